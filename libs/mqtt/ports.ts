@@ -1,0 +1,352 @@
+/**
+ * The ports through which the core meets the world. Each can be faked in a few lines (see testing/), and one contract suite
+ * per port runs against every implementation. Nothing here knows about sockets, rows or frameworks.
+ */
+import type { Limits } from './limits.js';
+import type {
+  ClientId,
+  Message,
+  MessageProperties,
+  ProtocolVersion,
+  Qos,
+  Subscription,
+  TenantId,
+  Will,
+} from './message.js';
+import type { Reason } from './reason.js';
+
+// ---------------------------------------------------------------------------------------------------------------- Link
+
+export type Transport = 'tcp' | 'tls' | 'ws' | 'wss';
+
+/** One accepted transport connection, the listener's side. The core writes to it; the listener feeds a LinkSink. */
+export interface Link {
+  readonly transport: Transport;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** Server name from TLS (SNI), where the client sent one. */
+  readonly serverName: string | undefined;
+  /** DER of the client's certificate, verified or not: the Gate decides what it is worth. */
+  readonly peerCertificate: Buffer | undefined;
+  /**
+   * Queues bytes for sending; the buffers may be shared with other links and must not be changed.
+   * False: more than the transport likes is waiting; `drained` will be called.
+   */
+  write(chunks: readonly Buffer[]): boolean;
+  /** Bytes handed to write and not yet taken by the operating system. */
+  readonly bufferedBytes: number;
+  /** Stop and go on delivering `received`; at most a few chunks may still arrive after pause. */
+  pause(): void;
+  resume(): void;
+  /** Sends what is written, then closes in a way that leaves it readable; force-closes after a while. */
+  end(): void;
+  destroy(): void;
+}
+
+/** The core's side of a link. After `closed` nothing more is called. None of them throws. */
+export interface LinkSink {
+  received(chunk: Buffer): void;
+  drained(): void;
+  closed(error?: Error): void;
+}
+
+// --------------------------------------------------------------------------------------------------------------- Clock
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch; never steps back within a process. */
+  now(): number;
+  after(ms: number, callback: () => void): Timer;
+  /** Once the current turn of the loop has read what there is to read: where outboxes are flushed. */
+  soon(callback: () => void): void;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- Gate
+
+/** Who is connected. Plain data: it is stored with durable sessions and wills, and reviewed against the rights of the day. */
+export interface Principal {
+  readonly tenantId: TenantId;
+  readonly deviceId: string;
+  readonly credentialId: string;
+  readonly username: string;
+  readonly clientId: ClientId;
+}
+
+export interface SignIn {
+  readonly protocolVersion: ProtocolVersion;
+  /** Empty where the client leaves the choice to the server. */
+  readonly clientId: string;
+  readonly username: string | undefined;
+  readonly password: Buffer | undefined;
+  readonly transport: Transport;
+  readonly remoteAddress: string;
+  readonly serverName: string | undefined;
+  readonly peerCertificate: Buffer | undefined;
+}
+
+/** What may be published to one topic. Immutable, shared, cached by the connection until the policy is swapped. */
+export interface PublishRight {
+  readonly allowed: boolean;
+  readonly maxQos: Qos;
+  readonly mayRetain: boolean;
+  readonly maxPayloadBytes: number;
+  /** Messages on this topic are readings: they go to the Journal. */
+  readonly telemetry: boolean;
+  /** Why, for the denial record; a stable text without secrets. */
+  readonly detail: string;
+}
+
+export interface SubscribeRight {
+  readonly allowed: boolean;
+  readonly maxQos: Qos;
+  readonly detail: string;
+}
+
+/** Compiled rights of one principal: pure, synchronous, no I/O. Implemented by libs/access. */
+export interface Policy {
+  publishRight(topic: string): PublishRight;
+  /** Decided by containment of the filter in what is allowed, never by matching the filter as a topic. */
+  subscribeRight(filter: string): SubscribeRight;
+  /** Asked per delivery only where `receivesAll` is false. */
+  mayReceive(topic: string): boolean;
+  /** True when subscribeRight alone decides: no receive rule narrows it. */
+  readonly receivesAll: boolean;
+}
+
+export interface Grant {
+  readonly kind: 'granted';
+  readonly principal: Principal;
+  readonly tenantSlug: string;
+  readonly limits: Limits;
+  readonly policy: Policy;
+  /** What a 3.x publisher without the right sees; 5.0 always gets 0x87. */
+  readonly publishDenied: 'acknowledge' | 'close';
+  /** When the credential ends (milliseconds since the epoch); the connection ends with it. */
+  readonly expiresAt: number | undefined;
+}
+
+export interface Refusal {
+  readonly kind: 'refused';
+  readonly reason: Reason;
+  readonly detail: string;
+  /** Where it is known: the tenant that may see the refusal. */
+  readonly tenantId: TenantId | undefined;
+}
+
+/** One step of an enhanced authentication (MQTT 5.0, 4.12). */
+export interface Challenge {
+  readonly kind: 'challenge';
+  readonly data: Buffer;
+}
+
+export interface Exchange {
+  /** Takes the client's Authentication Data. A Grant may carry the last data for the client (SCRAM's server signature). */
+  next(
+    data: Buffer | undefined,
+  ): Promise<Challenge | { readonly grant: Grant; readonly data: Buffer | undefined } | Refusal>;
+}
+
+export interface Gate {
+  /** Never rejects: a store that is down is a Refusal with serverUnavailable. */
+  admit(request: SignIn): Promise<Grant | Refusal>;
+  /** Rights of the day for somebody who signed in before: after a change, at resumption, when a will is due. */
+  review(principal: Principal): Promise<Grant | Refusal>;
+  /** Undefined: the method is not offered (0x8C). */
+  exchange(method: string, request: SignIn): Exchange | undefined;
+}
+
+// --------------------------------------------------------------------------------------------------------------- Vault
+
+/** Called once, after the commit that covers the write, or with why it will never be covered. */
+export type Stored = (error?: Error) => void;
+
+export interface SessionKey {
+  readonly tenantId: TenantId;
+  readonly clientId: ClientId;
+  /** Of the claim that writes; the vault refuses a write with an epoch older than the session's. */
+  readonly epoch: number;
+}
+
+/** A message's place in one durable session's queue. Sequences of a session grow by one and are never reused. */
+export interface QueueEntry {
+  readonly session: SessionKey;
+  readonly sequence: number;
+  readonly qos: 1 | 2;
+  /** The RETAIN flag this subscriber gets. */
+  readonly retain: boolean;
+  readonly subscriptionIds: readonly number[];
+}
+
+export interface QueuedMessage {
+  readonly sequence: number;
+  readonly qos: 1 | 2;
+  readonly retain: boolean;
+  readonly subscriptionIds: readonly number[];
+  /** PUBREC has been received: only PUBREL may follow. */
+  readonly released: boolean;
+  readonly message: Message;
+}
+
+/** A durable session as the vault holds it. */
+export interface StoredSession {
+  readonly clientId: ClientId;
+  readonly principal: Principal;
+  readonly epoch: number;
+  readonly expiryIntervalS: number;
+  /** While away; undefined: never, or connected when the process died. */
+  readonly expiresAt: number | undefined;
+  /** Somebody was connected when it was last written: its process died, if it is not this one. */
+  readonly connected: boolean;
+  readonly nextSequence: number;
+  readonly subscriptions: readonly Subscription[];
+  readonly queuedMessages: number;
+  readonly queuedBytes: number;
+  /** Of QoS 2 messages received and not yet released by the client. */
+  readonly inboundPacketIds: readonly number[];
+}
+
+export interface StoredWill {
+  readonly principal: Principal;
+  readonly epoch: number;
+  readonly will: Will;
+  /** Undefined while its connection lives; a dead process's wills are due after their delay. */
+  readonly dueAt: number | undefined;
+}
+
+/** What one tenant's space starts with. */
+export interface TenantState {
+  readonly sessions: readonly StoredSession[];
+  readonly retained: readonly Message[];
+  /** Wills of connections that ended, or whose process is gone, and that are still to be published. */
+  readonly wills: readonly StoredWill[];
+}
+
+/**
+ * The durable state of spaces. Writes are queued in the order they are made and committed in that order, many at a time;
+ * `stored` is called in that order too. A caller whose writes outrun the disk sees `isFull` and pauses what feeds it.
+ */
+export interface Vault {
+  /** Ids of the tenants that have wills to publish or sessions to expire: their spaces are opened at start. */
+  tenantsWithWork(): Promise<readonly TenantId[]>;
+  open(tenantId: TenantId): Promise<TenantState>;
+  /** Creates or takes over a durable session under a new, higher epoch; rejects when the store is down. */
+  claim(
+    principal: Principal,
+    epoch: number,
+    expiryIntervalS: number,
+    cleanStart: boolean,
+  ): Promise<StoredSession>;
+  /** The client went away: the session stays until expiresAt (undefined: for ever). */
+  release(session: SessionKey, expiryIntervalS: number, expiresAt: number | undefined): void;
+  /** Ends the session and all that hangs on it: subscriptions, queue, inbound packet identifiers. */
+  remove(session: SessionKey, stored?: Stored): void;
+  subscribe(session: SessionKey, subscriptions: readonly Subscription[], stored: Stored): void;
+  unsubscribe(session: SessionKey, filters: readonly string[], stored: Stored): void;
+  /** The payload once, an entry per session; with `inbound`, the publisher's QoS 2 packet identifier in the same commit. */
+  append(
+    message: Message,
+    entries: readonly QueueEntry[],
+    inbound: InboundPacket | undefined,
+    stored: Stored,
+  ): void;
+  /** Entries in order of sequence, from the given one on; at least one if there is any, and no more than fits maxBytes. */
+  read(
+    session: SessionKey,
+    fromSequence: number,
+    maxMessages: number,
+    maxBytes: number,
+  ): Promise<readonly QueuedMessage[]>;
+  /** PUBREC was received for this QoS 2 entry; PUBREL may be sent once stored. */
+  markReceived(session: SessionKey, sequence: number, stored: Stored): void;
+  /** The client is done with these entries, or they are dropped. */
+  settle(session: SessionKey, sequences: readonly number[]): void;
+  /** PUBREL was received: PUBCOMP may be sent once stored. */
+  forgetInbound(packet: InboundPacket, stored: Stored): void;
+  /** An empty payload clears the topic. */
+  retain(tenantId: TenantId, message: Message, stored: Stored): void;
+  /** Replaces the client's stored will; undefined discards it. */
+  keepWill(
+    principal: Principal,
+    epoch: number,
+    will: Will | undefined,
+    dueAt: number | undefined,
+    stored?: Stored,
+  ): void;
+  readonly isFull: boolean;
+  /** Called once, when isFull is false again. */
+  whenReady(callback: () => void): void;
+}
+
+export interface InboundPacket {
+  readonly session: SessionKey;
+  readonly packetId: number;
+}
+
+// ------------------------------------------------------------------------------------------------------------- Journal
+
+export type PresenceCause =
+  | 'connected'
+  | 'clean' // DISCONNECT 0x00
+  | 'will' // DISCONNECT 0x04
+  | 'keep-alive'
+  | 'network'
+  | 'protocol-error'
+  | 'kicked'
+  | 'taken-over'
+  | 'expired'
+  | 'server-stop'
+  | 'presumed'; // its process was lost
+
+export interface PresenceEvent {
+  readonly principal: Principal;
+  readonly epoch: number;
+  readonly state: 'online' | 'offline';
+  readonly cause: PresenceCause;
+  readonly at: number;
+  /** Plain data for people: address, transport, protocol version, keep-alive, session expiry, reason name. No secrets. */
+  readonly detail: Readonly<Record<string, string | number | boolean>>;
+  /** The will that this end sets off, where there is one. */
+  readonly will: { readonly topic: string; readonly payload: Buffer } | undefined;
+}
+
+export interface DenialNote {
+  readonly tenantId: TenantId;
+  readonly deviceId: string | undefined;
+  readonly clientId: string;
+  readonly username: string;
+  readonly remoteAddress: string;
+  readonly action: 'connect' | 'publish' | 'subscribe' | 'receive';
+  readonly topic: string;
+  readonly reason: Reason;
+  readonly detail: string;
+  readonly at: number;
+}
+
+export interface Reading {
+  readonly principal: Principal;
+  readonly message: Message;
+}
+
+export interface Journal {
+  /** One telemetry row; committed with whatever the Vault was given before it and after it, in order. */
+  telemetry(reading: Reading, stored: Stored): void;
+  /** Late events (an epoch older than the current one) are recorded and change nothing. */
+  presence(event: PresenceEvent): void;
+  /** May be dropped, and counted, when there are too many; never slows a message. */
+  denied(note: DenialNote): void;
+}
+
+// ------------------------------------------------------------------------------------------------------- what it did
+
+/** What a change of rights did to live sessions in this process. */
+export interface Receipt {
+  readonly sessionsTouched: number;
+  readonly subscriptionsRemoved: number;
+  readonly connectionsClosed: number;
+  readonly willsSuppressed: number;
+}
+
+export type { ClientId, Message, MessageProperties, ProtocolVersion, Qos, Subscription, TenantId, Will };
