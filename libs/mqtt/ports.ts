@@ -77,7 +77,7 @@ export interface Principal {
 
 export interface SignIn {
   readonly protocolVersion: ProtocolVersion;
-  /** Empty where the client leaves the choice to the server. */
+  /** Empty where the client leaves the choice to the server: the Gate names one in the principal, or leaves that to the core. */
   readonly clientId: string;
   readonly username: string | undefined;
   readonly password: Buffer | undefined;
@@ -166,7 +166,7 @@ export type Stored = (error?: Error) => void;
 export interface SessionKey {
   readonly tenantId: TenantId;
   readonly clientId: ClientId;
-  /** Of the claim that writes; the vault refuses a write with an epoch older than the session's. */
+  /** Of the claim that writes; the vault refuses a write with an epoch older than the session's, never a newer one. */
   readonly epoch: number;
 }
 
@@ -190,7 +190,7 @@ export interface QueuedMessage {
   readonly message: Message;
 }
 
-/** A durable session as the vault holds it. */
+/** A durable session as the vault holds it. An expiry interval of 0xFFFFFFFF seconds never ends (MQTT 5.0, 3.1.2.11.2). */
 export interface StoredSession {
   readonly clientId: ClientId;
   readonly principal: Principal;
@@ -206,6 +206,11 @@ export interface StoredSession {
   readonly queuedBytes: number;
   /** Of QoS 2 messages received and not yet released by the client. */
   readonly inboundPacketIds: readonly number[];
+}
+
+/** What a claim yields: the session, and whether it was there before (Session Present). */
+export interface ClaimedSession extends StoredSession {
+  readonly resumed: boolean;
 }
 
 export interface StoredWill {
@@ -232,20 +237,27 @@ export interface Vault {
   /** Ids of the tenants that have wills to publish or sessions to expire: their spaces are opened at start. */
   tenantsWithWork(): Promise<readonly TenantId[]>;
   open(tenantId: TenantId): Promise<TenantState>;
-  /** Creates or takes over a durable session under a new, higher epoch; rejects when the store is down. */
+  /**
+   * Creates or takes over a durable session; its epoch becomes the one given, or the stored one's successor if that is
+   * higher. A clean start empties it first. Takes its place in the order of writes, resolves after the commit, rejects when
+   * the store is down.
+   */
   claim(
     principal: Principal,
     epoch: number,
     expiryIntervalS: number,
     cleanStart: boolean,
-  ): Promise<StoredSession>;
-  /** The client went away: the session stays until expiresAt (undefined: for ever). */
+  ): Promise<ClaimedSession>;
+  /** The client went away: the session stays until expiresAt (undefined: for ever). Ignored where the session is gone. */
   release(session: SessionKey, expiryIntervalS: number, expiresAt: number | undefined): void;
-  /** Ends the session and all that hangs on it: subscriptions, queue, inbound packet identifiers. */
+  /** Ends the session and all that hangs on it: subscriptions, queue, inbound packet identifiers; not its will. */
   remove(session: SessionKey, stored?: Stored): void;
   subscribe(session: SessionKey, subscriptions: readonly Subscription[], stored: Stored): void;
   unsubscribe(session: SessionKey, filters: readonly string[], stored: Stored): void;
-  /** The payload once, an entry per session; with `inbound`, the publisher's QoS 2 packet identifier in the same commit. */
+  /**
+   * The payload once, an entry per session; with `inbound`, the publisher's QoS 2 packet identifier in the same commit.
+   * `entries` may be empty: then it is the identifier alone that is kept. An entry of a session that has ended is skipped.
+   */
   append(
     message: Message,
     entries: readonly QueueEntry[],
@@ -261,7 +273,7 @@ export interface Vault {
   ): Promise<readonly QueuedMessage[]>;
   /** PUBREC was received for this QoS 2 entry; PUBREL may be sent once stored. */
   markReceived(session: SessionKey, sequence: number, stored: Stored): void;
-  /** The client is done with these entries, or they are dropped. */
+  /** The client is done with these entries, or they are dropped; unknown ones are ignored. */
   settle(session: SessionKey, sequences: readonly number[]): void;
   /** PUBREL was received: PUBCOMP may be sent once stored. */
   forgetInbound(packet: InboundPacket, stored: Stored): void;
@@ -278,6 +290,8 @@ export interface Vault {
   readonly isFull: boolean;
   /** Called once, when isFull is false again. */
   whenReady(callback: () => void): void;
+  /** Resolves when everything written before it is committed or has failed; the Journal's too where they share a store. */
+  flush(): Promise<void>;
 }
 
 export interface InboundPacket {
