@@ -1,0 +1,76 @@
+import { inspect } from 'node:util';
+import { describe, expect, it } from '@jest/globals';
+import { ConfigError, readSettings } from './settings.js';
+
+function refusal(env: Record<string, string>): ConfigError {
+  try {
+    readSettings(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+  }
+  throw new Error('the environment was accepted');
+}
+
+describe('settings', () => {
+  it('have a default for everything, on loopback', () => {
+    const settings = readSettings({ PATH: '/bin' });
+    expect(settings).toMatchObject({ bind: '127.0.0.1', httpPort: 3000, mqttPort: 1883, mqttsPort: 8883 });
+    expect(settings).toMatchObject({ wsPort: 8083, wssPort: 8084, opsPort: 3001, postgresPort: 0 });
+    expect(settings.dataDir).toBe(`${process.cwd()}/.moorage`);
+    expect(settings.tls.certFile).toBe(`${process.cwd()}/.moorage/tls/server.crt`);
+    expect(settings.databaseUrl).toBeUndefined();
+    expect(Object.isFrozen(settings)).toBe(true);
+  });
+
+  it('take an empty value for an absent one', () => {
+    expect(readSettings({ MOORAGE_HTTP_PORT: '', DATABASE_URL: '' })).toMatchObject({ httpPort: 3000 });
+  });
+
+  it('refuse a MOORAGE_ name that nobody knows', () => {
+    expect(refusal({ MOORAGE_HTTP_PROT: '3000' })).toMatchObject({
+      code: 'config.unknown',
+      variable: 'MOORAGE_HTTP_PROT',
+    });
+  });
+
+  it.each([
+    ['MOORAGE_HTTP_PORT', 'eighty'],
+    ['MOORAGE_MQTT_PORT', '65536'],
+    ['MOORAGE_MQTT_PORT', '-1'],
+    ['MOORAGE_WS_PORT', '80.5'],
+    ['MOORAGE_BIND', 'not an address'],
+    ['MOORAGE_LOG_LEVEL', 'loud'],
+    ['MOORAGE_SECRET_KEY', 'short'],
+    ['DATABASE_URL', 'mysql://localhost/x'],
+  ])('refuse %s=%s and name the variable', (variable, value) => {
+    const error = refusal({ [variable]: value });
+    expect(error).toMatchObject({ code: 'config.invalid', variable });
+    expect(error.message).toContain(variable);
+  });
+
+  it('want certificate and key together', () => {
+    expect(refusal({ MOORAGE_TLS_CERT_FILE: '/c.pem' }).variable).toBe('MOORAGE_TLS_KEY_FILE');
+    expect(refusal({ MOORAGE_TLS_KEY_FILE: '/k.pem' }).variable).toBe('MOORAGE_TLS_CERT_FILE');
+  });
+
+  it('read the secret key as hexadecimal and as base64url', () => {
+    const key = Buffer.alloc(32, 7);
+    for (const encoding of ['hex', 'base64url'] as const) {
+      const settings = readSettings({ MOORAGE_SECRET_KEY: key.toString(encoding) });
+      expect(settings.secretKey?.reveal()).toEqual(key);
+    }
+  });
+
+  it('never show a secret, neither in errors nor when printed', () => {
+    expect(refusal({ DATABASE_URL: 'http://u:hunter2@h/d' }).message).not.toContain('hunter2');
+    expect(refusal({ MOORAGE_SECRET_KEY: 'hunter2' }).message).not.toContain('hunter2');
+    const settings = readSettings({
+      DATABASE_URL: 'postgres://u:hunter2@h/d',
+      MOORAGE_SECRET_KEY: 'a'.repeat(64),
+    });
+    const shown = inspect(settings, { depth: 9 }) + JSON.stringify(settings) + String(settings.databaseUrl);
+    expect(shown).not.toContain('hunter2');
+    expect(shown).not.toContain('aaaa');
+    expect(settings.databaseUrl?.reveal()).toContain('hunter2');
+  });
+});
