@@ -1,0 +1,85 @@
+/**
+ * Variables in rules: `${device}` inside a topic of a policy stands for the name of the device that asks. A value is never
+ * read as a wildcard or as several levels: one that holds `+ # /` or NUL does not expand.
+ */
+
+/** What a principal's variables stand for. A missing attribute is a variable without a value. */
+export interface Variables {
+  readonly tenant: string;
+  readonly device: string;
+  readonly clientId: string;
+  readonly username: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+const variable = /\$\{([^{}]*)\}/g;
+const attribute = /^attr\.[A-Za-z0-9_-]{1,64}$/;
+const names: ReadonlySet<string> = new Set(['tenant', 'device', 'clientId', 'username']);
+
+export type VariableFault = 'unknown_variable' | 'reserved_variable' | 'malformed_variable';
+
+/** What is wrong with the variables of a template, if anything is. */
+export function variableFault(template: string): VariableFault | undefined {
+  for (const [, name = ''] of template.matchAll(variable)) {
+    if (name === 'cert.cn') return 'reserved_variable';
+    if (!names.has(name) && !attribute.test(name)) return 'unknown_variable';
+  }
+  return template.replaceAll(variable, '').includes('${') ? 'malformed_variable' : undefined;
+}
+
+/** The template with a plain word in every variable's place: what its syntax is judged by. */
+export function withoutVariables(template: string): string {
+  return template.replaceAll(variable, 'v');
+}
+
+/** True for a value that a variable may take: not empty, and nothing in it that MQTT reads as syntax. */
+export function isExpandable(value: string): boolean {
+  return value.length > 0 && !/[+#/\0]/.test(value) && value.isWellFormed();
+}
+
+/** The template with values in place; undefined where one of its variables has no usable value. */
+export function expand(template: string, variables: Variables): string | undefined {
+  if (!template.includes('${')) return template;
+  let complete = true;
+  const expanded = template.replaceAll(variable, (_, name: string) => {
+    const value = valueOf(name, variables);
+    if (value === undefined || !isExpandable(value)) complete = false;
+    return value ?? '';
+  });
+  // A value must not open the server's own topics: `${attr.x}/a` never becomes `$SYS/a`.
+  if (!complete || (template.startsWith('${') && expanded.startsWith('$'))) return undefined;
+  return expanded;
+}
+
+/**
+ * The template with values in place, and `+` for every level whose variables have none: the smallest filter that covers
+ * whatever the template could have meant. Denies expand so: not knowing a value must not lift a prohibition.
+ */
+export function expandWidely(template: string, variables: Variables): string {
+  const exact = expand(template, variables);
+  if (exact !== undefined) return exact;
+  return template
+    .split('/')
+    .map((level) => {
+      const value = expand(level, variables);
+      return value === undefined || value.startsWith('$') ? '+' : value;
+    })
+    .join('/');
+}
+
+function valueOf(name: string, variables: Variables): string | undefined {
+  switch (name) {
+    case 'tenant':
+      return variables.tenant;
+    case 'device':
+      return variables.device;
+    case 'clientId':
+      return variables.clientId;
+    case 'username':
+      return variables.username;
+    default: {
+      const key = name.slice('attr.'.length);
+      return Object.hasOwn(variables.attributes, key) ? variables.attributes[key] : undefined;
+    }
+  }
+}
