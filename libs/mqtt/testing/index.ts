@@ -1,1 +1,7 @@
-/** The door for tests. */
+/** The door for tests: ports in memory, a clock that is told the time, and the contract suites. Needs Jest's environment. */
+export * from './fake-clock.js';
+export * from './journal-contract.js';
+export * from './memory-journal.js';
+export * from './memory-store.js';
+export * from './memory-vault.js';
+export * from './vault-contract.js';
