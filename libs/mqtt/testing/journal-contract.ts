@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
 import type { Message } from '../message.js';
-import type { ClientId, DenialNote, Journal, PresenceEvent, Principal, Reading, TenantId } from '../ports.js';
+import type { DenialNote, Journal, PresenceEvent, Principal, Reading, TenantId } from '../ports.js';
 import { Reasons } from '../reason.js';
 
 /** What a Journal's test brings: two tenants that exist, somebody in each, and eyes of its own on what is kept. */
