@@ -1,0 +1,222 @@
+/**
+ * Bytes → frames. A frame is one whole control packet; its type, its reserved flags and its length are checked as soon as
+ * their bytes are here, before anything is buffered.
+ *
+ * Who copies, and when. A frame that lies whole in a chunk is a view on the chunk, and so are the payload and the binary
+ * properties that the codec takes out of it: a message that is forwarded at once costs no copy. A frame that is split over
+ * chunks is put together once, in memory of its own. Whoever keeps bytes longer than the turn of the loop in which they
+ * arrived (retained messages, queues) calls `ownBytes` first, or 20 bytes of payload pin a chunk of 64 KiB.
+ */
+import { Reasons } from './reason.js';
+import { ProtocolViolation } from './violation.js';
+
+/** Takes one frame; its body (what follows the fixed header) starts at `bodyOffset`. False: no more for now. */
+export type OnFrame = (frame: Buffer, bodyOffset: number) => boolean;
+
+/** A type byte, and a Remaining Length of at most four (2.1.4). */
+const maxHeaderBytes = 5;
+const firstPartialBytes = 1024;
+const noBytes = Buffer.alloc(0);
+
+/** One per connection. After it has thrown, or `stop()`, it takes no more bytes. */
+export class Framer {
+  /** Fixed header included. May be changed at any time; holds for frames whose header is not complete yet. */
+  maxPacketBytes: number;
+
+  // The frame that is still incomplete: partial[0, have). `need` is its whole length, 0 while the header is incomplete.
+  #partial = noBytes;
+  #have = 0;
+  #need = 0;
+  #partialBodyOffset = 0;
+
+  // Of the header that was read last.
+  #bodyOffset = 0;
+
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #paused = false;
+  #stopped = false;
+
+  constructor(maxPacketBytes: number) {
+    this.maxPacketBytes = maxPacketBytes;
+  }
+
+  /** Bytes that arrived while frames were not wanted. The link is paused then, so this stays at a few chunks. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /**
+   * Hands over every frame that the chunk completes, until `onFrame` returns false: what follows is then held, along with
+   * later chunks, until `resume`. Throws ProtocolViolation at the first byte that cannot begin or continue a frame.
+   * `onFrame` must not call the framer.
+   */
+  push(chunk: Buffer, onFrame: OnFrame): void {
+    if (this.#stopped || chunk.length === 0) return;
+    if (this.#paused) this.#hold(chunk);
+    else this.#read(chunk, onFrame);
+  }
+
+  /** Goes on with the bytes held since `onFrame` returned false. */
+  resume(onFrame: OnFrame): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    const held = this.#held;
+    this.#held = [];
+    this.#heldBytes = 0;
+    for (const chunk of held) this.push(chunk, onFrame);
+  }
+
+  /** Nothing more is parsed, and nothing is kept. */
+  stop(): void {
+    this.#stopped = true;
+    this.#paused = false;
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#partial = noBytes;
+  }
+
+  #hold(chunk: Buffer): void {
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+  }
+
+  #read(chunk: Buffer, onFrame: OnFrame): void {
+    let at = this.#have > 0 ? this.#complete(chunk) : 0;
+    if (this.#need > 0 && this.#have === this.#need) {
+      const frame = this.#partial;
+      const bodyOffset = this.#partialBodyOffset;
+      this.#partial = noBytes;
+      this.#have = 0;
+      this.#need = 0;
+      if (!onFrame(frame, bodyOffset)) return this.#pause(chunk, at);
+    }
+    while (at < chunk.length) {
+      const length = this.#header(chunk, at, chunk.length);
+      if (length === 0 || length > chunk.length - at) return this.#begin(chunk, at, length);
+      const end = at + length;
+      const frame = at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end);
+      at = end;
+      if (!onFrame(frame, this.#bodyOffset)) return this.#pause(chunk, at);
+    }
+  }
+
+  #pause(chunk: Buffer, at: number): void {
+    if (this.#stopped) return;
+    this.#paused = true;
+    if (at < chunk.length) this.#hold(chunk.subarray(at));
+  }
+
+  /** The whole length of the frame that begins at `at`, 0 while the header is incomplete; leaves #bodyOffset behind. */
+  #header(bytes: Buffer, at: number, end: number): number {
+    const problem = firstByteProblem(bytes[at] as number);
+    if (problem !== undefined) return this.#refuse(problem);
+    let remaining = 0;
+    for (let n = 1; n < maxHeaderBytes; n++) {
+      if (at + n >= end) return 0;
+      const byte = bytes[at + n] as number;
+      remaining += (byte & 0x7f) * 128 ** (n - 1);
+      if (byte < 0x80) {
+        const length = 1 + n + remaining;
+        if (length > this.maxPacketBytes) {
+          return this.#refuse(new ProtocolViolation(Reasons.packetTooLarge, 'packet over the size limit'));
+        }
+        this.#bodyOffset = 1 + n;
+        return length;
+      }
+    }
+    return this.#refuse(malformed('Remaining Length of more than four bytes')); // MQTT-1.5.5-1, 2.1.4
+  }
+
+  #refuse(problem: ProtocolViolation): never {
+    this.stop();
+    throw problem;
+  }
+
+  /** Keeps the beginning of a frame, in memory of its own: the chunk must not stay for its last few bytes. */
+  #begin(chunk: Buffer, at: number, length: number): void {
+    const have = chunk.length - at;
+    this.#partial = Buffer.allocUnsafeSlow(length === 0 ? maxHeaderBytes : roomFor(have, length));
+    chunk.copy(this.#partial, 0, at);
+    this.#have = have;
+    this.#need = length;
+    this.#partialBodyOffset = this.#bodyOffset;
+  }
+
+  /** Adds to the incomplete frame as much of the chunk as belongs to it; returns where the chunk goes on. */
+  #complete(chunk: Buffer): number {
+    let at = 0;
+    while (this.#need === 0 && at < chunk.length) {
+      this.#partial[this.#have++] = chunk[at++] as number;
+      this.#need = this.#header(this.#partial, 0, this.#have);
+      this.#partialBodyOffset = this.#bodyOffset;
+    }
+    if (this.#need === 0) return at;
+    const take = Math.min(this.#need - this.#have, chunk.length - at);
+    this.#makeRoom(this.#have + take);
+    chunk.copy(this.#partial, this.#have, at, at + take);
+    this.#have += take;
+    return at + take;
+  }
+
+  /**
+   * Doubles: a header that announces a megabyte gets the memory only as the bytes come, and a drip of single bytes copies
+   * each of them a constant number of times.
+   */
+  #makeRoom(have: number): void {
+    if (have <= this.#partial.length && (have < this.#need || this.#partial.length === this.#need)) return;
+    const grown = Buffer.allocUnsafeSlow(roomFor(have, this.#need));
+    this.#partial.copy(grown, 0, 0, this.#have);
+    this.#partial = grown;
+  }
+}
+
+function roomFor(have: number, need: number): number {
+  return Math.min(need, Math.max(firstPartialBytes, 2 * have));
+}
+
+function malformed(message: string): ProtocolViolation {
+  return new ProtocolViolation(Reasons.malformedPacket, message);
+}
+
+/**
+ * What is wrong with the first byte of a packet that comes from a client, in every version (2.1.2, 2.1.3). MQTT 3.1 has a
+ * DUP flag in PUBREL, SUBSCRIBE and UNSUBSCRIBE; the codec, which knows the version, refuses it elsewhere.
+ */
+function firstByteProblem(byte: number): ProtocolViolation | undefined {
+  const flags = byte & 0x0f;
+  switch (byte >> 4) {
+    case 3: // PUBLISH
+      if ((flags & 0x06) === 0x06) return malformed('QoS 3'); // MQTT-3.3.1-4
+      if ((flags & 0x0e) === 0x08) return malformed('DUP with QoS 0'); // MQTT-3.3.1-2
+      return undefined;
+    case 6: // PUBREL
+    case 8: // SUBSCRIBE
+    case 10: // UNSUBSCRIBE
+      return (flags & 0x07) === 0x02 ? undefined : malformed('reserved flags'); // MQTT-2.1.3-1
+    case 2: // CONNACK
+    case 9: // SUBACK
+    case 11: // UNSUBACK
+    case 13: // PINGRESP
+      return new ProtocolViolation(Reasons.protocolError, 'a packet that only a server sends');
+    case 0:
+      return malformed('packet type 0');
+    default: // CONNECT, PUBACK, PUBREC, PUBCOMP, PINGREQ, DISCONNECT, AUTH
+      return flags === 0 ? undefined : malformed('reserved flags'); // MQTT-2.1.3-1
+  }
+}
+
+/**
+ * The same bytes in memory that holds little else: themselves where that is so already, a copy where they are a view on
+ * something much larger. For what is kept: retained messages, queues, wills.
+ */
+export function ownBytes(bytes: Buffer): Buffer {
+  return bytes.buffer.byteLength <= 2 * bytes.length + 64 ? bytes : copyBytes(bytes);
+}
+
+/** A copy in memory of its own, not from Node's shared pool, of which it would pin 8 KiB in turn. */
+export function copyBytes(bytes: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(own);
+  return own;
+}
