@@ -1,0 +1,58 @@
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { ensureDevelopmentCertificates } from './certificates.js';
+
+describe('development certificates', () => {
+  let dataDir: string;
+  const file = (name: string) => join(dataDir, 'tls', name);
+  const certificate = async (name: string) => new X509Certificate(await readFile(file(name)));
+
+  beforeEach(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'moorage-tls-'));
+  });
+
+  afterEach(async () => {
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  it('name localhost and both loopback addresses, and are signed by the CA', async () => {
+    const { caFile, made } = await ensureDevelopmentCertificates(dataDir, []);
+    expect(made).toEqual(['ca', 'server']);
+    const [ca, server] = [new X509Certificate(await readFile(caFile)), await certificate('server.crt')];
+    expect(server.verify(ca.publicKey)).toBe(true);
+    expect(server.checkHost('localhost')).toBe('localhost');
+    expect(server.checkIP('127.0.0.1')).toBe('127.0.0.1');
+    expect(server.checkIP('::1')).toBeDefined();
+    expect([ca.ca, server.ca]).toEqual([true, false]);
+  });
+
+  it('keep their keys to their owner', async () => {
+    await ensureDevelopmentCertificates(dataDir, []);
+    for (const key of ['ca.key', 'server.key']) expect((await stat(file(key))).mode & 0o777).toBe(0o600);
+  });
+
+  it('stay the same at the second start', async () => {
+    await ensureDevelopmentCertificates(dataDir, []);
+    const before = (await certificate('server.crt')).fingerprint256;
+    expect((await ensureDevelopmentCertificates(dataDir, [])).made).toEqual([]);
+    expect((await certificate('server.crt')).fingerprint256).toBe(before);
+  });
+
+  it('are made again for a name they lack, by the same CA', async () => {
+    await ensureDevelopmentCertificates(dataDir, []);
+    expect((await ensureDevelopmentCertificates(dataDir, ['broker.test', '10.0.0.9'])).made).toEqual([
+      'server',
+    ]);
+    expect((await certificate('server.crt')).checkHost('broker.test')).toBe('broker.test');
+    expect((await certificate('server.crt')).checkIP('10.0.0.9')).toBe('10.0.0.9');
+  });
+
+  it('are made again when a crash has left a key that does not fit', async () => {
+    await ensureDevelopmentCertificates(dataDir, []);
+    await writeFile(file('server.key'), await readFile(file('ca.key')));
+    expect((await ensureDevelopmentCertificates(dataDir, [])).made).toEqual(['server']);
+  });
+});
