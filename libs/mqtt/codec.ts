@@ -170,7 +170,8 @@ function readConnect(reader: Reader, version: ProtocolVersion, limits: DecodeLim
 function readWill(reader: Reader, flags: number, version: ProtocolVersion, limits: DecodeLimits): Will {
   const qos = (flags >> 3) & 0x03;
   if (qos === 3) throw malformed('will QoS 3'); // MQTT-3.1.2-12
-  const properties = version === 5 ? readProperties(reader, Place.will, limits.maxUserProperties) : noProperties;
+  const properties =
+    version === 5 ? readProperties(reader, Place.will, limits.maxUserProperties) : noProperties;
   const topic = reader.string(); // MQTT-3.1.3-11
   if (!isTopicName(topic)) {
     throw new ProtocolViolation(Reasons.topicNameInvalid, 'will topic is not a topic name');

@@ -1,0 +1,178 @@
+/**
+ * Subscriptions by topic filter. A tree with a node per level: a match walks the levels of the topic once, and at each keeps
+ * the nodes that the levels so far lead to, so that its cost grows with the topic's levels and with what matches on the way,
+ * not with how many subscriptions there are. Nothing recurses: a topic of a thousand levels costs a thousand steps.
+ *
+ * Memory, because there may be a million filters: most nodes have one child and most filters one subscriber. Both are kept
+ * bare, and get a Map with the second.
+ */
+import { isDollarTopic } from './topic.js';
+
+class Entry<V> {
+  readonly key: string;
+  value: V;
+
+  constructor(key: string, value: V) {
+    this.key = key;
+    this.value = value;
+  }
+}
+
+class Node<V> {
+  /** The level that leads here. */
+  readonly level: string;
+  children: Node<V> | Map<string, Node<V>> | undefined = undefined;
+  entries: Entry<V> | Map<string, V> | undefined = undefined;
+
+  constructor(level: string) {
+    this.level = level;
+  }
+
+  child(level: string): Node<V> | undefined {
+    const children = this.children;
+    if (children === undefined) return undefined;
+    if (children instanceof Node) return children.level === level ? children : undefined;
+    return children.get(level);
+  }
+
+  addChild(level: string): Node<V> {
+    const added = new Node<V>(level);
+    const children = this.children;
+    if (children === undefined) this.children = added;
+    else if (children instanceof Node) {
+      this.children = new Map([
+        [children.level, children],
+        [level, added],
+      ]);
+    } else children.set(level, added);
+    return added;
+  }
+
+  removeChild(level: string): void {
+    const children = this.children;
+    if (children instanceof Map) {
+      children.delete(level);
+      if (children.size > 1) return;
+      const [last] = children.values();
+      this.children = last;
+    } else this.children = undefined;
+  }
+
+  /** Returns whether the key is new here. */
+  setEntry(key: string, value: V): boolean {
+    const entries = this.entries;
+    if (entries instanceof Map) {
+      const before = entries.size;
+      entries.set(key, value);
+      return entries.size > before;
+    }
+    if (entries === undefined) {
+      this.entries = new Entry(key, value);
+      return true;
+    }
+    if (entries.key === key) {
+      entries.value = value;
+      return false;
+    }
+    this.entries = new Map([
+      [entries.key, entries.value],
+      [key, value],
+    ]);
+    return true;
+  }
+
+  /** Returns whether the key was here. */
+  deleteEntry(key: string): boolean {
+    const entries = this.entries;
+    if (entries === undefined) return false;
+    if (entries instanceof Map) {
+      if (!entries.delete(key)) return false;
+      const [last] = entries;
+      if (entries.size === 1 && last !== undefined) this.entries = new Entry(last[0], last[1]);
+      return true;
+    }
+    if (entries.key !== key) return false;
+    this.entries = undefined;
+    return true;
+  }
+
+  visitEntries(visit: (value: V, key: string) => void): void {
+    const entries = this.entries;
+    if (entries === undefined) return;
+    if (entries instanceof Map) for (const [key, value] of entries) visit(value, key);
+    else visit(entries.value, entries.key);
+  }
+}
+
+/** Values by (filter, key). The filters must be valid, and shared ones have shed their `$share/…/`. */
+export class TopicTree<V> {
+  readonly #root = new Node<V>('');
+  #size = 0;
+
+  /** How many (filter, key) pairs there are. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Adds or replaces; returns whether it was added. */
+  set(filter: string, key: string, value: V): boolean {
+    let node = this.#root;
+    for (const level of filter.split('/')) node = node.child(level) ?? node.addChild(level);
+    const isNew = node.setEntry(key, value);
+    if (isNew) this.#size += 1;
+    return isNew;
+  }
+
+  /** Returns whether there was one. Nodes that lead nowhere any more go with it. */
+  delete(filter: string, key: string): boolean {
+    const path: Node<V>[] = [this.#root];
+    let node = this.#root;
+    for (const level of filter.split('/')) {
+      const next = node.child(level);
+      if (next === undefined) return false;
+      path.push(next);
+      node = next;
+    }
+    if (!node.deleteEntry(key)) return false;
+    this.#size -= 1;
+    for (let at = path.length - 1; at > 0; at--) {
+      const emptied = path[at];
+      if (emptied?.children !== undefined || emptied?.entries !== undefined) break;
+      if (emptied !== undefined) path[at - 1]?.removeChild(emptied.level);
+    }
+    return true;
+  }
+
+  /**
+   * Visits the value of every (filter, key) whose filter matches the topic: a key as often as it has matching filters.
+   * `visit` must not change the tree.
+   */
+  match(topic: string, visit: (value: V, key: string) => void): void {
+    const levels = topic.split('/');
+    const isDollar = isDollarTopic(topic);
+    let reached: Node<V>[] = [this.#root];
+    let next: Node<V>[] = [];
+    for (let at = 0; at < levels.length; at++) {
+      const level = levels[at] as string;
+      const mayBeWild = at > 0 || !isDollar; // MQTT-4.7.2-1
+      for (const node of reached) {
+        if (node.children === undefined) continue;
+        const child = node.child(level);
+        if (child !== undefined) next.push(child);
+        if (!mayBeWild) continue;
+        const one = node.child('+');
+        if (one !== undefined) next.push(one);
+        node.child('#')?.visitEntries(visit);
+      }
+      if (next.length === 0) return;
+      const done = reached;
+      reached = next;
+      next = done;
+      next.length = 0;
+    }
+    for (const node of reached) {
+      node.visitEntries(visit);
+      node.child('#')?.visitEntries(visit); // `a/#` matches `a`, 4.7.1.2
+    }
+  }
+}
