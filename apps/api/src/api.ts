@@ -1,0 +1,79 @@
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
+import { createReadiness, type Logger } from '#process';
+import { openControlStore } from '#store';
+import { ApiModule } from './api.module.js';
+import { createAdapter } from './http/fastify.js';
+import { serveDocumentation } from './http/openapi.js';
+import { defaultRateLimits, registerRateLimit, SignInThrottle, type RateLimits } from './http/throttle.js';
+import { nestLogger } from './nest-logger.js';
+
+export interface ApiOptions {
+  /** With the role moorage_app. */
+  readonly databaseUrl: string;
+  readonly secretKey: Buffer;
+  readonly log: Logger;
+  readonly rateLimits?: RateLimits;
+}
+
+export interface Api {
+  readonly app: NestFastifyApplication;
+  /** Port 0 takes a free one; resolves to the address it listens on, e.g. `http://127.0.0.1:3000`. */
+  listen(host: string, port: number): Promise<string>;
+  /** Not ready, no new connections, requests finished, store closed. */
+  close(): Promise<void>;
+}
+
+/** The whole api, ready to listen; rejects where the fences between tenants are not all up. */
+export async function createApi(options: ApiOptions): Promise<Api> {
+  const { databaseUrl, secretKey, log } = options;
+  const store = openControlStore({
+    url: databaseUrl,
+    onConnectionError: (err) => log.warn('store.connection-lost', { err }),
+  });
+  const readiness = createReadiness();
+  try {
+    await store.verifyFences();
+    const adapter = createAdapter();
+    const fastify = adapter.getInstance<FastifyInstance>();
+    const rateLimits = options.rateLimits ?? defaultRateLimits;
+    await registerRateLimit(fastify, rateLimits);
+    const parts = {
+      store,
+      secretKey,
+      log,
+      readiness: async () => {
+        await store.check().then(
+          () => readiness.ready('store'),
+          () => readiness.notReady('store', 'cannot be reached'),
+        );
+        return readiness.report();
+      },
+    };
+    const app = await NestFactory.create<NestFastifyApplication>(ApiModule.with(parts), adapter, {
+      bodyParser: false,
+      abortOnError: false,
+      logger: nestLogger(log),
+    });
+    app.get(SignInThrottle).attach(fastify, rateLimits);
+    serveDocumentation(app);
+    await app.init();
+    await fastify.ready();
+    return {
+      app,
+      async listen(host, port) {
+        await app.listen(port, host);
+        return app.getUrl();
+      },
+      async close() {
+        readiness.notReady('process', 'stopping');
+        await app.close();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}

@@ -1,0 +1,29 @@
+import { applyDecorators, HttpCode } from '@nestjs/common';
+import { ApiOperation, ApiResponse } from '@nestjs/swagger';
+import type { z } from 'zod';
+
+export interface AnswerOptions {
+  /** One line: what the route does. */
+  readonly summary: string;
+  readonly description?: string;
+  /** Where the body is not JSON. */
+  readonly mediaType?: string;
+}
+
+/** What a route answers when all is well: the status it sends, and the schema that documents it. Undefined: no body. */
+export function Answers(
+  status: number,
+  schema: z.ZodType | undefined,
+  options: AnswerOptions,
+): MethodDecorator {
+  const { summary, description } = options;
+  return applyDecorators(
+    HttpCode(status),
+    ApiOperation({ summary, ...(description === undefined ? {} : { description }) }),
+    ApiResponse({
+      status,
+      description: 'Done',
+      ...(schema === undefined ? {} : { standardSchema: schema }),
+    }),
+  );
+}

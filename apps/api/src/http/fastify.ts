@@ -1,0 +1,61 @@
+import { randomUUID } from 'node:crypto';
+import type { FastifyInstance, RawRequestDefaultExpression } from 'fastify';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+
+export const maxBodyBytes = 256 * 1024;
+export const maxUploadBytes = 16 * 1024 * 1024;
+export const uploadMediaTypes = ['application/x-ndjson', 'text/csv'];
+
+/** Fastify with our limits, ids and headers; knows nothing of routes. */
+export function createAdapter(): FastifyAdapter {
+  const adapter = new FastifyAdapter({
+    bodyLimit: maxBodyBytes,
+    routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
+    requestTimeout: 30_000,
+    genReqId: (request: RawRequestDefaultExpression) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && /^[\w.:-]{8,64}$/.test(given) ? given : randomUUID();
+    },
+  });
+  const fastify = adapter.getInstance<FastifyInstance>();
+  fastify.decorateRequest('access', undefined);
+  registerBodyParsers(fastify);
+  fastify.addHook('onRequest', (request, reply, done) => {
+    reply.headers({ ...securityHeaders, 'X-Request-Id': request.id });
+    if (request.url.startsWith('/docs')) reply.headers(pageHeaders);
+    done();
+  });
+  return adapter;
+}
+
+/** Nothing of an answer may be kept by a cache, framed, sniffed or run. */
+const securityHeaders = {
+  'Cache-Control': 'no-store',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+} as const;
+
+/** The documentation's page runs its own scripts; Swagger UI styles elements in place. */
+const pageHeaders = {
+  'Content-Security-Policy':
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'",
+} as const;
+
+/**
+ * JSON, and JSON Merge Patch (RFC 7396), which is JSON. An upload is handed on unread: the route that takes it reads it once
+ * the caller is known, so that strangers cost no memory. Any other media type is 415.
+ */
+function registerBodyParsers(fastify: FastifyInstance): void {
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser(
+    ['application/json', 'application/merge-patch+json'],
+    { parseAs: 'string', bodyLimit: maxBodyBytes },
+    fastify.getDefaultJsonParser('error', 'error'),
+  );
+  fastify.addContentTypeParser(uploadMediaTypes, { bodyLimit: maxUploadBytes }, (_request, payload, done) => {
+    done(null, payload);
+  });
+}

@@ -1,0 +1,108 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import { z } from 'zod';
+import { problemMediaType, problemSchema } from './problem.js';
+import { apiKeyScheme } from './requires.decorator.js';
+
+/** `z.date()` stands for what JSON carries in its place, an RFC 3339 time; bigints travel as decimal strings. */
+export function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
+  const { $schema: _, ...json } = z.toJSONSchema(schema, {
+    target: 'draft-2020-12',
+    io,
+    unrepresentable: 'any',
+    override: ({ zodSchema, jsonSchema }) => {
+      if (zodSchema._zod.def.type === 'date')
+        Object.assign(jsonSchema, { type: 'string', format: 'date-time' });
+      if (zodSchema._zod.def.type === 'bigint')
+        Object.assign(jsonSchema, { type: 'string', pattern: '^-?\\d+$' });
+    },
+  });
+  return json;
+}
+
+/** The whole document, from the routes as they are. */
+export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
+  const config = new DocumentBuilder()
+    .setTitle('Moorage')
+    .setDescription(
+      'The control plane: tenants, devices, credentials and rights in; telemetry, presence and denials out.',
+    )
+    .setVersion('1')
+    .setOpenAPIVersion('3.1.0')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key: moo_…' }, apiKeyScheme)
+    .build();
+  const document = SwaggerModule.createDocument(app, config, {
+    operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}.${method}`,
+    standardSchemaConverter: (schema, { schemaType }) =>
+      schema instanceof z.ZodType ? { schema: jsonSchemaOf(schema, schemaType) } : undefined,
+  });
+  document.components = {
+    ...document.components,
+    schemas: { ...document.components?.schemas, Problem: jsonSchemaOf(problemSchema, 'output') },
+  };
+  for (const [path, item] of Object.entries(document.paths)) {
+    for (const operation of operationsOf(item)) completeOperation(path, operation);
+  }
+  return document;
+}
+
+type PathItem = OpenAPIObject['paths'][string];
+type Operation = NonNullable<PathItem['get']>;
+
+function operationsOf({ get, put, post, patch, delete: remove }: PathItem): Operation[] {
+  return [get, put, post, patch, remove].filter((operation) => operation !== undefined);
+}
+
+/** What every route has because of the edge it stands behind: its path's parameters, and the problems it may answer with. */
+function completeOperation(path: string, operation: Operation): void {
+  const parameters = (operation.parameters ??= []);
+  for (const [, name = ''] of path.matchAll(/\{(\w+)\}/g)) {
+    const isThere = parameters.some((given) => 'name' in given && given.in === 'path' && given.name === name);
+    if (!isThere) {
+      const description = name === 'tenant' ? 'Slug or id of the tenant' : `Id of the ${name}`;
+      parameters.unshift({ name, in: 'path', required: true, description, schema: { type: 'string' } });
+    }
+  }
+  const isGuarded = operation.security !== undefined;
+  const statuses = [
+    ...(parameters.some((given) => 'in' in given && given.in === 'query') ? [400] : []),
+    ...(isGuarded ? [401, 403, 429] : []),
+    ...(path.includes('{') ? [404] : []),
+    ...(parameters.some((given) => 'name' in given && given.name === 'If-Match') ? [412, 428] : []),
+    ...(operation.requestBody === undefined ? [] : [400, 409, 413, 415, 422]),
+  ];
+  for (const status of new Set(statuses)) operation.responses[String(status)] ??= problemResponse(status);
+  operation.responses['default'] ??= problemResponse(500);
+}
+
+function problemResponse(status: number): NonNullable<Operation['responses'][string]> {
+  return {
+    description: problemTitles[status] ?? 'Any other problem',
+    content: { [problemMediaType]: { schema: { $ref: '#/components/schemas/Problem' } } },
+  };
+}
+
+const problemTitles: Readonly<Record<number, string>> = {
+  400: 'The request cannot be parsed, or a query parameter is unknown or has no usable value',
+  401: 'No valid API key',
+  403: 'The role of the key does not include this',
+  404: 'No such thing, or not yours to see',
+  409: 'In the way: a taken name, something in use, a limit reached',
+  412: 'It has changed since you read it',
+  413: 'The body is too large',
+  415: 'The media type of the body is not offered',
+  422: 'The body breaks a rule; `errors` names the members',
+  428: 'If-Match is missing',
+  429: 'Too many requests; Retry-After says how long to wait',
+};
+
+/** `/openapi.json`, and a page to browse it at `/docs` whose every asset comes from here. */
+export function serveDocumentation(app: NestFastifyApplication): void {
+  let document: OpenAPIObject | undefined;
+  SwaggerModule.setup('docs', app, () => (document ??= openApiDocument(app)), {
+    jsonDocumentUrl: 'openapi.json',
+    raw: ['json'],
+    customSiteTitle: 'Moorage API',
+    swaggerOptions: { validatorUrl: null, persistAuthorization: false },
+  });
+}

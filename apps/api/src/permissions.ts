@@ -1,0 +1,78 @@
+/** What a route or a GraphQL field may ask for. The `tenants:` and `platform-keys:` ones belong to keys of the platform alone. */
+export const permissions = [
+  'tenants:read',
+  'tenants:write',
+  'platform-keys:read',
+  'platform-keys:write',
+  'tenant:read',
+  'api-keys:read',
+  'api-keys:write',
+  'profiles:read',
+  'profiles:write',
+  'devices:read',
+  'devices:write',
+  'groups:read',
+  'groups:write',
+  'credentials:read',
+  'credentials:write',
+  'policies:read',
+  'policies:write',
+  'telemetry:read',
+  'presence:read',
+  'sessions:read',
+  'sessions:disconnect',
+  'denials:read',
+  'operations:read',
+  'audit:read',
+] as const;
+
+export type Permission = (typeof permissions)[number];
+export const tenantRoles = ['admin', 'operator', 'viewer'] as const;
+export type TenantRole = (typeof tenantRoles)[number];
+
+const viewer: readonly Permission[] = [
+  'tenant:read',
+  'profiles:read',
+  'devices:read',
+  'groups:read',
+  'credentials:read',
+  'policies:read',
+  'telemetry:read',
+  'presence:read',
+  'sessions:read',
+  'denials:read',
+  'operations:read',
+];
+
+/** Provisions devices; does not decide what devices may do, nor who may administer. */
+const operator: readonly Permission[] = [
+  ...viewer,
+  'devices:write',
+  'groups:write',
+  'credentials:write',
+  'sessions:disconnect',
+];
+
+const admin: readonly Permission[] = [
+  ...operator,
+  'profiles:write',
+  'policies:write',
+  'api-keys:read',
+  'api-keys:write',
+  'audit:read',
+];
+
+const ofTenant: Readonly<Record<TenantRole, ReadonlySet<Permission>>> = {
+  viewer: new Set(viewer),
+  operator: new Set(operator),
+  admin: new Set(admin),
+};
+const ofPlatform: ReadonlySet<Permission> = new Set(permissions);
+const none: ReadonlySet<Permission> = new Set();
+
+/** An unknown role has no rights. */
+export function permissionsOf(role: string, isPlatformKey: boolean): ReadonlySet<Permission> {
+  if (isPlatformKey) return role === 'admin' ? ofPlatform : none;
+  const known = tenantRoles.find((name) => name === role);
+  return known === undefined ? none : ofTenant[known];
+}

@@ -1,0 +1,74 @@
+/** Requests sent under an Idempotency-Key, and the answers they got. What an answer says is sealed before it comes here. */
+import type { PlatformTx } from './control-store.js';
+
+export interface KeptRequest {
+  /** Shown part of the API key: two callers' keys never meet. */
+  readonly scope: string;
+  readonly key: string;
+  readonly tenantId: string | null;
+  readonly requestHash: Buffer<ArrayBuffer>;
+}
+
+export interface EarlierRequest {
+  readonly requestHash: Uint8Array;
+  /** Undefined while it runs. */
+  readonly answer: Uint8Array | undefined;
+}
+
+/** Answers are kept for a day. */
+const keptMs = 24 * 3_600_000;
+/** A request that has run for longer than any transaction may is one whose process died: the key is free again. */
+const givenUpMs = 60_000;
+
+/** Undefined: the key was free, and is taken now. */
+export async function reserveRequest(
+  tx: PlatformTx,
+  request: KeptRequest,
+): Promise<EarlierRequest | undefined> {
+  const { scope, key, tenantId, requestHash } = request;
+  const now = Date.now();
+  await tx.db.idempotencyKey.deleteMany({
+    where: {
+      scope,
+      key,
+      OR: [
+        { createdAt: { lt: new Date(now - keptMs) } },
+        { status: null, createdAt: { lt: new Date(now - givenUpMs) } },
+      ],
+    },
+  });
+  const taken = await tx.db.idempotencyKey.createMany({
+    data: [{ scope, key, tenantId, requestHash }],
+    skipDuplicates: true,
+  });
+  if (taken.count === 1) return undefined;
+  const row = await tx.db.idempotencyKey.findUniqueOrThrow({ where: { scope_key: { scope, key } } });
+  const sealed = row.body;
+  return {
+    requestHash: row.requestHash,
+    answer: typeof sealed === 'string' ? Buffer.from(sealed, 'base64') : undefined,
+  };
+}
+
+export async function keepAnswer(
+  tx: PlatformTx,
+  request: KeptRequest,
+  status: number,
+  sealed: Buffer,
+): Promise<void> {
+  const { scope, key } = request;
+  await tx.db.idempotencyKey.updateMany({
+    where: { scope, key, requestHash: request.requestHash },
+    data: { status, body: sealed.toString('base64') },
+  });
+}
+
+export async function forgetRequest(tx: PlatformTx, request: KeptRequest): Promise<void> {
+  const { scope, key, requestHash } = request;
+  await tx.db.idempotencyKey.deleteMany({ where: { scope, key, requestHash, status: null } });
+}
+
+/** Removes what is older than it is kept; for a timer. */
+export async function sweepRequests(tx: PlatformTx): Promise<void> {
+  await tx.db.idempotencyKey.deleteMany({ where: { createdAt: { lt: new Date(Date.now() - keptMs) } } });
+}
