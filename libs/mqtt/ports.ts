@@ -95,6 +95,8 @@ export interface PublishRight {
   readonly maxPayloadBytes: number;
   /** Messages on this topic are readings: they go to the Journal. */
   readonly telemetry: boolean;
+  /** Of the telemetry rule, where it names one: the field of a JSON object that holds the device's own time. */
+  readonly timeField?: string | undefined;
   /** Why, for the denial record; a stable text without secrets. */
   readonly detail: string;
 }
@@ -342,6 +344,8 @@ export interface DenialNote {
 export interface Reading {
   readonly principal: Principal;
   readonly message: Message;
+  /** From the publish right. */
+  readonly timeField?: string | undefined;
 }
 
 export interface Journal {

@@ -59,7 +59,7 @@ const brokerVerbs: Readonly<Record<string, string>> = {
   devices: 'SELECT',
   groups: 'SELECT',
   group_members: 'SELECT',
-  credentials: 'SELECT',
+  credentials: 'SELECT UPDATE', // of two columns: when and from where it was last used
   policies: 'SELECT',
   policy_versions: 'SELECT',
   policy_bindings: 'SELECT',
@@ -69,7 +69,7 @@ const brokerVerbs: Readonly<Record<string, string>> = {
   telemetry: 'INSERT',
   presence: 'SELECT INSERT UPDATE',
   presence_events: 'INSERT',
-  denials: 'SELECT INSERT UPDATE',
+  denials: 'SELECT INSERT UPDATE DELETE',
   sessions: 'SELECT INSERT UPDATE DELETE',
   subscriptions: 'SELECT INSERT UPDATE DELETE',
   queued_messages: 'SELECT INSERT DELETE',
@@ -171,7 +171,8 @@ async function readTables(db: Queryable): Promise<TableState[]> {
     SELECT c.relname AS name, c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced,
            pg_get_userbyid(c.relowner) = current_user AS owned,
            ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
-                  WHERE has_table_privilege(c.oid, p)) AS privileges
+                  WHERE has_table_privilege(c.oid, p)
+                     OR (p <> 'DELETE' AND has_any_column_privilege(c.oid, p))) AS privileges
       FROM pg_class c
      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
      ORDER BY 1`);
@@ -186,6 +187,6 @@ async function readPolicies(db: Queryable): Promise<PolicyState[]> {
            pg_get_expr(p.polqual, p.polrelid) AS "using", pg_get_expr(p.polwithcheck, p.polrelid) AS "check"
       FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
      WHERE c.relnamespace = 'public'::regnamespace
-       AND EXISTS (SELECT FROM unnest(p.polroles) r WHERE r = 0 OR pg_has_role(r, 'MEMBER'))`);
+       AND EXISTS (SELECT FROM unnest(p.polroles) r WHERE CASE r WHEN 0 THEN true ELSE pg_has_role(r, 'MEMBER') END)`);
   return rows as PolicyState[];
 }
