@@ -1,7 +1,19 @@
 /** The door of this library. */
-export * from './client-id.js';
-export * from './filter.js';
-export * from './rules.js';
-export * from './secret.js';
-export * from './validity.js';
-export * from './variables.js';
+export { assignClientId, clientIdRuleSchema, mayUseClientId } from './client-id.js';
+export type { ClientIdRule } from './client-id.js';
+export { explain } from './explain.js';
+export type { Explanation, Question } from './explain.js';
+export { filterFault, withoutShare } from './filter.js';
+export type { FilterFault } from './filter.js';
+export { compile } from './policy.js';
+export type { CompiledPolicy, ConnectRight, PolicyDocument } from './policy.js';
+export { actions, checkRules, ruleLimits, ruleSchema } from './rules.js';
+export type { Action, CheckedRules, Rule, RuleError } from './rules.js';
+export { generateSecret, hashSecret, verifySecret } from './secret.js';
+export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';
+export type { TelemetryRule } from './telemetry.js';
+export { validityAt } from './validity.js';
+export type { Validity, ValidityState } from './validity.js';
+export { isExpandable } from './variables.js';
+export type { Variables } from './variables.js';
+export type { Origin } from './verdict.js';

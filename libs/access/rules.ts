@@ -32,6 +32,8 @@ const ceilings = z.strictObject({
   maxPayloadBytes: z.int().min(0).max(268_435_455).optional(),
 });
 
+type Ceilings = z.output<typeof ceilings>;
+
 const topic = z
   .string()
   .min(1)
@@ -54,7 +56,12 @@ export const ruleSchema = z
       context.addIssue({ code: 'custom', path: [path], message, params: { code } });
     const onlyConnect = rule.actions.every((action) => action === 'connect');
     if (rule.topics.length === 0 && !onlyConnect) refuse('topics', 'missing_topics', 'A rule needs topics.');
-    if (rule.effect === 'allow') return;
+    if (rule.effect === 'allow') {
+      for (const ceiling of idleCeilings(rule)) {
+        refuse('when', 'idle_ceiling', `None of the rule's actions is limited by ${ceiling}.`);
+      }
+      return;
+    }
     if (rule.when)
       refuse('when', 'condition_on_deny', 'Ceilings belong to allow rules; a deny is unconditional.');
     if (rule.actions.includes('connect') && (!onlyConnect || rule.topics.length > 0)) {
@@ -127,6 +134,20 @@ const filterMessages = {
   forbidden_character: 'A topic holds no U+0000 and no lone surrogates.',
   misplaced_wildcard: 'A wildcard fills a level of its own; # is the last level.',
 } as const;
+
+/** Ceilings that limit none of the rule's actions: whoever wrote one believes in a limit that is not there. */
+function idleCeilings(rule: {
+  readonly actions: readonly Action[];
+  readonly when?: Ceilings | undefined;
+}): string[] {
+  const publishes = rule.actions.includes('publish');
+  const limited: Record<keyof Ceilings, boolean> = {
+    maxQos: publishes || rule.actions.includes('subscribe'),
+    retain: publishes,
+    maxPayloadBytes: publishes,
+  };
+  return (Object.keys(rule.when ?? {}) as (keyof Ceilings)[]).filter((name) => !limited[name]);
+}
 
 function refused(pointer: string, code: string, message: string): CheckedRules {
   return { ok: false, errors: [{ pointer, code, message }] };

@@ -60,10 +60,7 @@ export function expandWidely(template: string, variables: Variables): string {
   if (exact !== undefined) return exact;
   return template
     .split('/')
-    .map((level) => {
-      const value = expand(level, variables);
-      return value === undefined || value.startsWith('$') ? '+' : value;
-    })
+    .map((level) => expand(level, variables) ?? '+')
     .join('/');
 }
 

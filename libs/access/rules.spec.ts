@@ -1,0 +1,100 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { checkRules, ruleLimits } from './rules.js';
+
+const good = { effect: 'allow', actions: ['publish'], topics: ['a/${device}/#'] };
+
+function errorsOf(input: unknown) {
+  const checked = checkRules(input);
+  return checked.ok ? [] : checked.errors.map(({ pointer, code }) => [pointer, code]);
+}
+
+describe('the rules of a policy', () => {
+  it('are taken as they are when nothing is wrong', () => {
+    const rules = [
+      good,
+      {
+        effect: 'deny',
+        actions: ['subscribe', 'receive'],
+        topics: ['+/secret', '$SYS/#', '/'],
+        priority: -3,
+      },
+      {
+        effect: 'allow',
+        actions: ['publish', 'retain'],
+        topics: ['${attr.site-1}/x-${clientId}'],
+        when: { maxQos: 1, retain: false },
+      },
+    ];
+    expect(checkRules(rules)).toEqual({ ok: true, rules });
+    expect(checkRules([])).toEqual({ ok: true, rules: [] });
+    expect(checkRules([{ effect: 'deny', actions: ['connect'] }])).toMatchObject({ ok: true });
+  });
+
+  it.each<[string, unknown, string, string]>([
+    ['not a list', {}, '', 'invalid_type'],
+    ['a rule that is no object', [1], '/0', 'invalid_type'],
+    ['an unknown effect', [{ ...good, effect: 'maybe' }], '/0/effect', 'invalid_value'],
+    ['an unknown action', [{ ...good, actions: ['fly'] }], '/0/actions/0', 'invalid_value'],
+    ['no action', [{ ...good, actions: [] }], '/0/actions', 'too_small'],
+    ['an unknown field', [{ ...good, topic: 'a' }], '/0', 'unrecognized_keys'],
+    ['no topics', [{ ...good, topics: [] }], '/0/topics', 'missing_topics'],
+    ['an empty topic', [{ ...good, topics: [''] }], '/0/topics/0', 'too_small'],
+    [
+      'a wildcard within a level',
+      [{ ...good, topics: ['a', 'b/c+'] }],
+      '/0/topics/1',
+      'topic_misplaced_wildcard',
+    ],
+    [
+      'a wildcard beside a variable',
+      [{ ...good, topics: ['${device}+'] }],
+      '/0/topics/0',
+      'topic_misplaced_wildcard',
+    ],
+    ['# before the end', [{ ...good, topics: ['#/a'] }], '/0/topics/0', 'topic_misplaced_wildcard'],
+    ['U+0000', [{ ...good, topics: ['a\0'] }], '/0/topics/0', 'topic_forbidden_character'],
+    ['a lone surrogate', [{ ...good, topics: ['a\ud800'] }], '/0/topics/0', 'topic_forbidden_character'],
+    ['a shared subscription', [{ ...good, topics: ['$share/g/a'] }], '/0/topics/0', 'topic_shared'],
+    ['an unknown variable', [{ ...good, topics: ['${devise}'] }], '/0/topics/0', 'unknown_variable'],
+    ['a reserved variable', [{ ...good, topics: ['${cert.cn}'] }], '/0/topics/0', 'reserved_variable'],
+    ['an open variable', [{ ...good, topics: ['${device'] }], '/0/topics/0', 'malformed_variable'],
+    ['a topic that is too long', [{ ...good, topics: ['ä'.repeat(513)] }], '/0/topics/0', 'topic_too_long'],
+    ['too many levels', [{ ...good, topics: ['/'.repeat(64)] }], '/0/topics/0', 'too_many_levels'],
+    ['an unknown ceiling', [{ ...good, when: { maxQuality: 1 } }], '/0/when', 'unrecognized_keys'],
+    [
+      'a ceiling that limits nothing',
+      [{ ...good, actions: ['subscribe'], when: { maxPayloadBytes: 1 } }],
+      '/0/when',
+      'idle_ceiling',
+    ],
+    ['QoS 3', [{ ...good, when: { maxQos: 3 } }], '/0/when/maxQos', 'invalid_union'],
+    [
+      'a ceiling on a deny',
+      [{ ...good, effect: 'deny', when: { maxQos: 1 } }],
+      '/0/when',
+      'condition_on_deny',
+    ],
+    [
+      'a deny of connect among others',
+      [{ ...good, effect: 'deny', actions: ['connect', 'publish'] }],
+      '/0/actions',
+      'connect_stands_alone',
+    ],
+    ['a priority out of range', [{ ...good, priority: 1e6 }], '/0/priority', 'too_big'],
+    ['too many rules', Array.from({ length: 2_001 }, () => good), '', 'too_many_rules'],
+    [
+      'too many topics',
+      Array.from({ length: 101 }, () => ({ ...good, topics: Array.from({ length: 100 }, () => 'a') })),
+      '',
+      'too_many_topics',
+    ],
+  ])('are refused with %s', (_, input, pointer, code) => {
+    expect(errorsOf(input)).toContainEqual([pointer, code]);
+  });
+
+  it('report all errors at once, up to a limit', () => {
+    expect(errorsOf([{ ...good, effect: 1 }, good, { ...good, topics: ['a#'] }])).toHaveLength(2);
+    expect(errorsOf(Array.from({ length: 1_000 }, () => null))).toHaveLength(ruleLimits.maxErrors);
+  });
+});
