@@ -1,6 +1,6 @@
 /** The control plane's way into PostgreSQL: Prisma, one transaction a call, bound to one tenant or to the platform. */
 import { PrismaPg } from '@prisma/adapter-pg';
-import pg from 'pg';
+import { Pool } from 'pg';
 import { withStoreErrors } from './errors.js';
 import { verifyFences } from './fences.js';
 import { PrismaClient, type Prisma } from './generated/client.js';
@@ -46,7 +46,7 @@ const waitForConnectionMs = 5_000;
 
 /** Opens no connection yet: they come with the first call. */
 export function openControlStore(options: ControlStoreOptions): ControlStore {
-  const pool = new pg.Pool({
+  const pool = new Pool({
     connectionString: options.url,
     max: options.poolSize ?? 10,
     application_name: 'moorage-api',

@@ -168,7 +168,7 @@ function codeOfSqlState(state: string): StoreErrorCode {
   }
 }
 
-function codeOfPrisma(code: string | undefined): StoreErrorCode {
+function codeOfPrisma(code = ''): StoreErrorCode {
   switch (code) {
     case 'P1000':
     case 'P1001':

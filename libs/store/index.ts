@@ -1,7 +1,12 @@
 /** The door of this library. */
+export * from './api-keys.js';
 export * from './control-store.js';
+export * from './embedded-error.js';
+export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded-postgres.js';
+export { startEmbeddedPostgres } from './embedded-postgres.js';
 export * from './errors.js';
 export * from './fences.js';
-export * from './api-keys.js';
-export * from './tenants.js';
 export * from './kept-requests.js';
+export * from './migrate.js';
+export * from './migration-error.js';
+export * from './tenants.js';
