@@ -15,3 +15,8 @@ export * from './presence.js';
 export * from './sessions.js';
 export * from './telemetry.js';
 export * from './tenants.js';
+export * from './credentials.js';
+export * from './devices.js';
+export * from './groups.js';
+export * from './operations.js';
+export * from './profiles.js';

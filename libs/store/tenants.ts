@@ -55,3 +55,42 @@ export async function updateTenant(
   });
   return updated;
 }
+
+/**
+ * One bounded bite of what a tenant's devices sent, for a deletion that must not hold one transaction for minutes.
+ * True: there may be more.
+ */
+export async function deleteSomeTelemetry(tx: TenantTx, rows: number): Promise<boolean> {
+  const deleted = await tx.db.$executeRaw`
+    DELETE FROM telemetry WHERE (tenant_id, device_id, received_at, id) IN (
+      SELECT tenant_id, device_id, received_at, id FROM telemetry WHERE tenant_id = ${tx.tenantId}::uuid LIMIT ${rows})`;
+  return deleted === rows;
+}
+
+/** Everything that hangs on a tenant but its own row, its audit and the change that tells the brokers of its end. */
+export async function emptyTenant(tx: TenantTx): Promise<void> {
+  const { db, tenantId } = tx;
+  const where = { tenantId };
+  // What no foreign key leads to, because the broker writes it at its own pace.
+  await db.telemetry.deleteMany({ where });
+  await db.presence.deleteMany({ where });
+  await db.presenceEvent.deleteMany({ where });
+  await db.denial.deleteMany({ where });
+  await db.queueEntry.deleteMany({ where });
+  await db.queuedMessage.deleteMany({ where });
+  await db.subscription.deleteMany({ where });
+  await db.inboundPacket.deleteMany({ where });
+  await db.session.deleteMany({ where });
+  await db.retainedMessage.deleteMany({ where });
+  await db.will.deleteMany({ where });
+  await db.changeReceipt.deleteMany({ where });
+  await db.change.deleteMany({ where });
+  await db.idempotencyKey.deleteMany({ where });
+  // Before the tenant's row: a profile that devices have is not removed, not even in a cascade.
+  await db.device.deleteMany({ where });
+}
+
+/** Its keys, profiles, groups and policies go with the row. */
+export async function deleteTenant(tx: PlatformTx, id: string): Promise<void> {
+  await tx.db.tenant.deleteMany({ where: { id } });
+}

@@ -1,0 +1,86 @@
+import type { TenantTx } from './control-store.js';
+import { defined } from './defined.js';
+import type { Credential as CredentialRow, Prisma } from './generated/client.js';
+
+/** Without the hash of its secret: only sign-in reads that. */
+export type Credential = Omit<CredentialRow, 'secretHash'>;
+
+export interface NewCredential {
+  readonly deviceId: string;
+  readonly authId: string;
+  readonly secretHash: Buffer<ArrayBuffer>;
+  readonly clientIdRule: Prisma.InputJsonObject;
+  readonly notBefore: Date | null;
+  readonly notAfter: Date | null;
+}
+
+export interface CredentialChange {
+  readonly clientIdRule?: Prisma.InputJsonObject | undefined;
+  readonly notBefore?: Date | null | undefined;
+  readonly notAfter?: Date | null | undefined;
+  readonly disabledAt?: Date | null | undefined;
+}
+
+const omit = { secretHash: true } as const;
+
+/** A taken authId breaks `credentials_tenant_id_auth_id_key`. */
+export function createCredential(tx: TenantTx, credential: NewCredential): Promise<Credential> {
+  return tx.db.credential.create({ data: { tenantId: tx.tenantId, ...credential }, omit });
+}
+
+export function findCredential(tx: TenantTx, id: string): Promise<Credential | null> {
+  return tx.db.credential.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } }, omit });
+}
+
+export function countCredentials(tx: TenantTx, deviceId: string): Promise<number> {
+  return tx.db.credential.count({ where: { tenantId: tx.tenantId, deviceId } });
+}
+
+/** Oldest first. */
+export function listCredentials(
+  tx: TenantTx,
+  query: {
+    readonly deviceId?: string | undefined;
+    readonly afterId: string | undefined;
+    readonly limit: number;
+  },
+): Promise<Credential[]> {
+  return tx.db.credential.findMany({
+    where: {
+      tenantId: tx.tenantId,
+      ...defined({ deviceId: query.deviceId }),
+      ...(query.afterId === undefined ? {} : { id: { gt: query.afterId } }),
+    },
+    omit,
+    orderBy: { id: 'asc' },
+    take: query.limit,
+  });
+}
+
+/** For a DataLoader: of all these devices, oldest first. */
+export function credentialsOfDevices(tx: TenantTx, deviceIds: readonly string[]): Promise<Credential[]> {
+  return tx.db.credential.findMany({
+    where: { tenantId: tx.tenantId, deviceId: { in: [...deviceIds] } },
+    omit,
+    orderBy: { id: 'asc' },
+  });
+}
+
+/** Undefined: the row is not there in that version any more. */
+export async function updateCredential(
+  tx: TenantTx,
+  id: string,
+  version: number,
+  change: CredentialChange,
+): Promise<Credential | undefined> {
+  const [updated] = await tx.db.credential.updateManyAndReturn({
+    where: { tenantId: tx.tenantId, id, version },
+    data: { ...defined(change), version: { increment: 1 }, updatedAt: new Date() },
+    omit,
+  });
+  return updated;
+}
+
+export async function deleteCredential(tx: TenantTx, id: string): Promise<void> {
+  await tx.db.credential.deleteMany({ where: { tenantId: tx.tenantId, id } });
+}
