@@ -3,6 +3,7 @@ export * from './api-keys.js';
 export * from './control-store.js';
 export * from './denials.js';
 export * from './embedded-error.js';
+export { takeLock } from './embedded-lock.js';
 export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded-postgres.js';
 export { startEmbeddedPostgres } from './embedded-postgres.js';
 export * from './errors.js';
