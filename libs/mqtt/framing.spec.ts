@@ -1,0 +1,183 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { Framer, ownBytes } from './framing.js';
+import { Reasons } from './reason.js';
+import { bytes, packet } from './testing/wire.js';
+import { ProtocolViolation } from './violation.js';
+
+const frames = [
+  packet(0xc0),
+  packet(0x30, '0001 61', Buffer.alloc(1)),
+  packet(0x32, '0001 61 0001', Buffer.alloc(200, 7)),
+  packet(0x40, '0001'),
+  packet(0x3d, '0001 61 0002', Buffer.alloc(20_000, 8)),
+  packet(0xc0),
+];
+const stream = Buffer.concat(frames);
+
+function collect(framer: Framer, chunks: readonly Buffer[]): Buffer[] {
+  const got: Buffer[] = [];
+  for (const chunk of chunks) {
+    framer.push(chunk, (frame, bodyOffset) => {
+      expect(bodyOffset).toBe(frame.length < 130 ? 2 : frame.length < 16_387 ? 3 : 4);
+      got.push(Buffer.from(frame));
+      return true;
+    });
+  }
+  return got;
+}
+
+function violation(work: () => void): ProtocolViolation {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof ProtocolViolation) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+const ignore = (): boolean => true;
+
+describe('the framer', () => {
+  it('finds the frames of a stream that comes whole', () => {
+    expect(collect(new Framer(100_000), [stream])).toEqual(frames);
+  });
+
+  it('finds the frames of a stream that comes byte by byte', () => {
+    const single = Array.from(stream, (byte) => Buffer.from([byte]));
+    expect(collect(new Framer(100_000), single)).toEqual(frames);
+  });
+
+  it('finds the frames of a stream however it is split', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(stream.length), { maxLength: 20 }), (cuts) => {
+        const at = [0, ...cuts.sort((a, b) => a - b), stream.length];
+        const chunks = at.slice(1).map((end, index) => stream.subarray(at[index], end));
+        expect(collect(new Framer(100_000), chunks)).toEqual(frames);
+      }),
+    );
+  });
+
+  it('gives views on a chunk that holds whole frames, and memory of its own for a split one', () => {
+    const chunk = Buffer.concat([frames[1]!, frames[2]!]);
+    const views: Buffer[] = [];
+    const framer = new Framer(1000);
+    const keep = (frame: Buffer): boolean => views.push(frame) > 0;
+    framer.push(chunk, keep);
+    expect(views.map((view) => view.buffer === chunk.buffer)).toEqual([true, true]);
+    framer.push(chunk.subarray(0, 3), keep);
+    framer.push(chunk.subarray(3, 6), keep);
+    expect(views[2]).toEqual(frames[1]);
+    expect(views[2]?.buffer.byteLength).toBe(6);
+  });
+
+  it('holds what follows once it is told to wait, and goes on from there', () => {
+    const framer = new Framer(100_000);
+    const got: number[] = [];
+    const oneAtATime = (frame: Buffer): boolean => {
+      got.push(frame.length);
+      return false;
+    };
+    framer.push(stream.subarray(0, 100), oneAtATime);
+    framer.push(stream.subarray(100), oneAtATime);
+    expect(got).toEqual([2]);
+    expect(framer.heldBytes).toBe(stream.length - 2);
+    for (let resumed = 1; resumed < frames.length; resumed++) framer.resume(oneAtATime);
+    expect(got).toEqual(frames.map((frame) => frame.length));
+    expect(framer.heldBytes).toBe(0);
+    framer.push(frames[0]!, oneAtATime);
+    expect(got).toHaveLength(frames.length);
+    framer.resume(oneAtATime);
+    expect(got).toHaveLength(frames.length + 1);
+  });
+
+  it('takes a frame of exactly the limit and refuses one byte more, from the header alone', () => {
+    const exact = packet(0x30, '0001 61', Buffer.alloc(195));
+    expect(collect(new Framer(exact.length), [exact])).toEqual([exact]);
+    const refused = violation(() => new Framer(exact.length - 1).push(exact.subarray(0, 3), ignore));
+    expect(refused.reason).toBe(Reasons.packetTooLarge);
+  });
+
+  it('holds frames to the limit of the moment', () => {
+    const framer = new Framer(4);
+    framer.push(packet(0x40, '0001'), ignore);
+    framer.maxPacketBytes = 300;
+    expect(collect(framer, [frames[2]!])).toEqual([frames[2]]);
+    framer.maxPacketBytes = 3;
+    expect(violation(() => framer.push(packet(0x40, '0001'), ignore)).reason).toBe(Reasons.packetTooLarge);
+  });
+
+  it.each([
+    ['packet type 0', '00 00', Reasons.malformedPacket],
+    ['CONNECT with flags', '11', Reasons.malformedPacket],
+    ['CONNACK from a client', '20', Reasons.protocolError],
+    ['PUBLISH with QoS 3', '36', Reasons.malformedPacket],
+    ['PUBLISH with QoS 0 and DUP', '38', Reasons.malformedPacket],
+    ['PUBACK with flags', '42', Reasons.malformedPacket],
+    ['PUBREC with flags', '51', Reasons.malformedPacket],
+    ['PUBREL without its flags', '60', Reasons.malformedPacket],
+    ['PUBREL with others', '63', Reasons.malformedPacket],
+    ['PUBCOMP with flags', '78', Reasons.malformedPacket],
+    ['SUBSCRIBE without its flags', '80', Reasons.malformedPacket],
+    ['SUBACK from a client', '90', Reasons.protocolError],
+    ['UNSUBSCRIBE with QoS 2', 'a4', Reasons.malformedPacket],
+    ['UNSUBACK from a client', 'b0', Reasons.protocolError],
+    ['PINGREQ with flags', 'c1', Reasons.malformedPacket],
+    ['PINGRESP from a client', 'd0', Reasons.protocolError],
+    ['DISCONNECT with flags', 'e8', Reasons.malformedPacket],
+    ['AUTH with flags', 'f1', Reasons.malformedPacket],
+    ['a Remaining Length of five bytes', '30 ff ff ff ff', Reasons.malformedPacket],
+    ['the longest Remaining Length', '30 ff ff ff 7f', Reasons.packetTooLarge],
+  ])('refuses %s as soon as it shows, and takes nothing after it', (_name, hex, reason) => {
+    const bad = bytes(hex);
+    const whole = new Framer(1000);
+    expect(violation(() => whole.push(bad, ignore)).reason).toBe(reason);
+    expect(collect(whole, [frames[0]!])).toEqual([]);
+
+    const late = new Framer(1000);
+    const got: Buffer[] = [];
+    const keep = (frame: Buffer): boolean => got.push(frame) > 0;
+    expect(violation(() => late.push(Buffer.concat([frames[0]!, bad]), keep)).reason).toBe(reason);
+    expect(got).toEqual([frames[0]]);
+
+    const slow = new Framer(1000);
+    expect(violation(() => bad.forEach((byte) => slow.push(Buffer.from([byte]), ignore))).reason).toBe(
+      reason,
+    );
+  });
+
+  it('gives a frame that was only announced no more memory than twice what came of it', () => {
+    const before = process.memoryUsage().arrayBuffers;
+    const announced = bytes('30 ff ff ff 7f', Buffer.alloc(100));
+    const framers = Array.from({ length: 100 }, () => {
+      const framer = new Framer(0x1000_0010);
+      framer.push(announced, ignore);
+      return framer;
+    });
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * 2048 + 1_000_000);
+    expect(framers).toHaveLength(100);
+  });
+
+  it('puts a megabyte together out of single bytes', () => {
+    const big = packet(0x30, '0001 61', Buffer.alloc(1_000_000, 1));
+    const framer = new Framer(2_000_000);
+    const got: Buffer[] = [];
+    for (let at = 0; at < big.length; at++) {
+      framer.push(big.subarray(at, at + 1), (frame) => got.push(frame) > 0);
+    }
+    expect(got).toHaveLength(1);
+    expect(got[0]?.equals(big)).toBe(true);
+  });
+});
+
+describe('ownBytes', () => {
+  it('copies a small view on something large, and leaves alone what is its own', () => {
+    const chunk = Buffer.alloc(65_536, 1);
+    const kept = ownBytes(chunk.subarray(100, 120));
+    expect(kept).toEqual(Buffer.alloc(20, 1));
+    expect(kept.buffer.byteLength).toBe(20);
+    expect(ownBytes(kept)).toBe(kept);
+    expect(ownBytes(chunk)).toBe(chunk);
+  });
+});
