@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { EmbeddedPostgresError } from './embedded-error.js';
+import { hasCode } from './error-code.js';
 
 /**
  * Takes the lock or rejects with `postgres.in-use`. Node has no flock, so the lock is a file that names its holder: made whole under
@@ -78,8 +79,4 @@ async function read(file: string): Promise<string | undefined> {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'ESRCH')) return undefined;
     throw error;
   }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

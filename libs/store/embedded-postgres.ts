@@ -20,13 +20,14 @@ import { findBinaries, type Binaries } from './embedded-binaries.js';
 import { EmbeddedPostgresError, type EmbeddedPostgresErrorCode } from './embedded-error.js';
 import { takeLock } from './embedded-lock.js';
 import { runAs, serverUser, type ServerUser } from './embedded-user.js';
+import { codeOf } from './error-code.js';
 
 export interface EmbeddedPostgresOptions {
   readonly dataDir: string;
   /** On 127.0.0.1. Absent: any free one. */
   readonly port?: number;
   /** The server ended without being asked to. Starting it again with the same port brings everything back. */
-  readonly onCrash?: (end: { readonly code: number | null; readonly signal: NodeJS.Signals | null }) => void;
+  readonly onCrash?: (end: End) => void;
   /** Further server settings, by name; for tests. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -83,14 +84,11 @@ async function startLocked(
   }
 
   let stopping = false;
-  const ended = new Promise<void>((done) => {
-    server.child.once('exit', (code, signal) => {
-      if (!stopping) options.onCrash?.({ code, signal });
-      done();
-    });
+  const ended = whenEnded(server.child).then((end) => {
+    if (!stopping) options.onCrash?.(end);
   });
-  // Ended between being ready and now: the promise above would wait for ever.
-  const alreadyEnded = hasEnded(server.child);
+  // A process that only waits for its database has nothing to wait for.
+  server.child.unref();
 
   return {
     url: urlOf(server.port, password, database),
@@ -98,8 +96,9 @@ async function startLocked(
     pid: server.child.pid ?? 0,
     async stop() {
       stopping = true;
+      server.child.ref();
       await stopServer(server.child);
-      if (!alreadyEnded) await ended;
+      await ended;
       await releaseLock();
     },
   };
@@ -313,7 +312,7 @@ function settingArguments(port: number, further: Readonly<Record<string, string>
 
 async function stopServer(child: ChildProcess): Promise<void> {
   if (hasEnded(child)) return;
-  const ended = new Promise<void>((done) => child.once('exit', () => done()));
+  const ended = whenEnded(child);
   child.kill('SIGINT');
   // Immediate shutdown: nothing committed is lost, the next start replays the log.
   const impatience = setTimeout(() => child.kill('SIGQUIT'), slowStopMs);
@@ -414,6 +413,16 @@ async function spawned(child: ChildProcess): Promise<void> {
   });
 }
 
+interface End {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+async function whenEnded(child: ChildProcess): Promise<End> {
+  if (hasEnded(child)) return { code: child.exitCode, signal: child.signalCode };
+  return new Promise((done) => child.once('exit', (code, signal) => done({ code, signal })));
+}
+
 function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
@@ -443,8 +452,4 @@ async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

@@ -1,4 +1,5 @@
 /** What can go wrong in the store, in words of its own: nobody above it sees an error of Prisma's or of PostgreSQL's driver. */
+import { codeOf, messageOf } from './error-code.js';
 import { Prisma } from './generated/client.js';
 
 export type StoreErrorCode =
@@ -53,7 +54,7 @@ export function toStoreError(error: unknown): unknown {
   if (failure === undefined) return error;
   const code =
     failure.sqlState === undefined ? codeOfPrisma(failure.prismaCode) : codeOfSqlState(failure.sqlState);
-  const constraint = code === 'store.check' ? lastWord(failure.message) : failure.constraint;
+  const constraint = failure.sqlState === '23514' ? lastWord(failure.message) : failure.constraint;
   return new StoreError(code, describe(code, constraint, failure), constraint, error);
 }
 
@@ -81,7 +82,7 @@ function databaseFailure(error: unknown): DatabaseFailure | undefined {
 
 /** What @prisma/adapter-pg throws: { name: 'DriverAdapterError', cause: { kind, originalCode, originalMessage, … } }. */
 function adapterFailure(error: unknown, prismaCode: string | undefined): DatabaseFailure | undefined {
-  if (!(error instanceof Error) || error.name !== 'DriverAdapterError') return undefined;
+  if (field(error, 'name') !== 'DriverAdapterError') return undefined;
   const cause = field(error, 'cause');
   const kind = text(field(cause, 'kind'));
   const unreachable = kind !== undefined && unreachableKinds.has(kind);
@@ -104,18 +105,18 @@ const unreachableKinds = new Set([
 
 /** What plain pg throws: a DatabaseError with an SQLSTATE, a system error, or a sentence about the connection. */
 function driverFailure(error: unknown): DatabaseFailure | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const code = text(field(error, 'code'));
+  const code = codeOf(error);
+  const message = messageOf(error);
   if (code !== undefined && text(field(error, 'severity')) !== undefined)
     return {
       sqlState: code,
       prismaCode: undefined,
       constraint: text(field(error, 'constraint')),
-      message: error.message,
+      message,
     };
   const systemError = code !== undefined && text(field(error, 'syscall')) !== undefined;
-  if (systemError || connectionSentences.has(error.message))
-    return { sqlState: '08006', prismaCode: undefined, constraint: undefined, message: error.message };
+  if (systemError || connectionSentences.has(message))
+    return { sqlState: '08006', prismaCode: undefined, constraint: undefined, message };
   return undefined;
 }
 

@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { Client } from 'pg';
 import { MigrationError } from './migration-error.js';
 import { ensureRoles, roleUrl } from './roles.js';
+import { hasCode, messageOf } from './error-code.js';
 
 export interface MigrateOptions {
   /** Of a superuser, or of the database's owner with CREATEROLE. */
@@ -108,7 +109,7 @@ async function lock(client: Client, timeoutMs: number): Promise<void> {
   try {
     await client.query('SELECT pg_advisory_lock($1)', [lockNumber]);
   } catch (error) {
-    if (!hasState(error, '55P03')) throw error;
+    if (!hasCode(error, '55P03')) throw error;
     throw new MigrationError(
       'migration.locked',
       'another process has been migrating this database for too long',
@@ -240,12 +241,4 @@ async function apply(client: Client, migration: Migration): Promise<void> {
       error,
     );
   }
-}
-
-function hasState(error: unknown, state: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === state;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -2,6 +2,7 @@
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto';
 import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
 import { MigrationError } from './migration-error.js';
+import { codeOf } from './error-code.js';
 
 export type Role = 'moorage_owner' | 'moorage_app' | 'moorage_broker';
 
@@ -33,7 +34,7 @@ export async function ensureRoles(client: Client, secretKey: Buffer): Promise<vo
     for (const role of roles) await ensureRole(client, role, mark, secretKey);
     await letOwnerMigrate(client);
   } catch (error) {
-    if (stateOf(error) !== '42501') throw error;
+    if (codeOf(error) !== '42501') throw error;
     throw new MigrationError(
       'migration.rights',
       'the user of DATABASE_URL must be a superuser, or own the database and have CREATEROLE; or make the roles moorage_owner, moorage_app and moorage_broker beforehand as a superuser by starting Moorage with such a user once',
@@ -63,7 +64,7 @@ async function ensureRole(client: Client, role: Role, mark: string, secretKey: B
     } catch (error) {
       await client.query('ROLLBACK');
       // Made, or changed, by somebody else in this moment.
-      const raced = ['42710', '23505', 'XX000', '40001'].includes(stateOf(error) ?? '');
+      const raced = ['42710', '23505', 'XX000', '40001'].includes(codeOf(error) ?? '');
       if (!raced || attempt >= 5) throw error;
     }
   }
@@ -84,7 +85,9 @@ async function letOwnerMigrate(client: Client): Promise<void> {
   );
   if (rows[0]?.member !== true)
     await client.query('GRANT moorage_owner TO CURRENT_USER WITH SET TRUE, INHERIT TRUE');
-  if (rows[0]?.creates !== true) await client.query('GRANT CREATE, USAGE ON SCHEMA public TO moorage_owner');
+  // WITH GRANT OPTION: the migrations let the other two in.
+  if (rows[0]?.creates !== true)
+    await client.query('GRANT CREATE, USAGE ON SCHEMA public TO moorage_owner WITH GRANT OPTION');
   // A grant that was not in one's power is a warning only.
   const after = await client.query<{ creates: boolean }>(
     `SELECT has_schema_privilege('moorage_owner', 'public', 'CREATE') AS creates`,
@@ -105,8 +108,4 @@ function scramVerifier(role: Role, secretKey: Buffer): string {
   const storedKey = createHash('sha256').update(clientKey).digest('base64');
   const serverKey = createHmac('sha256', salted).update('Server Key').digest('base64');
   return `SCRAM-SHA-256$${iterations}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
-}
-
-function stateOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

@@ -11,11 +11,12 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
       EXECUTE format('CREATE ROLE %I NOLOGIN', role);
     END IF;
+    IF NOT has_schema_privilege(role, 'public', 'USAGE') THEN
+      EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
+    END IF;
   END LOOP;
 END
 $$;
-
-GRANT USAGE ON SCHEMA public TO moorage_app, moorage_broker;
 
 -- Functions are for those they are granted to.
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
