@@ -1,0 +1,78 @@
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+import type { Link, LinkSink } from '#mqtt';
+
+import { type Admission, type Denied, plainAddress } from './admission.js';
+
+/** Hands a new link to the core, which from now on answers through the sink. */
+export type Accept = (link: Link) => LinkSink;
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0: one that is free. */
+  readonly port: number;
+  readonly admission: Admission;
+  readonly accept: Accept;
+  /** Told about what never became a link. */
+  readonly refused?: (why: Denied | 'handshake', address: string) => void;
+}
+
+/** A port that is listened on. */
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  /** Takes no new connections; those that are there stay. */
+  close(): Promise<void>;
+}
+
+/** Milliseconds after `end` in which a client may read what was sent and close; then the connection is cut. */
+export const lingerMs = 3_000;
+
+/** Connections waiting to be accepted: a fleet that comes back at once must not be turned away by the kernel. */
+const backlog = 4_096;
+
+/**
+ * Every listener starts here: TCP connections that are admitted, whatever is spoken on them. So limits hold before a TLS
+ * handshake or an HTTP request costs anything.
+ */
+export async function listenTcp(
+  options: ListenOptions,
+  connected: (socket: Socket, remoteAddress: string) => void,
+): Promise<Listener> {
+  const { host, port, admission } = options;
+  // noDelay: acknowledgements are small and somebody waits for them. keepAlive: a peer that vanished is noticed by the kernel.
+  const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
+    if (socket.remoteAddress === undefined) return void socket.destroy(); // gone before it was accepted
+    const address = plainAddress(socket.remoteAddress);
+    const denied = admission.enter(address);
+    if (denied !== undefined) {
+      options.refused?.(denied, address);
+      return void socket.resetAndDestroy();
+    }
+    socket.once('close', () => admission.leave());
+    connected(socket, address);
+  });
+  await listening(server, host, port);
+  const { port: actual } = server.address() as AddressInfo;
+  return {
+    host,
+    port: actual,
+    close: () => {
+      // Resolves at once for the port; the connections that stay are the core's to end.
+      server.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+function listening(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port, backlog }, () => {
+      server.off('error', reject);
+      // Later errors are of single accepts (out of files, for instance): the server goes on, the peer sees a reset.
+      server.on('error', () => undefined);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,103 @@
+import type { Socket } from 'node:net';
+
+import type { Link, LinkSink, Transport } from '#mqtt';
+
+import { type Accept, lingerMs } from './accept.js';
+
+export interface Peer {
+  readonly transport: Transport;
+  readonly remoteAddress: string;
+  readonly serverName: string | undefined;
+  readonly peerCertificate: Buffer | undefined;
+}
+
+/** A TCP or TLS socket as a Link. */
+export class SocketLink implements Link {
+  readonly transport: Transport;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly serverName: string | undefined;
+  readonly peerCertificate: Buffer | undefined;
+  readonly #socket: Socket;
+  #sink: LinkSink | undefined;
+  #error: Error | undefined;
+  #linger: NodeJS.Timeout | undefined;
+
+  private constructor(socket: Socket, peer: Peer) {
+    this.#socket = socket;
+    this.transport = peer.transport;
+    this.remoteAddress = peer.remoteAddress;
+    this.remotePort = socket.remotePort ?? 0;
+    this.serverName = peer.serverName;
+    this.peerCertificate = peer.peerCertificate;
+  }
+
+  static open(socket: Socket, peer: Peer, accept: Accept): void {
+    const link = new SocketLink(socket, peer);
+    link.#sink = accept(link);
+    socket.on('data', (chunk: Buffer) => link.#sink?.received(chunk));
+    socket.on('drain', () => link.#sink?.drained());
+    socket.on('error', (error) => (link.#error = error));
+    // A client that has finished sending has left: there is no half-closed MQTT connection.
+    socket.on('end', () => link.#leave());
+    socket.on('close', () => link.#closed());
+  }
+
+  write(chunks: readonly Buffer[]): boolean {
+    const socket = this.#socket;
+    if (!socket.writable) return true; // it is ending: `closed` comes or has come
+    if (chunks.length === 1 && chunks[0] !== undefined) return socket.write(chunks[0]);
+    let flowing = true;
+    socket.cork(); // one system call for all of them
+    for (const chunk of chunks) flowing = socket.write(chunk);
+    socket.uncork();
+    return flowing;
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /**
+   * A socket that is closed with unread bytes in its receive buffer is reset, and a reset may overtake the last packet. So
+   * sending ends first, what still arrives is read and thrown away, and the socket closes when the peer does.
+   */
+  end(): void {
+    this.#socket.end();
+    this.#socket.removeAllListeners('data');
+    this.#socket.resume();
+    this.#cutLater();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #leave(): void {
+    this.#tellClosed();
+    this.#cutLater();
+  }
+
+  #closed(): void {
+    clearTimeout(this.#linger);
+    this.#tellClosed();
+  }
+
+  #tellClosed(): void {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.closed(this.#error);
+  }
+
+  #cutLater(): void {
+    this.#linger ??= setTimeout(() => this.#socket.destroy(), lingerMs).unref();
+  }
+}

@@ -1,0 +1,13 @@
+import { listenTcp, type Listener, type ListenOptions } from './accept.js';
+import { SocketLink } from './socket-link.js';
+
+/** MQTT over TCP. */
+export function listenMqtt(options: ListenOptions): Promise<Listener> {
+  return listenTcp(options, (socket, remoteAddress) =>
+    SocketLink.open(
+      socket,
+      { transport: 'tcp', remoteAddress, serverName: undefined, peerCertificate: undefined },
+      options.accept,
+    ),
+  );
+}

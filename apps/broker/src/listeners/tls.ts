@@ -1,0 +1,51 @@
+import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
+
+import { listenTcp, type Listener, type ListenOptions } from './accept.js';
+import { plainAddress } from './admission.js';
+import { SocketLink } from './socket-link.js';
+
+/** The server's certificate chain and private key, PEM. */
+export interface ServerIdentity {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+}
+
+/** What every TLS listener of ours asks for. */
+export function tlsOptions({ cert, key }: ServerIdentity): TlsOptions {
+  return {
+    cert,
+    key,
+    minVersion: 'TLSv1.2',
+    // Asked for and accepted whatever it is: it belongs to a tenant, and only the gate knows whose anchors to hold it against.
+    // Until the gate has, it proves nothing.
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: 10_000, // milliseconds; a link has its sign-in deadline only from the end of the handshake on
+  };
+}
+
+/** What a finished handshake says about the client. */
+export function tlsPeer(socket: TLSSocket): {
+  serverName: string | undefined;
+  peerCertificate: Buffer | undefined;
+} {
+  const { servername } = socket as { servername?: string | false };
+  return { serverName: servername || undefined, peerCertificate: socket.getPeerX509Certificate()?.raw };
+}
+
+/** MQTT over TLS. */
+export function listenMqtts(
+  options: ListenOptions & { readonly identity: ServerIdentity },
+): Promise<Listener> {
+  const handshakes = createServer(tlsOptions(options.identity));
+  handshakes.on('secureConnection', (socket) => {
+    const remoteAddress = remoteOf(socket);
+    SocketLink.open(socket, { transport: 'tls', remoteAddress, ...tlsPeer(socket) }, options.accept);
+  });
+  handshakes.on('tlsClientError', (_, socket) => options.refused?.('handshake', remoteOf(socket)));
+  return listenTcp(options, (socket) => handshakes.emit('connection', socket));
+}
+
+function remoteOf(socket: TLSSocket): string {
+  return plainAddress(socket.remoteAddress ?? '');
+}

@@ -1,0 +1,126 @@
+import type { Socket } from 'node:net';
+
+import type { WebSocket } from 'ws';
+
+import { defaultPreAuthLimits, type Link, type LinkSink, type Transport } from '#mqtt';
+
+import { type Accept, lingerMs } from './accept.js';
+import type { Peer } from './socket-link.js';
+
+/**
+ * Bytes a client may send before it is answered. ws hands over whole messages, so until somebody has signed in it must not be
+ * given a large one to collect. The first answer is CONNACK: what comes after it is under the tenant's limits.
+ */
+const maxUnansweredBytes = 2 * defaultPreAuthLimits.maxConnectBytes;
+
+/** Under it, chunks are copied into one frame; above it, copying costs more than a few frames. */
+const joinBytes = 64 * 1024;
+
+const normalClosure = 1000;
+const unsupportedData = 1003;
+
+/** A WebSocket as a Link: MQTT's bytes, in binary messages whose borders mean nothing (MQTT-6.0.0-2). */
+export class WebSocketLink implements Link {
+  readonly transport: Transport;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly serverName: string | undefined;
+  readonly peerCertificate: Buffer | undefined;
+  readonly #webSocket: WebSocket;
+  readonly #socket: Socket;
+  #sink: LinkSink | undefined;
+  #error: Error | undefined;
+  #linger: NodeJS.Timeout | undefined;
+  #unansweredBytes = 0;
+  readonly #countUnanswered = (chunk: Buffer): void => {
+    this.#unansweredBytes += chunk.length;
+    if (this.#unansweredBytes > maxUnansweredBytes) this.destroy();
+  };
+
+  private constructor(webSocket: WebSocket, socket: Socket, peer: Peer) {
+    this.#webSocket = webSocket;
+    this.#socket = socket;
+    this.transport = peer.transport;
+    this.remoteAddress = peer.remoteAddress;
+    this.remotePort = socket.remotePort ?? 0;
+    this.serverName = peer.serverName;
+    this.peerCertificate = peer.peerCertificate;
+  }
+
+  static open(webSocket: WebSocket, socket: Socket, peer: Peer, accept: Accept): void {
+    const link = new WebSocketLink(webSocket, socket, peer);
+    link.#sink = accept(link);
+    webSocket.binaryType = 'nodebuffer';
+    webSocket.on('message', (data: Buffer, isBinary) => {
+      if (isBinary) link.#sink?.received(data);
+      else link.#refuseText(); // MQTT-6.0.0-1
+    });
+    webSocket.on('error', (error) => (link.#error = error));
+    webSocket.on('close', () => link.#closed());
+    socket.on('data', link.#countUnanswered);
+    socket.on('drain', () => link.#sink?.drained());
+  }
+
+  write(chunks: readonly Buffer[]): boolean {
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return true; // `closed` comes or has come
+    this.#socket.off('data', this.#countUnanswered);
+    let bytes = 0;
+    for (const chunk of chunks) bytes += chunk.length;
+    if (chunks.length > 1 && bytes <= joinBytes) {
+      this.#webSocket.send(Buffer.concat(chunks, bytes));
+    } else {
+      this.#socket.cork();
+      for (const chunk of chunks) this.#webSocket.send(chunk, asBinary);
+      this.#socket.uncork();
+    }
+    return !this.#socket.writableNeedDrain;
+  }
+
+  get bufferedBytes(): number {
+    return this.#webSocket.bufferedAmount;
+  }
+
+  pause(): void {
+    this.#webSocket.pause();
+  }
+
+  resume(): void {
+    this.#webSocket.resume();
+  }
+
+  end(): void {
+    this.#close(normalClosure);
+  }
+
+  destroy(): void {
+    this.#webSocket.terminate();
+  }
+
+  #refuseText(): void {
+    this.#error ??= new Error('a text message where MQTT needs binary ones');
+    this.#tellClosed();
+    this.#close(unsupportedData);
+  }
+
+  /** What is written goes out before the close frame; the client answers it, or is cut off. */
+  #close(code: number): void {
+    this.#webSocket.removeAllListeners('message');
+    this.#socket.off('data', this.#countUnanswered);
+    this.#webSocket.resume();
+    this.#webSocket.close(code);
+    this.#linger ??= setTimeout(() => this.#webSocket.terminate(), lingerMs).unref();
+  }
+
+  #closed(): void {
+    clearTimeout(this.#linger);
+    this.#tellClosed();
+  }
+
+  #tellClosed(): void {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.closed(this.#error);
+  }
+}
+
+const asBinary = { binary: true };
