@@ -4,6 +4,7 @@
  */
 import { ownBytes } from './framing.js';
 import type { Message } from './message.js';
+import { isDollarTopic } from './topic.js';
 
 class Node {
   readonly level: string;
@@ -15,6 +16,12 @@ class Node {
     this.level = level;
     this.parent = parent;
   }
+}
+
+/** Nodes still to be looked at, all at the same level of the filter. */
+interface Step {
+  readonly nodes: Iterator<Node>;
+  readonly depth: number;
 }
 
 /** What a retained message counts for in `RetainedStore.bytes`: what its sender chose the size of, and a fixed share. */
@@ -40,6 +47,11 @@ export class RetainedStore {
   /** The sum of `retainedBytes`. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** No node is left but the root. */
+  get isEmpty(): boolean {
+    return this.#root.children === undefined;
   }
 
   get(topic: string): Message | undefined {
@@ -84,28 +96,30 @@ export class RetainedStore {
    */
   visit(filter: string, visit: (message: Message) => boolean): void {
     const levels = filter.split('/');
-    const nodes: Node[] = [this.#root];
-    const depths: number[] = [0];
+    const isWild = levels[0] === '#' || levels[0] === '+';
+    // Depth first, one iterator a level: `#` over a million topics must not first collect them.
+    const steps: Step[] = [{ nodes: [this.#root].values(), depth: 0 }];
     for (;;) {
-      const node = nodes.pop();
-      const depth = depths.pop();
-      if (node === undefined || depth === undefined) return;
+      const step = steps.at(-1);
+      if (step === undefined) return;
+      const next = step.nodes.next();
+      if (next.done === true) {
+        steps.pop();
+        continue;
+      }
+      const node = next.value;
+      if (isWild && node.parent === this.#root && isDollarTopic(node.level)) continue; // MQTT-4.7.2-1
+      const { depth } = step;
       const level = levels[depth];
       // Past the filter's end, or at a `#`, which matches its parent level too (4.7.1.2).
       if ((level === undefined || level === '#') && node.message !== undefined && !visit(node.message))
         return;
       if (level === undefined || node.children === undefined) continue;
-      if (level !== '#' && level !== '+') {
+      if (level === '#') steps.push({ nodes: node.children.values(), depth });
+      else if (level === '+') steps.push({ nodes: node.children.values(), depth: depth + 1 });
+      else {
         const child = node.children.get(level);
-        if (child === undefined) continue;
-        nodes.push(child);
-        depths.push(depth + 1);
-        continue;
-      }
-      for (const child of node.children.values()) {
-        if (node === this.#root && child.level.startsWith('$')) continue; // MQTT-4.7.2-1
-        nodes.push(child);
-        depths.push(level === '#' ? depth : depth + 1);
+        if (child !== undefined) steps.push({ nodes: [child].values(), depth: depth + 1 });
       }
     }
   }

@@ -114,6 +114,11 @@ export class TopicTree<V> {
     return this.#size;
   }
 
+  /** No node is left but the root. */
+  get isEmpty(): boolean {
+    return this.#root.children === undefined;
+  }
+
   /** Adds or replaces; returns whether it was added. */
   set(filter: string, key: string, value: V): boolean {
     let node = this.#root;
