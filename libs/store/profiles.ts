@@ -18,6 +18,10 @@ export function findProfile(tx: TenantTx, id: string): Promise<Profile | null> {
   return tx.db.profile.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } } });
 }
 
+export function findProfiles(tx: TenantTx, ids: readonly string[]): Promise<Profile[]> {
+  return tx.db.profile.findMany({ where: { tenantId: tx.tenantId, id: { in: [...ids] } } });
+}
+
 export function findProfilesByName(tx: TenantTx, names: readonly string[]): Promise<Profile[]> {
   return tx.db.profile.findMany({ where: { tenantId: tx.tenantId, name: { in: [...names] } } });
 }

@@ -1,7 +1,9 @@
 /** Sessions as an operator sees them: whoever is online, and whatever durable session waits for somebody who is not. */
 import type { TenantTx } from './control-store.js';
 import { Prisma } from './generated/client.js';
-import type { Subscription } from './generated/client.js';
+import type { Subscription as DurableSubscription } from './generated/client.js';
+
+export type { DurableSubscription };
 
 export interface SessionRow {
   readonly clientId: string;
@@ -70,7 +72,7 @@ export function subscriptionsOfSession(
   tx: TenantTx,
   clientId: string,
   limit: number,
-): Promise<Subscription[]> {
+): Promise<DurableSubscription[]> {
   return tx.db.subscription.findMany({
     where: { tenantId: tx.tenantId, clientId },
     orderBy: { filter: 'asc' },
