@@ -1,5 +1,6 @@
 /** The door of this library. */
 export * from './api-keys.js';
+export * from './audit-trail.js';
 export * from './control-store.js';
 export * from './denials.js';
 export * from './embedded-error.js';
