@@ -12,10 +12,8 @@ describe('the control store', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
     store = openControlStore({ url: database.appUrl, poolSize: 3 });
-    [one, other] = (await store.platform(async ({ db }) => [
-      (await db.tenant.create({ data: { slug: 'one', name: 'One' } })).id,
-      (await db.tenant.create({ data: { slug: 'other', name: 'Other' } })).id,
-    ])) as [string, string];
+    one = await addTenant(store, 'one');
+    other = await addTenant(store, 'other');
     for (const id of [one, other]) await store.tenant(id, (tx) => addDevice(tx, 'meter'));
   });
 
@@ -130,14 +128,16 @@ describe('the control store', () => {
   });
 
   it('ends a tenant with everything that refers to it', async () => {
-    const id = await store.platform(
-      async ({ db }) => (await db.tenant.create({ data: { slug: 'brief', name: 'Brief' } })).id,
-    );
+    const id = await addTenant(store, 'brief');
     await store.tenant(id, (tx) => addDevice(tx, 'meter'));
     await store.platform(({ db }) => db.tenant.delete({ where: { id } }));
     expect(await store.tenant(id, ({ db }) => db.device.count())).toBe(0);
   });
 });
+
+async function addTenant(store: ControlStore, slug: string): Promise<string> {
+  return store.platform(async ({ db }) => (await db.tenant.create({ data: { slug, name: slug } })).id);
+}
 
 async function addDevice(tx: TenantTx, name: string): Promise<void> {
   const { id: profileId } = await tx.db.profile.create({

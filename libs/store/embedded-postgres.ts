@@ -84,9 +84,11 @@ async function startLocked(
   }
 
   let stopping = false;
-  const ended = whenEnded(server.child).then((end) => {
+  const noteEnd = async (): Promise<void> => {
+    const end = await whenEnded(server.child);
     if (!stopping) options.onCrash?.(end);
-  });
+  };
+  const ended = noteEnd();
   // A process that only waits for its database has nothing to wait for.
   server.child.unref();
 

@@ -1,24 +1,37 @@
 /** The door of this library. */
 export * from './api-keys.js';
 export * from './audit-trail.js';
+export * from './audit.js';
+export * from './change-feed.js';
+export * from './changes.js';
 export * from './control-store.js';
+export * from './credentials.js';
 export * from './denials.js';
+export * from './devices.js';
 export * from './embedded-error.js';
 export { takeLock } from './embedded-lock.js';
-export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded-postgres.js';
 export { startEmbeddedPostgres } from './embedded-postgres.js';
+export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded-postgres.js';
 export * from './errors.js';
 export * from './fences.js';
+export * from './groups.js';
 export * from './kept-requests.js';
 export * from './migrate.js';
 export * from './migration-error.js';
+export * from './operations.js';
 export * from './policies.js';
 export * from './presence.js';
+export * from './profiles.js';
 export * from './sessions.js';
 export * from './telemetry.js';
 export * from './tenants.js';
-export * from './credentials.js';
-export * from './devices.js';
-export * from './groups.js';
-export * from './operations.js';
-export * from './profiles.js';
+export { openDirectory } from './directory.js';
+export type {
+  Directory,
+  DirectoryCredential,
+  DirectoryDevice,
+  DirectoryDocument,
+  DirectoryEntry,
+  DirectoryOptions,
+  DirectoryTenant,
+} from './directory.js';

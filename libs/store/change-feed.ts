@@ -1,0 +1,214 @@
+/** Changes of rights, from the broker's side: every one of them, in order, once. */
+import { Client } from 'pg';
+import type { Receipt, TenantId } from '#mqtt';
+import type { ChangeKind, ChangeSubject } from './changes.js';
+import { toStoreError } from './errors.js';
+
+export interface Change {
+  readonly number: bigint;
+  readonly tenantId: TenantId;
+  readonly kind: ChangeKind;
+  readonly subject: ChangeSubject;
+  readonly recordedAt: Date;
+}
+
+export interface ChangeFeedOptions {
+  /** With the role moorage_broker. */
+  readonly url: string;
+  readonly processId: string;
+  /** Applies one change and says what it did. Called for one at a time; should it reject, it is called again for the same one. */
+  readonly apply: (change: Change) => Promise<Receipt> | Receipt;
+  /** The connection is lost, or `apply` rejected; the feed goes on by itself. */
+  readonly onError: (error: unknown) => void;
+  /** How often to look where no notification came. Default one second: what a lost one costs. */
+  readonly pollMs?: number;
+}
+
+// Applied before they are confirmed together: bounds what a lost connection makes the api wait for.
+const batchSize = 100;
+const longestPauseMs = 2_000;
+
+interface Confirmation {
+  readonly tenantId: string;
+  readonly number: bigint;
+  readonly receipt: Receipt;
+}
+
+/**
+ * Follows the table `changes` by number. The numbers commit in order (see the migration), so what is beyond the last one seen is all
+ * there is to see: neither a notification nor a connection that is lost can make it skip a change.
+ */
+export class ChangeFeed {
+  readonly #options: ChangeFeedOptions;
+  #client: Client | undefined;
+  #applied = 0n;
+  #unconfirmed: Confirmation[] = [];
+  #stopped = false;
+  #news = false;
+  #wake: () => void = () => {
+    this.#news = true;
+  };
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: ChangeFeedOptions) {
+    this.#options = options;
+  }
+
+  /** Number of the last change applied here. */
+  get applied(): bigint {
+    return this.#applied;
+  }
+
+  /**
+   * Resolves when it follows; rejects where the database cannot be reached. Without a number it begins after the newest change: to
+   * be called before anything is read that a change could make untrue.
+   */
+  async start(after?: bigint): Promise<void> {
+    try {
+      const client = await this.#connect();
+      this.#applied = after ?? (await newestChange(client));
+      await this.#confirm(client);
+    } catch (error) {
+      await this.#disconnect();
+      throw toStoreError(error);
+    }
+    this.#running = this.#follow();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#wake();
+    await this.#running;
+    await this.#disconnect();
+  }
+
+  async #follow(): Promise<void> {
+    let pauseMs = 50;
+    while (!this.#stopped) {
+      try {
+        const client = this.#client ?? (await this.#connect());
+        this.#news = false;
+        const full = await this.#applyNext(client);
+        pauseMs = 50;
+        if (!full) await this.#waitForNews(this.#options.pollMs ?? 1_000);
+      } catch (error) {
+        this.#options.onError(toStoreError(error));
+        await this.#disconnect();
+        this.#news = false;
+        await this.#waitForNews(pauseMs);
+        pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+      }
+    }
+  }
+
+  /** True: there may be more. */
+  async #applyNext(client: Client): Promise<boolean> {
+    // What was applied and could not be confirmed comes first; it is not applied again.
+    if (this.#unconfirmed.length > 0) await this.#confirm(client);
+    const { rows } = await client.query<ChangeRow>(
+      `SELECT number::text, tenant_id, kind, subject, created_at FROM changes
+        WHERE number > $1 ORDER BY number LIMIT ${batchSize}`,
+      [this.#applied],
+    );
+    try {
+      for (const row of rows) {
+        if (this.#stopped) break;
+        const change = toChange(row);
+        const receipt = await this.#options.apply(change);
+        this.#applied = change.number;
+        this.#unconfirmed.push({ tenantId: change.tenantId, number: change.number, receipt });
+      }
+    } finally {
+      if (this.#unconfirmed.length > 0) await this.#confirm(client);
+    }
+    return rows.length === batchSize;
+  }
+
+  async #confirm(client: Client): Promise<void> {
+    const confirmed = this.#unconfirmed;
+    await client.query(
+      `WITH receipt AS (
+         INSERT INTO change_receipts (tenant_id, number, process_id, result)
+         SELECT tenant_id, number, $1::uuid, result FROM unnest($2::uuid[], $3::bigint[], $4::jsonb[]) r (tenant_id, number, result)
+         ON CONFLICT DO NOTHING)
+       UPDATE broker_processes SET applied = greatest(applied, $5::bigint) WHERE id = $1::uuid`,
+      [
+        this.#options.processId,
+        confirmed.map(({ tenantId }) => tenantId),
+        confirmed.map(({ number }) => number),
+        confirmed.map(({ receipt }) => JSON.stringify(receipt)),
+        this.#applied,
+      ],
+    );
+    this.#unconfirmed = this.#unconfirmed.slice(confirmed.length);
+  }
+
+  async #connect(): Promise<Client> {
+    const client = new Client({
+      connectionString: this.#options.url,
+      application_name: 'moorage-broker changes',
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 30_000,
+      keepAlive: true,
+    });
+    const lost = (): void => {
+      if (this.#client === client) this.#client = undefined;
+      this.#wake();
+    };
+    client.on('error', lost); // its queries' rejections say what happened
+    client.on('end', lost);
+    client.on('notification', () => this.#wake());
+    await client.connect();
+    this.#client = client;
+    // Before the first look at the table: what commits after that look wakes us.
+    await client.query('LISTEN moorage_changes');
+    return client;
+  }
+
+  async #disconnect(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    await client?.end().catch(() => undefined); // it is given up, whatever its end is like
+  }
+
+  /** Returns at once for news that came while nobody waited. */
+  async #waitForNews(ms: number): Promise<void> {
+    if (this.#stopped || this.#news) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        this.#news = true;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = () => {
+      this.#news = true;
+    };
+  }
+}
+
+interface ChangeRow {
+  readonly number: string;
+  readonly tenant_id: string;
+  readonly kind: ChangeKind;
+  readonly subject: ChangeSubject;
+  readonly created_at: Date;
+}
+
+function toChange(row: ChangeRow): Change {
+  return {
+    number: BigInt(row.number),
+    tenantId: row.tenant_id as TenantId,
+    kind: row.kind,
+    subject: row.subject,
+    recordedAt: row.created_at,
+  };
+}
+
+async function newestChange(client: Client): Promise<bigint> {
+  const { rows } = await client.query<{ newest: string }>(
+    'SELECT coalesce(max(number), 0)::text AS newest FROM changes',
+  );
+  return BigInt(rows[0]?.newest ?? 0);
+}

@@ -1,0 +1,68 @@
+/** Changes of rights, from the api's side: recorded in numbered order, and confirmed by each broker process that applied them. */
+import type { Receipt } from '#mqtt';
+import type { TenantTx } from './control-store.js';
+
+export type ChangeKind = 'tenant' | 'profile' | 'group' | 'device' | 'credential' | 'policy' | 'session';
+
+/** Ids that say whom the change concerns: deviceId, credentialId, clientId …; an empty one concerns the whole tenant. */
+export type ChangeSubject = Readonly<Record<string, string | boolean>>;
+
+export interface NewChange {
+  readonly kind: ChangeKind;
+  readonly subject: ChangeSubject;
+}
+
+export interface ReceiptOf {
+  readonly processId: string;
+  readonly appliedAt: Date;
+  readonly result: Receipt;
+}
+
+export interface ChangeProgress {
+  readonly number: bigint;
+  readonly kind: ChangeKind;
+  readonly recordedAt: Date;
+  readonly receipts: readonly ReceiptOf[];
+  /** Broker processes that live and have not yet applied it. Empty: it is in force everywhere. */
+  readonly waitingFor: readonly string[];
+}
+
+/**
+ * Resolves to the change's number, which is also that of the operation that carries it out. Call it last in a transaction: it takes
+ * a lock until the end, so that numbers commit in order and nobody who follows them skips one.
+ */
+export async function recordChange(tx: TenantTx, change: NewChange): Promise<bigint> {
+  const rows = await tx.db.$queryRaw<{ number: bigint }[]>`
+    INSERT INTO changes (tenant_id, kind, subject)
+    VALUES (${tx.tenantId}::uuid, ${change.kind}, ${JSON.stringify(change.subject)}::jsonb)
+    RETURNING number`;
+  const [row] = rows;
+  if (row === undefined) throw new Error('INSERT … RETURNING returned no row');
+  return row.number;
+}
+
+/** Undefined: there is no such change of this tenant. */
+export async function readReceipts(tx: TenantTx, number: bigint): Promise<ChangeProgress | undefined> {
+  const change = await tx.db.change.findFirst({ where: { tenantId: tx.tenantId, number } });
+  if (change === null) return undefined;
+  const receipts = await tx.db.changeReceipt.findMany({
+    where: { tenantId: tx.tenantId, number },
+    orderBy: { appliedAt: 'asc' },
+  });
+  const waitingFor = await tx.db.$queryRaw<{ id: string }[]>`
+    SELECT id FROM broker_processes p
+     WHERE lease_until > now() AND applied < ${number}
+       AND NOT EXISTS (SELECT FROM change_receipts r
+                        WHERE r.tenant_id = ${tx.tenantId}::uuid AND r.number = ${number} AND r.process_id = p.id)`;
+  return {
+    number,
+    kind: change.kind as ChangeKind,
+    recordedAt: change.createdAt,
+    receipts: receipts.map(({ processId, appliedAt, result }) => ({
+      processId,
+      appliedAt,
+      result: result as unknown as Receipt,
+    })),
+    waitingFor: waitingFor.map(({ id }) => id),
+  };
+}
