@@ -1,0 +1,378 @@
+/**
+ * What the broker's gate looks up when somebody signs in, and again when rights change. Rows are never cached: whoever signs
+ * in gets the rights of this moment, and there is nothing to invalidate. What does not change is: the rules of one version of
+ * a policy.
+ *
+ * A fleet that reconnects asks thousands of questions at once. They are gathered, while earlier ones are under way, into
+ * queries of up to 500.
+ */
+import DataLoader from 'dataloader';
+import { Pool } from 'pg';
+
+import { withStoreErrors } from './errors.js';
+
+export interface DirectoryTenant {
+  readonly id: string;
+  readonly slug: string;
+  readonly status: 'active' | 'suspended';
+  /** As stored: overrides of limits by name, and settings. */
+  readonly limits: unknown;
+  readonly settings: unknown;
+}
+
+export interface DirectoryDevice {
+  readonly id: string;
+  readonly name: string;
+  readonly status: 'active' | 'disabled';
+  readonly attributes: Readonly<Record<string, unknown>>;
+  /** Telemetry rules of its profile, as stored. */
+  readonly telemetry: unknown;
+}
+
+export interface DirectoryCredential {
+  readonly id: string;
+  readonly authId: string;
+  readonly secretHash: Buffer;
+  readonly clientIdRule: unknown;
+  readonly notBefore: number | undefined;
+  readonly notAfter: number | undefined;
+  readonly disabledAt: number | undefined;
+}
+
+/** One version of a policy. Immutable, and the same object as long as it is remembered. */
+export interface DirectoryDocument {
+  readonly policyId: string;
+  readonly name: string;
+  readonly version: number;
+  /** As stored. */
+  readonly rules: unknown;
+}
+
+/** A tenant without the credential: the tenant is there, the credential is not. */
+export interface DirectoryEntry {
+  readonly tenant: DirectoryTenant;
+  readonly holder:
+    | {
+        readonly credential: DirectoryCredential;
+        readonly device: DirectoryDevice;
+        /** Active versions of all policies bound to the device, its groups, its profile and its tenant, by policy id. */
+        readonly documents: readonly DirectoryDocument[];
+      }
+    | undefined;
+}
+
+export interface DirectoryOptions {
+  /** With the role moorage_broker. */
+  readonly url: string;
+  /** Told what went wrong in the background: a connection that broke while idle, a last use that was not noted. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** Every method rejects with a StoreError when PostgreSQL cannot be asked: never an answer that looks like "unknown". */
+export interface Directory {
+  /** Undefined: there is no such tenant. */
+  findByName(tenantSlug: string, authId: string): Promise<DirectoryEntry | undefined>;
+  findByCredential(tenantId: string, credentialId: string): Promise<DirectoryEntry | undefined>;
+  /** Written down within seconds; the last use of a credential is for people, not for decisions. */
+  noteUse(tenantId: string, credentialId: string, remoteAddress: string, at: number): void;
+  close(): Promise<void>;
+}
+
+const maxBatch = 500;
+/** Batches under way at once for each kind of question; while they are, the next one fills. */
+const maxConcurrent = 2;
+const maxDocuments = 10_000;
+const noteEveryMs = 5_000;
+
+/** Opens no connection yet: they come with the first question. */
+export function openDirectory(options: DirectoryOptions): Directory {
+  const pool = new Pool({
+    connectionString: options.url,
+    application_name: 'moorage-broker-directory',
+    max: 2 * maxConcurrent + 1,
+    // Less than a client waits for CONNACK: "server unavailable" is an answer, silence is not.
+    connectionTimeoutMillis: 3_000,
+    statement_timeout: 5_000,
+    query_timeout: 5_000,
+  });
+  pool.on('error', (error) => options.onError?.(error));
+  return new PgDirectory(pool, options.onError ?? (() => undefined));
+}
+
+class PgDirectory implements Directory {
+  readonly #pool: Pool;
+  readonly #onError: (error: unknown) => void;
+  readonly #names: DataLoader<readonly [string, string], Found | undefined, string>;
+  readonly #credentials: DataLoader<readonly [string, string], Found | undefined, string>;
+  readonly #versions: DataLoader<VersionKey, DirectoryDocument | undefined, string>;
+  readonly #documents = new Map<string, DirectoryDocument>();
+  #uses = new Map<string, Use>();
+  #noting: NodeJS.Timeout | undefined;
+
+  constructor(pool: Pool, onError: (error: unknown) => void) {
+    this.#pool = pool;
+    this.#onError = onError;
+    this.#names = gather((keys) => this.#find(byName, keys));
+    this.#credentials = gather((keys) => this.#find(byCredential, keys));
+    this.#versions = gather((keys) => this.#readVersions(keys));
+  }
+
+  async findByName(tenantSlug: string, authId: string): Promise<DirectoryEntry | undefined> {
+    return this.#complete(() => this.#names.load([tenantSlug, authId]));
+  }
+
+  async findByCredential(tenantId: string, credentialId: string): Promise<DirectoryEntry | undefined> {
+    return this.#complete(() => this.#credentials.load([tenantId, credentialId]));
+  }
+
+  noteUse(tenantId: string, credentialId: string, remoteAddress: string, at: number): void {
+    this.#uses.set(`${tenantId} ${credentialId}`, { tenantId, credentialId, remoteAddress, at });
+    this.#noting ??= setTimeout(() => void this.#writeUses(), noteEveryMs).unref();
+  }
+
+  async close(): Promise<void> {
+    await this.#writeUses();
+    await this.#pool.end();
+  }
+
+  async #complete(find: () => Promise<Found | undefined>): Promise<DirectoryEntry | undefined> {
+    for (;;) {
+      const found = await find();
+      if (found?.holder === undefined) return found && { tenant: found.tenant, holder: undefined };
+      const { credential, device, versions } = found.holder;
+      const documents = await Promise.all(versions.map((version) => this.#document(version)));
+      const there = documents.filter((document) => document !== undefined);
+      // A version that vanished between the two queries: its policy was deleted, so the first answer is out of date.
+      if (there.length < documents.length) continue;
+      return { tenant: found.tenant, holder: { credential, device, documents: there } };
+    }
+  }
+
+  async #document(version: VersionKey): Promise<DirectoryDocument | undefined> {
+    const key = keyOf(version);
+    const known = this.#documents.get(key);
+    if (known !== undefined) {
+      // Used last stands last.
+      this.#documents.delete(key);
+      this.#documents.set(key, known);
+      return known;
+    }
+    const read = await this.#versions.load(version);
+    // Whoever read it first gave it its identity: policies compiled from it are found by that.
+    const first = this.#documents.get(key) ?? read;
+    if (first !== undefined) this.#remember(key, first);
+    return first;
+  }
+
+  #remember(key: string, document: DirectoryDocument): void {
+    this.#documents.set(key, document);
+    if (this.#documents.size <= maxDocuments) return;
+    for (const oldest of this.#documents.keys()) {
+      this.#documents.delete(oldest);
+      return;
+    }
+  }
+
+  async #find(asked: string, keys: readonly (readonly [string, string])[]): Promise<(Found | undefined)[]> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<Row>(`${columns} ${asked} ${joins}`, [keys.map(([a]) => a), keys.map(([, b]) => b)]),
+    );
+    const found: (Found | undefined)[] = keys.map(() => undefined);
+    for (const row of rows) found[Number(row.place) - 1] = toFound(row);
+    return found;
+  }
+
+  async #readVersions(keys: readonly VersionKey[]): Promise<(DirectoryDocument | undefined)[]> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<{ place: string; rules: unknown }>(readVersions, [
+        keys.map((key) => key.tenantId),
+        keys.map((key) => key.policyId),
+        keys.map((key) => key.version),
+      ]),
+    );
+    const documents: (DirectoryDocument | undefined)[] = keys.map(() => undefined);
+    for (const { place, rules } of rows) {
+      const key = keys[Number(place) - 1];
+      if (key === undefined) continue;
+      const { policyId, name, version } = key;
+      documents[Number(place) - 1] = Object.freeze({ policyId, name, version, rules });
+    }
+    return documents;
+  }
+
+  async #writeUses(): Promise<void> {
+    clearTimeout(this.#noting);
+    this.#noting = undefined;
+    const uses = [...this.#uses.values()];
+    this.#uses = new Map();
+    if (uses.length === 0) return;
+    try {
+      await withStoreErrors(() =>
+        this.#pool.query(noteUses, [
+          uses.map((use) => use.tenantId),
+          uses.map((use) => use.credentialId),
+          uses.map((use) => use.remoteAddress),
+          uses.map((use) => new Date(use.at)),
+        ]),
+      );
+    } catch (error) {
+      // Safe to go on without: the next use of the credential says the same.
+      this.#onError(error);
+    }
+  }
+}
+
+interface Use {
+  readonly tenantId: string;
+  readonly credentialId: string;
+  readonly remoteAddress: string;
+  readonly at: number;
+}
+
+interface VersionKey {
+  readonly tenantId: string;
+  readonly policyId: string;
+  readonly name: string;
+  readonly version: number;
+}
+
+interface Found {
+  readonly tenant: DirectoryTenant;
+  readonly holder:
+    | {
+        readonly credential: DirectoryCredential;
+        readonly device: DirectoryDevice;
+        readonly versions: readonly VersionKey[];
+      }
+    | undefined;
+}
+
+interface Row {
+  readonly place: string;
+  readonly tenant_id: string;
+  readonly slug: string;
+  readonly tenant_status: 'active' | 'suspended';
+  readonly limits: unknown;
+  readonly settings: unknown;
+  readonly credential_id: string | null;
+  readonly auth_id: string;
+  readonly secret_hash: Buffer;
+  readonly client_id_rule: unknown;
+  readonly not_before: Date | null;
+  readonly not_after: Date | null;
+  readonly disabled_at: Date | null;
+  readonly device_id: string;
+  readonly device_name: string;
+  readonly device_status: 'active' | 'disabled';
+  readonly attributes: Record<string, unknown>;
+  readonly telemetry: unknown;
+  readonly versions: { readonly id: string; readonly name: string; readonly version: number }[] | null;
+}
+
+const columns = `
+  SELECT asked.place, t.id AS tenant_id, t.slug, t.status AS tenant_status, t.limits, t.settings,
+         c.id AS credential_id, c.auth_id, c.secret_hash, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
+         d.id AS device_id, d.name AS device_name, d.status AS device_status, d.attributes, p.telemetry, bound.versions`;
+
+const byName = `
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (slug, auth_id, place)
+    JOIN tenants t ON t.slug = asked.slug
+    LEFT JOIN credentials c ON c.tenant_id = t.id AND c.auth_id = asked.auth_id`;
+
+const byCredential = `
+    FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (tenant_id, credential_id, place)
+    JOIN tenants t ON t.id = asked.tenant_id
+    LEFT JOIN credentials c ON c.tenant_id = t.id AND c.id = asked.credential_id`;
+
+// Each kind of target is a look-up of its own in the index of bindings; an OR over the kinds would read them all.
+const joins = `
+    LEFT JOIN devices d ON d.tenant_id = c.tenant_id AND d.id = c.device_id
+    LEFT JOIN profiles p ON p.tenant_id = d.tenant_id AND p.id = d.profile_id
+    LEFT JOIN LATERAL (
+      SELECT jsonb_agg(DISTINCT jsonb_build_object('id', po.id, 'name', po.name, 'version', po.active_version)) AS versions
+        FROM (SELECT 'tenant' AS kind, d.tenant_id AS id
+              UNION ALL SELECT 'profile', d.profile_id
+              UNION ALL SELECT 'device', d.id
+              UNION ALL SELECT 'group', m.group_id FROM group_members m
+                         WHERE m.tenant_id = d.tenant_id AND m.device_id = d.id) target
+        JOIN policy_bindings b ON b.tenant_id = d.tenant_id AND b.target_kind = target.kind AND b.target_id = target.id
+        JOIN policies po ON po.tenant_id = b.tenant_id AND po.id = b.policy_id
+    ) bound ON true`;
+
+const readVersions = `
+  SELECT asked.place, v.rules
+    FROM unnest($1::uuid[], $2::uuid[], $3::int[]) WITH ORDINALITY AS asked (tenant_id, policy_id, number, place)
+    JOIN policy_versions v
+      ON v.tenant_id = asked.tenant_id AND v.policy_id = asked.policy_id AND v.number = asked.number`;
+
+const noteUses = `
+  UPDATE credentials c SET last_used_at = used.at, last_used_from = used.address
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) AS used (tenant_id, credential_id, address, at)
+   WHERE c.tenant_id = used.tenant_id AND c.id = used.credential_id`;
+
+function toFound(row: Row): Found {
+  const tenant = {
+    id: row.tenant_id,
+    slug: row.slug,
+    status: row.tenant_status,
+    limits: row.limits,
+    settings: row.settings,
+  };
+  if (row.credential_id === null) return { tenant, holder: undefined };
+  const credential = {
+    id: row.credential_id,
+    authId: row.auth_id,
+    secretHash: row.secret_hash,
+    clientIdRule: row.client_id_rule,
+    notBefore: row.not_before?.getTime(),
+    notAfter: row.not_after?.getTime(),
+    disabledAt: row.disabled_at?.getTime(),
+  };
+  const device = {
+    id: row.device_id,
+    name: row.device_name,
+    status: row.device_status,
+    attributes: row.attributes,
+    telemetry: row.telemetry,
+  };
+  const versions = (row.versions ?? [])
+    .map(({ id, name, version }) => ({ tenantId: row.tenant_id, policyId: id, name, version }))
+    .sort((a, b) => (a.policyId < b.policyId ? -1 : 1));
+  return { tenant, holder: { credential, device, versions } };
+}
+
+function keyOf({ tenantId, policyId, name, version }: VersionKey): string {
+  return `${tenantId} ${policyId} ${version} ${name}`;
+}
+
+/** A loader without a cache of answers, that lets a batch fill while earlier ones are under way. */
+function gather<Key, Value>(ask: (keys: readonly Key[]) => Promise<Value[]>): DataLoader<Key, Value, string> {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return new DataLoader<Key, Value, string>(
+    async (keys) => {
+      try {
+        return await ask(keys);
+      } finally {
+        running -= 1;
+        next();
+      }
+    },
+    {
+      cache: false,
+      maxBatchSize: maxBatch,
+      batchScheduleFn: (dispatch) => {
+        waiting.push(dispatch);
+        setImmediate(next);
+      },
+    },
+  );
+
+  function next(): void {
+    if (running >= maxConcurrent) return;
+    const dispatch = waiting.shift();
+    if (dispatch === undefined) return;
+    running += 1;
+    dispatch();
+  }
+}
