@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Framer, ownBytes } from './framing.js';
 import { Reasons } from './reason.js';
 import { bytes, packet } from './testing/wire.js';

@@ -1,14 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { ClientId, Message } from './message.js';
 import { retainedBytes, RetainedStore } from './retained.js';
 import { matches } from './topic.js';
 
-function message(
-  topic: string,
-  payload: Buffer | string = 'x',
-  properties: Message['properties'] = undefined,
-): Message {
+function message(topic: string, payload: Buffer | string = 'x', properties?: Message['properties']): Message {
   return {
     topic,
     payload: Buffer.from(payload),
