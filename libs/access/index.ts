@@ -14,6 +14,6 @@ export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';
 export type { TelemetryRule } from './telemetry.js';
 export { validityAt } from './validity.js';
 export type { Validity, ValidityState } from './validity.js';
-export { isExpandable } from './variables.js';
+export { isExpandable, valueOfVariable, variablesIn } from './variables.js';
 export type { Variables } from './variables.js';
 export type { Origin } from './verdict.js';

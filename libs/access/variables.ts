@@ -42,7 +42,7 @@ export function expand(template: string, variables: Variables): string | undefin
   if (!template.includes('${')) return template;
   let complete = true;
   const expanded = template.replaceAll(variable, (_, name: string) => {
-    const value = valueOf(name, variables);
+    const value = valueOfVariable(name, variables);
     if (value === undefined || !isExpandable(value)) complete = false;
     return value ?? '';
   });
@@ -64,7 +64,17 @@ export function expandWidely(template: string, variables: Variables): string {
     .join('/');
 }
 
-function valueOf(name: string, variables: Variables): string | undefined {
+/** The names of all variables in the templates, each once. */
+export function variablesIn(templates: readonly string[]): string[] {
+  const found = new Set<string>();
+  for (const template of templates) {
+    for (const [, name = ''] of template.matchAll(variable)) found.add(name);
+  }
+  return [...found];
+}
+
+/** Undefined: it has none. */
+export function valueOfVariable(name: string, variables: Variables): string | undefined {
   switch (name) {
     case 'tenant':
       return variables.tenant;

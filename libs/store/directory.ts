@@ -48,6 +48,14 @@ export interface DirectoryDocument {
   readonly rules: unknown;
 }
 
+/** Names one version of a policy. */
+export interface PolicyVersionKey {
+  readonly tenantId: string;
+  readonly policyId: string;
+  readonly name: string;
+  readonly version: number;
+}
+
 /** A tenant without the credential: the tenant is there, the credential is not. */
 export interface DirectoryEntry {
   readonly tenant: DirectoryTenant;
@@ -56,7 +64,7 @@ export interface DirectoryEntry {
         readonly credential: DirectoryCredential;
         readonly device: DirectoryDevice;
         /** Active versions of all policies bound to the device, its groups, its profile and its tenant, by policy id. */
-        readonly documents: readonly DirectoryDocument[];
+        readonly versions: readonly PolicyVersionKey[];
       }
     | undefined;
 }
@@ -73,6 +81,11 @@ export interface Directory {
   /** Undefined: there is no such tenant. */
   findByName(tenantSlug: string, authId: string): Promise<DirectoryEntry | undefined>;
   findByCredential(tenantId: string, credentialId: string): Promise<DirectoryEntry | undefined>;
+  /**
+   * Reads what the entry names. A step of its own, taken for proven holders only: the time that an answer takes must not
+   * tell a stranger which credentials exist. Undefined: a policy was deleted since, the entry is out of date.
+   */
+  documents(versions: readonly PolicyVersionKey[]): Promise<readonly DirectoryDocument[] | undefined>;
   /** Written down within seconds; the last use of a credential is for people, not for decisions. */
   noteUse(tenantId: string, credentialId: string, remoteAddress: string, at: number): void;
   close(): Promise<void>;
@@ -102,9 +115,9 @@ export function openDirectory(options: DirectoryOptions): Directory {
 class PgDirectory implements Directory {
   readonly #pool: Pool;
   readonly #onError: (error: unknown) => void;
-  readonly #names: DataLoader<readonly [string, string], Found | undefined, string>;
-  readonly #credentials: DataLoader<readonly [string, string], Found | undefined, string>;
-  readonly #versions: DataLoader<VersionKey, DirectoryDocument | undefined, string>;
+  readonly #names: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
+  readonly #credentials: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
+  readonly #versions: DataLoader<PolicyVersionKey, DirectoryDocument | undefined, string>;
   readonly #documents = new Map<string, DirectoryDocument>();
   #uses = new Map<string, Use>();
   #noting: NodeJS.Timeout | undefined;
@@ -117,12 +130,18 @@ class PgDirectory implements Directory {
     this.#versions = gather((keys) => this.#readVersions(keys));
   }
 
-  async findByName(tenantSlug: string, authId: string): Promise<DirectoryEntry | undefined> {
-    return this.#complete(() => this.#names.load([tenantSlug, authId]));
+  findByName(tenantSlug: string, authId: string): Promise<DirectoryEntry | undefined> {
+    return this.#names.load([tenantSlug, authId]);
   }
 
-  async findByCredential(tenantId: string, credentialId: string): Promise<DirectoryEntry | undefined> {
-    return this.#complete(() => this.#credentials.load([tenantId, credentialId]));
+  findByCredential(tenantId: string, credentialId: string): Promise<DirectoryEntry | undefined> {
+    return this.#credentials.load([tenantId, credentialId]);
+  }
+
+  async documents(versions: readonly PolicyVersionKey[]): Promise<readonly DirectoryDocument[] | undefined> {
+    const documents = await Promise.all(versions.map((version) => this.#document(version)));
+    const there = documents.filter((document) => document !== undefined);
+    return there.length < documents.length ? undefined : there;
   }
 
   noteUse(tenantId: string, credentialId: string, remoteAddress: string, at: number): void {
@@ -135,20 +154,7 @@ class PgDirectory implements Directory {
     await this.#pool.end();
   }
 
-  async #complete(find: () => Promise<Found | undefined>): Promise<DirectoryEntry | undefined> {
-    for (;;) {
-      const found = await find();
-      if (found?.holder === undefined) return found && { tenant: found.tenant, holder: undefined };
-      const { credential, device, versions } = found.holder;
-      const documents = await Promise.all(versions.map((version) => this.#document(version)));
-      const there = documents.filter((document) => document !== undefined);
-      // A version that vanished between the two queries: its policy was deleted, so the first answer is out of date.
-      if (there.length < documents.length) continue;
-      return { tenant: found.tenant, holder: { credential, device, documents: there } };
-    }
-  }
-
-  async #document(version: VersionKey): Promise<DirectoryDocument | undefined> {
+  async #document(version: PolicyVersionKey): Promise<DirectoryDocument | undefined> {
     const key = keyOf(version);
     const known = this.#documents.get(key);
     if (known !== undefined) {
@@ -173,16 +179,19 @@ class PgDirectory implements Directory {
     }
   }
 
-  async #find(asked: string, keys: readonly (readonly [string, string])[]): Promise<(Found | undefined)[]> {
+  async #find(
+    asked: string,
+    keys: readonly (readonly [string, string])[],
+  ): Promise<(DirectoryEntry | undefined)[]> {
     const { rows } = await withStoreErrors(() =>
       this.#pool.query<Row>(`${columns} ${asked} ${joins}`, [keys.map(([a]) => a), keys.map(([, b]) => b)]),
     );
-    const found: (Found | undefined)[] = keys.map(() => undefined);
-    for (const row of rows) found[Number(row.place) - 1] = toFound(row);
+    const found: (DirectoryEntry | undefined)[] = keys.map(() => undefined);
+    for (const row of rows) found[Number(row.place) - 1] = toEntry(row);
     return found;
   }
 
-  async #readVersions(keys: readonly VersionKey[]): Promise<(DirectoryDocument | undefined)[]> {
+  async #readVersions(keys: readonly PolicyVersionKey[]): Promise<(DirectoryDocument | undefined)[]> {
     const { rows } = await withStoreErrors(() =>
       this.#pool.query<{ place: string; rules: unknown }>(readVersions, [
         keys.map((key) => key.tenantId),
@@ -227,24 +236,6 @@ interface Use {
   readonly credentialId: string;
   readonly remoteAddress: string;
   readonly at: number;
-}
-
-interface VersionKey {
-  readonly tenantId: string;
-  readonly policyId: string;
-  readonly name: string;
-  readonly version: number;
-}
-
-interface Found {
-  readonly tenant: DirectoryTenant;
-  readonly holder:
-    | {
-        readonly credential: DirectoryCredential;
-        readonly device: DirectoryDevice;
-        readonly versions: readonly VersionKey[];
-      }
-    | undefined;
 }
 
 interface Row {
@@ -310,7 +301,7 @@ const noteUses = `
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) AS used (tenant_id, credential_id, address, at)
    WHERE c.tenant_id = used.tenant_id AND c.id = used.credential_id`;
 
-function toFound(row: Row): Found {
+function toEntry(row: Row): DirectoryEntry {
   const tenant = {
     id: row.tenant_id,
     slug: row.slug,
@@ -341,7 +332,7 @@ function toFound(row: Row): Found {
   return { tenant, holder: { credential, device, versions } };
 }
 
-function keyOf({ tenantId, policyId, name, version }: VersionKey): string {
+function keyOf({ tenantId, policyId, name, version }: PolicyVersionKey): string {
   return `${tenantId} ${policyId} ${version} ${name}`;
 }
 

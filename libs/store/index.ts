@@ -34,4 +34,5 @@ export type {
   DirectoryEntry,
   DirectoryOptions,
   DirectoryTenant,
+  PolicyVersionKey,
 } from './directory.js';

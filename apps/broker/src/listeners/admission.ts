@@ -1,41 +1,22 @@
-/** Who may open a connection at all: before TLS, before the first byte is read. */
+import { type Rate, TokenBuckets } from '../token-buckets.js';
 
-export interface AdmissionLimits {
-  /** Open connections of this process, on all listeners together. */
-  readonly maxConnections: number;
-  /** New connections a second from one address, in the long run. */
-  readonly acceptRate: number;
-  /** New connections at once from one address that has been quiet. */
-  readonly acceptBurst: number;
-}
-
-export const defaultAdmissionLimits: Omit<AdmissionLimits, 'maxConnections'> = Object.freeze({
-  // A whole site may sit behind one address: its devices are back within seconds of an outage, a single attacker is slowed.
-  acceptRate: 200,
-  acceptBurst: 1_000,
-});
+/** Of a whole site behind one address, back within seconds of an outage; a single attacker is slowed. */
+const acceptRate: Rate = { perSecond: 200, burst: 1_000 };
 
 /** Benchmarks, test suites and first steps come from here, thousands a second; whoever is on the machine is not kept out. */
-const loopbackRate = 100_000;
-const maxAddresses = 100_000;
+const loopbackRate: Rate = { perSecond: 100_000, burst: 100_000 };
 
 export type Denied = 'too-many-connections' | 'rate';
 
-interface Bucket {
-  tokens: number;
-  at: number;
-}
-
-/** Counts open connections and, per address, how fast new ones come (a token bucket). */
+/** Who may open a connection at all: before TLS, before the first byte is read. One for all listeners of the process. */
 export class Admission {
-  readonly #limits: AdmissionLimits;
-  readonly #now: () => number;
-  readonly #buckets = new Map<string, Bucket>();
+  readonly #maxConnections: number;
+  readonly #rates: TokenBuckets;
   #open = 0;
 
-  constructor(limits: AdmissionLimits, now: () => number = () => performance.now()) {
-    this.#limits = limits;
-    this.#now = now;
+  constructor(maxConnections: number, rates: TokenBuckets = new TokenBuckets()) {
+    this.#maxConnections = maxConnections;
+    this.#rates = rates;
   }
 
   get open(): number {
@@ -44,8 +25,8 @@ export class Admission {
 
   /** Undefined: admitted; `leave` must follow when the connection ends. */
   enter(address: string): Denied | undefined {
-    if (this.#open >= this.#limits.maxConnections) return 'too-many-connections';
-    if (!this.#take(address)) return 'rate';
+    if (this.#open >= this.#maxConnections) return 'too-many-connections';
+    if (!this.#rates.take(address, isLoopback(address) ? loopbackRate : acceptRate)) return 'rate';
     this.#open += 1;
     return undefined;
   }
@@ -53,30 +34,11 @@ export class Admission {
   leave(): void {
     this.#open -= 1;
   }
+}
 
-  #take(address: string): boolean {
-    const loopback = isLoopback(address);
-    const rate = loopback ? loopbackRate : this.#limits.acceptRate;
-    const burst = loopback ? loopbackRate : this.#limits.acceptBurst;
-    const now = this.#now();
-    const bucket = this.#buckets.get(address) ?? { tokens: burst, at: now };
-    bucket.tokens = Math.min(burst, bucket.tokens + ((now - bucket.at) / 1_000) * rate);
-    bucket.at = now;
-    // Seen last stands last: those at the front have been quiet longest, and forgetting them costs least.
-    this.#buckets.delete(address);
-    this.#buckets.set(address, bucket);
-    if (this.#buckets.size > maxAddresses) this.#forgetOldest();
-    if (bucket.tokens < 1) return false;
-    bucket.tokens -= 1;
-    return true;
-  }
-
-  #forgetOldest(): void {
-    for (const address of this.#buckets.keys()) {
-      this.#buckets.delete(address);
-      return;
-    }
-  }
+/** What the operating system lets this process open, less what it needs for itself (database, log, listeners). */
+export function maxConnectionsOf(openFiles: number | 'unlimited' | undefined): number {
+  return typeof openFiles === 'number' && openFiles > 0 ? Math.max(16, openFiles - 256) : 1_000_000;
 }
 
 export function isLoopback(address: string): boolean {
