@@ -106,8 +106,8 @@ export class ChangeFeed {
     // What was applied and could not be confirmed comes first; it is not applied again.
     if (this.#unconfirmed.length > 0) await this.#confirm(client);
     const { rows } = await client.query<ChangeRow>(
-      `SELECT number::text, tenant_id, kind, subject, created_at FROM changes
-        WHERE number > $1 ORDER BY number LIMIT ${batchSize}`,
+      `SELECT c.number::text AS number, tenant_id, kind, subject, created_at FROM changes c
+        WHERE c.number > $1 ORDER BY c.number LIMIT ${batchSize}` /* c.: the output column of that name is a text */,
       [this.#applied],
     );
     try {
