@@ -37,7 +37,6 @@ export interface ConnackProperties extends Explanation {
 }
 
 const noBytes = Buffer.alloc(0);
-const noPropertiesLength = Buffer.from([0]);
 const noConnackProperties: ConnackProperties = Object.freeze({});
 const nothing: Explanation = Object.freeze({});
 
@@ -224,8 +223,13 @@ export interface PublishHead {
 /** Encodes the head once for all subscribers that get the same; `withPacketId` makes one subscriber's of it. */
 export function encodePublishHead(publish: OutboundPublish): PublishHead {
   const topicBytes = Buffer.byteLength(publish.topic);
-  const properties = publish.version === 5 ? publishProperties(publish) : noBytes;
-  const variableHeader = 2 + topicBytes + (publish.qos === 0 ? 0 : 2) + properties.length;
+  const properties = publish.version === 5 ? publishProperties(publish) : undefined;
+  const propertyBytes = properties?.length ?? 0;
+  const variableHeader =
+    2 +
+    topicBytes +
+    (publish.qos === 0 ? 0 : 2) +
+    (properties === undefined ? 0 : variableByteIntegerLength(propertyBytes) + propertyBytes);
   const remaining = variableHeader + publish.payloadBytes;
   const bytes = Buffer.allocUnsafe(1 + variableByteIntegerLength(remaining) + variableHeader);
 
@@ -239,7 +243,10 @@ export function encodePublishHead(publish: OutboundPublish): PublishHead {
     bytes[at + 1] = 0;
     at += 2;
   }
-  bytes.set(properties, at);
+  if (properties !== undefined) {
+    at = writeVariableByteInteger(bytes, propertyBytes, at);
+    if (propertyBytes > 0) bytes.set(properties, at);
+  }
   return { bytes, packetIdAt };
 }
 
@@ -252,7 +259,7 @@ export function withPacketId(head: PublishHead, packetId: number): Buffer {
   return bytes;
 }
 
-/** The Property Length and the properties. */
+/** The properties, without their length. */
 function publishProperties(publish: OutboundPublish): Buffer {
   const { properties, messageExpiryS, subscriptionIds, topicAlias } = publish;
   if (
@@ -261,7 +268,7 @@ function publishProperties(publish: OutboundPublish): Buffer {
     subscriptionIds.length === 0 &&
     topicAlias === undefined
   ) {
-    return noPropertiesLength;
+    return noBytes;
   }
   const writer = new Writer();
   if (topicAlias !== undefined) uint16(writer, PropertyId.topicAlias, topicAlias);
@@ -271,9 +278,7 @@ function publishProperties(publish: OutboundPublish): Buffer {
   }
   if (messageExpiryS !== undefined) uint32(writer, PropertyId.messageExpiryInterval, messageExpiryS);
   if (properties !== undefined) writeMessageProperties(writer, properties);
-  const length = new Writer(4);
-  length.variableByteInteger(writer.length);
-  return Buffer.concat([length.written, writer.written]);
+  return writer.written;
 }
 
 /** Unaltered, the User Properties in the publisher's order. MQTT-3.3.2-4, -15, -16, -17, -18, -20 */

@@ -19,10 +19,6 @@ export class Writer {
     return this.#bytes.subarray(0, this.#at);
   }
 
-  get length(): number {
-    return this.#at;
-  }
-
   byte(value: number): void {
     this.#makeRoom(1);
     this.#bytes[this.#at++] = value;
