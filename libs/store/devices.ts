@@ -46,17 +46,22 @@ export async function createDevices(
   tx: TenantTx,
   devices: readonly NewDevice[],
 ): Promise<{ readonly id: string; readonly name: string }[]> {
-  const created = await tx.db.device.createManyAndReturn({
-    data: devices.map(({ groupIds: _, ...columns }) => ({ tenantId: tx.tenantId, ...columns })),
+  const { db, tenantId } = tx;
+  const created = await db.device.createManyAndReturn({
+    data: devices.map(({ name, profileId, attributes, status }) => ({
+      tenantId,
+      name,
+      profileId,
+      attributes,
+      status,
+    })),
     skipDuplicates: true,
     select: { id: true, name: true },
   });
   const idOf = new Map(created.map(({ id, name }) => [name, id]));
   const memberships = devices.flatMap(({ name, groupIds }) => {
     const deviceId = idOf.get(name);
-    return deviceId === undefined
-      ? []
-      : groupIds.map((groupId) => ({ tenantId: tx.tenantId, groupId, deviceId }));
+    return deviceId === undefined ? [] : groupIds.map((groupId) => ({ tenantId, groupId, deviceId }));
   });
   if (memberships.length > 0) await tx.db.groupMember.createMany({ data: memberships, skipDuplicates: true });
   return created;
@@ -92,7 +97,7 @@ export async function listDevices(
     where: {
       tenantId: tx.tenantId,
       ...defined({ profileId, status }),
-      ...(namePrefix === undefined ? {} : { name: { startsWith: namePrefix } }),
+      ...(namePrefix === undefined ? {} : { name: { startsWith: literally(namePrefix) } }),
       ...(groupId === undefined ? {} : { groups: { some: { groupId } } }),
       ...(afterId === undefined ? {} : { id: { gt: afterId } }),
     },
@@ -173,4 +178,9 @@ async function mustFindDevice(tx: TenantTx, id: string): Promise<Device> {
   const device = await findDevice(tx, id);
   if (device === null) throw new Error('a device vanished within the transaction that wrote it');
   return device;
+}
+
+/** Prisma hands a prefix to LIKE as it is. */
+function literally(text: string): string {
+  return text.replaceAll(/[\\%_]/g, '\\$&');
 }

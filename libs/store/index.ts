@@ -18,7 +18,6 @@ export * from './groups.js';
 export * from './kept-requests.js';
 export * from './migrate.js';
 export * from './migration-error.js';
-export * from './operations.js';
 export * from './policies.js';
 export * from './presence.js';
 export * from './profiles.js';

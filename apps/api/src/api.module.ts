@@ -2,6 +2,26 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
 import type { Logger, ReadinessReport } from '#process';
 import type { ControlStore } from '#store';
+import { ApiKeyController, PlatformApiKeyController } from './api-keys/api-key.controller.js';
+import { ApiKeyService } from './api-keys/api-key.service.js';
+import { AuditController } from './audit/audit.controller.js';
+import { AuditResolver } from './audit/audit.resolver.js';
+import { AuditService } from './audit/audit.service.js';
+import { CredentialController } from './credentials/credential.controller.js';
+import { CredentialResolver } from './credentials/credential.resolver.js';
+import { CredentialService } from './credentials/credential.service.js';
+import { DenialController } from './denials/denial.controller.js';
+import { DenialResolver } from './denials/denial.resolver.js';
+import { DenialService } from './denials/denial.service.js';
+import { DeviceController } from './devices/device.controller.js';
+import { DeviceResolver } from './devices/device.resolver.js';
+import { DeviceService } from './devices/device.service.js';
+import { GraphqlEndpoint } from './graphql/endpoint.js';
+import { FieldGuard } from './graphql/field.guard.js';
+import { graphqlModule } from './graphql/graphql.module.js';
+import { GroupController } from './groups/group.controller.js';
+import { GroupResolver } from './groups/group.resolver.js';
+import { GroupService } from './groups/group.service.js';
 import { HealthController } from './health/health.controller.js';
 import { AccessGuard } from './http/access.guard.js';
 import { AccessDesk } from './http/access.js';
@@ -12,6 +32,28 @@ import { SchemaPipe } from './http/schema.pipe.js';
 import { SignInThrottle } from './http/throttle.js';
 import { UnusedInputInterceptor } from './http/unused-input.interceptor.js';
 import { UploadInterceptor } from './http/upload.interceptor.js';
+import { OperationController } from './operations/operation.controller.js';
+import { OperationResolver } from './operations/operation.resolver.js';
+import { OperationService } from './operations/operation.service.js';
+import { PolicyBindingController } from './policies/policy-binding.controller.js';
+import { PolicyController } from './policies/policy.controller.js';
+import { PolicyResolver } from './policies/policy.resolver.js';
+import { PolicyService } from './policies/policy.service.js';
+import { PresenceController } from './presence/presence.controller.js';
+import { PresenceResolver } from './presence/presence.resolver.js';
+import { PresenceService } from './presence/presence.service.js';
+import { ProfileController } from './profiles/profile.controller.js';
+import { ProfileResolver } from './profiles/profile.resolver.js';
+import { ProfileService } from './profiles/profile.service.js';
+import { SessionController } from './sessions/session.controller.js';
+import { SessionResolver } from './sessions/session.resolver.js';
+import { SessionService } from './sessions/session.service.js';
+import { TelemetryController } from './telemetry/telemetry.controller.js';
+import { TelemetryResolver } from './telemetry/telemetry.resolver.js';
+import { TelemetryService } from './telemetry/telemetry.service.js';
+import { TenantController } from './tenants/tenant.controller.js';
+import { TenantResolver } from './tenants/tenant.resolver.js';
+import { TenantService } from './tenants/tenant.service.js';
 import { LOGGER, READINESS, SECRET_KEY, STORE } from './tokens.js';
 
 export interface ApiParts {
@@ -27,7 +69,25 @@ export class ApiModule {
   static with({ store, secretKey, log, readiness }: ApiParts): DynamicModule {
     return {
       module: ApiModule,
-      controllers: [HealthController],
+      imports: [graphqlModule(log)],
+      controllers: [
+        HealthController,
+        ApiKeyController,
+        AuditController,
+        CredentialController,
+        DenialController,
+        DeviceController,
+        GroupController,
+        OperationController,
+        PlatformApiKeyController,
+        PolicyBindingController,
+        PolicyController,
+        PresenceController,
+        ProfileController,
+        SessionController,
+        TelemetryController,
+        TenantController,
+      ],
       providers: [
         { provide: STORE, useValue: store },
         { provide: SECRET_KEY, useValue: secretKey },
@@ -36,8 +96,35 @@ export class ApiModule {
         AccessDesk,
         Cursors,
         SignInThrottle,
+        GraphqlEndpoint,
+        PolicyService,
+        PolicyResolver,
+        TelemetryService,
+        TelemetryResolver,
+        PresenceService,
+        PresenceResolver,
+        SessionService,
+        SessionResolver,
+        DenialService,
+        DenialResolver,
+        AuditService,
+        AuditResolver,
+        ApiKeyService,
+        CredentialService,
+        CredentialResolver,
+        DeviceService,
+        DeviceResolver,
+        GroupService,
+        GroupResolver,
+        OperationService,
+        OperationResolver,
+        ProfileService,
+        ProfileResolver,
+        TenantService,
+        TenantResolver,
         { provide: APP_FILTER, useClass: ErrorFilter },
         { provide: APP_GUARD, useClass: AccessGuard },
+        { provide: APP_GUARD, useClass: FieldGuard },
         // In this order: what is read, what is refused unread, what has been answered before.
         { provide: APP_INTERCEPTOR, useClass: UploadInterceptor },
         { provide: APP_INTERCEPTOR, useClass: UnusedInputInterceptor },

@@ -5,7 +5,7 @@ import { isStoreUnavailable } from '#store';
 import { Failure } from '../failure.js';
 import { LOGGER } from '../tokens.js';
 import { failureOf, problemMediaType, problemOf } from './problem.js';
-import { RateLimited } from './throttle.js';
+import { retryAfter } from './throttle.js';
 
 /** The one place where whatever went wrong becomes a reply. What is not expected is logged in full and told in one sentence. */
 @Catch()
@@ -13,6 +13,7 @@ export class ErrorFilter implements ExceptionFilter {
   constructor(@Inject(LOGGER) private readonly log: Logger) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
+    if (host.getType() !== 'http') throw error; // GraphQL answers in its own form, see graphql/errors.ts
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
@@ -20,7 +21,7 @@ export class ErrorFilter implements ExceptionFilter {
     const failure = failureOf(error) ?? this.unexpected(error, request);
     if (failure.code === 'unauthenticated') reply.header('WWW-Authenticate', 'Bearer realm="moorage"');
     if (failure.code === 'unavailable') reply.header('Retry-After', '2');
-    if (failure instanceof RateLimited) reply.header('Retry-After', String(failure.retryAfterS));
+    retryAfter(reply, failure);
     const problem = problemOf(failure);
     void reply.status(problem.status).type(problemMediaType).send(JSON.stringify(problem));
   }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import rateLimit from '@fastify/rate-limit';
 import { Failure } from '../failure.js';
 
@@ -66,11 +66,16 @@ export class SignInThrottle {
   }
 }
 
-export class RateLimited extends Failure {
+class RateLimited extends Failure {
   constructor(readonly retryAfterS: number) {
     super(
       'rate-limited',
       'Too many keys that are not valid came from this address: wait as long as Retry-After says.',
     );
   }
+}
+
+/** Says how long to wait, where the throttle refused; the limit for a whole key says so itself. */
+export function retryAfter(reply: FastifyReply, failure: Failure): void {
+  if (failure instanceof RateLimited) void reply.header('Retry-After', String(failure.retryAfterS));
 }

@@ -1,0 +1,99 @@
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  countWorkingPlatformKeys,
+  createApiKey,
+  getApiKey,
+  listApiKeys,
+  makeApiKey,
+  recordAudit,
+  revokeApiKey,
+  type ApiKey,
+  type ControlStore,
+  type PlatformTx,
+  type TenantTx,
+} from '#store';
+import { Failure, notFound } from '../failure.js';
+import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import type { Caller } from '../scope.js';
+import { SECRET_KEY, STORE } from '../tokens.js';
+import type { NewTenantKeyInput } from './api-key.schema.js';
+
+export interface IssuedApiKey {
+  readonly row: ApiKey;
+  readonly key: string;
+}
+
+/** Whose keys: one tenant's, or the platform's where there is none. */
+export interface KeyOwner {
+  readonly caller: Caller;
+  readonly tenantId?: string;
+}
+
+@Injectable()
+export class ApiKeyService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(SECRET_KEY) private readonly secretKey: Buffer,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async create(owner: KeyOwner, input: NewTenantKeyInput): Promise<IssuedApiKey> {
+    const made = makeApiKey(this.secretKey);
+    const row = await this.within(owner, async (tx) => {
+      const created = await createApiKey(tx, { ...input, made });
+      await this.audit(tx, owner, 'api-key.create', created);
+      return created;
+    });
+    return { row, key: made.key };
+  }
+
+  async list(owner: KeyOwner, query: PageRequest): Promise<Page<ApiKey>> {
+    const listing = `api-keys ${owner.tenantId ?? ''}`;
+    const [afterId] = this.cursors.open(listing, query.after) ?? [];
+    const rows = await this.within(owner, (tx) => listApiKeys(tx, { afterId, limit: query.limit + 1 }));
+    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+  }
+
+  async get(owner: KeyOwner, id: string): Promise<ApiKey> {
+    const row = await this.within(owner, (tx) => getApiKey(tx, id));
+    if (row === null) throw notFound();
+    return row;
+  }
+
+  /** At once, on every process: keys are read on every request. A second time changes nothing. */
+  async revoke(owner: KeyOwner, id: string): Promise<void> {
+    await this.within(owner, async (tx) => {
+      const row = await getApiKey(tx, id);
+      if (row === null) throw notFound();
+      if (row.revokedAt !== null) return;
+      await revokeApiKey(tx, id);
+      if (tx.scope === 'platform' && (await countWorkingPlatformKeys(tx)) === 0) {
+        throw new Failure(
+          'in-use',
+          'This is the last key of the platform that works: make another one first.',
+        );
+      }
+      await this.audit(tx, owner, 'api-key.revoke', row);
+    });
+  }
+
+  private within<T>(owner: KeyOwner, work: (tx: TenantTx | PlatformTx) => Promise<T>): Promise<T> {
+    return owner.tenantId === undefined ? this.store.platform(work) : this.store.tenant(owner.tenantId, work);
+  }
+
+  private async audit(
+    tx: TenantTx | PlatformTx,
+    owner: KeyOwner,
+    action: string,
+    row: ApiKey,
+  ): Promise<void> {
+    const detail = { name: row.name, role: row.role, prefix: row.prefix };
+    await recordAudit(tx, {
+      actor: owner.caller.actor,
+      action,
+      subjectKind: 'api-key',
+      subjectId: row.id,
+      detail,
+    });
+  }
+}

@@ -1,0 +1,112 @@
+import { Body, Controller, Delete, Get, Inject, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiConsumes } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { devicePath } from '../devices/device.schema.js';
+import type { ExpectedVersion } from '../failure.js';
+import { Answers } from '../http/answers.decorator.js';
+import { IfMatch, NeedsIfMatch, tagged } from '../http/etag.js';
+import { announceOperation, changed } from '../http/operation.js';
+import { pageOf, sendPage } from '../http/paging.js';
+import { InTenant, Requires } from '../http/requires.decorator.js';
+import type { TenantScope } from '../scope.js';
+import {
+  credentialPatch,
+  credentialPath,
+  credentialQuery,
+  credentialView,
+  issuedCredentialView,
+  newCredential,
+  presentCredential,
+  type CredentialPatchInput,
+  type NewCredentialInput,
+} from './credential.schema.js';
+import { CredentialService } from './credential.service.js';
+
+type View = z.input<typeof credentialView>;
+type IssuedView = z.input<typeof issuedCredentialView>;
+
+@Controller('v1/tenants/:tenant/devices/:device/credentials')
+export class CredentialController {
+  constructor(@Inject(CredentialService) private readonly credentials: CredentialService) {}
+
+  @Post()
+  @Requires('credentials:write')
+  @Answers(201, issuedCredentialView, {
+    summary: 'Give a device a credential; the password is shown once',
+    description: 'A device may have several at a time, so that a new one is in use before the old one ends.',
+  })
+  async create(
+    @InTenant() scope: TenantScope,
+    @Param('device', { schema: devicePath }) deviceId: string,
+    @Body({ schema: newCredential }) input: NewCredentialInput,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IssuedView> {
+    const { credential, password } = await this.credentials.create(scope, deviceId, input);
+    void reply.header(
+      'Location',
+      `/v1/tenants/${scope.tenantSlug}/devices/${deviceId}/credentials/${credential.id}`,
+    );
+    return tagged(reply, { ...presentCredential(credential, scope.tenantSlug), password });
+  }
+
+  @Get()
+  @Requires('credentials:read')
+  @Answers(200, pageOf(credentialView), { summary: 'List the credentials of a device, oldest first' })
+  async list(
+    @InTenant() scope: TenantScope,
+    @Param('device', { schema: devicePath }) deviceId: string,
+    @Query({ schema: credentialQuery }) query: z.output<typeof credentialQuery>,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    const page = await this.credentials.list(scope, deviceId, query);
+    return sendPage(page, (row) => presentCredential(row, scope.tenantSlug), request, reply);
+  }
+
+  @Get(':credential')
+  @Requires('credentials:read')
+  @Answers(200, credentialView, { summary: 'Read a credential, without its password' })
+  async get(
+    @InTenant() scope: TenantScope,
+    @Param('device', { schema: devicePath }) deviceId: string,
+    @Param('credential', { schema: credentialPath }) id: string,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<View> {
+    return tagged(
+      reply,
+      presentCredential(await this.credentials.get(scope, deviceId, id), scope.tenantSlug),
+    );
+  }
+
+  @Patch(':credential')
+  @Requires('credentials:write')
+  @NeedsIfMatch()
+  @ApiConsumes('application/merge-patch+json', 'application/json')
+  @Answers(200, credentialView, { summary: 'Change the validity or the client identifiers of a credential' })
+  async update(
+    @InTenant() scope: TenantScope,
+    @Param('device', { schema: devicePath }) deviceId: string,
+    @Param('credential', { schema: credentialPath }) id: string,
+    @IfMatch() expected: ExpectedVersion,
+    @Body({ schema: credentialPatch }) patch: CredentialPatchInput,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<View> {
+    const { value, operation } = await this.credentials.update(scope, deviceId, id, expected, patch);
+    return changed(reply, scope, { value: presentCredential(value, scope.tenantSlug), operation });
+  }
+
+  @Delete(':credential')
+  @Requires('credentials:write')
+  @NeedsIfMatch()
+  @Answers(204, undefined, { summary: 'Delete a credential; its connections are closed' })
+  async delete(
+    @InTenant() scope: TenantScope,
+    @Param('device', { schema: devicePath }) deviceId: string,
+    @Param('credential', { schema: credentialPath }) id: string,
+    @IfMatch() expected: ExpectedVersion,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<void> {
+    announceOperation(reply, scope, await this.credentials.delete(scope, deviceId, id, expected));
+  }
+}

@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import { generateSecret, hashSecret } from '#access';
+import {
+  countCredentials,
+  createCredential,
+  deleteCredential,
+  findCredential,
+  findDevice,
+  isUniqueViolation,
+  listCredentials,
+  updateCredential,
+  type ControlStore,
+  type Credential,
+  type TenantTx,
+} from '#store';
+import { audit, record, type Changed } from '../changes.js';
+import {
+  Failure,
+  invalidBody,
+  nameTaken,
+  notFound,
+  requireVersion,
+  staleVersion,
+  type ExpectedVersion,
+} from '../failure.js';
+import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import type { TenantScope } from '../scope.js';
+import { SECRET_KEY, STORE } from '../tokens.js';
+import {
+  isInOrder,
+  orderFault,
+  type CredentialPatchInput,
+  type NewCredentialInput,
+} from './credential.schema.js';
+
+export interface IssuedCredential {
+  readonly credential: Credential;
+  /** Shown once; only its hash is kept. */
+  readonly password: string;
+}
+
+/** Enough to rotate as slowly as anybody likes. */
+const maxPerDevice = 20;
+
+@Injectable()
+export class CredentialService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(SECRET_KEY) private readonly secretKey: Buffer,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async create(scope: TenantScope, deviceId: string, input: NewCredentialInput): Promise<IssuedCredential> {
+    const password = generateSecret();
+    try {
+      const credential = await this.store.tenant(scope.tenantId, async (tx) => {
+        await requireDevice(tx, deviceId);
+        if ((await countCredentials(tx, deviceId)) >= maxPerDevice) {
+          throw new Failure(
+            'limit-reached',
+            `A device has at most ${maxPerDevice} credentials: delete one first.`,
+          );
+        }
+        const created = await createCredential(tx, {
+          deviceId,
+          authId: input.authId ?? `c-${randomBytes(9).toString('hex')}`,
+          secretHash: Buffer.from(hashSecret(this.secretKey, password)),
+          clientIdRule: input.clientIdRule,
+          notBefore: input.notBefore,
+          notAfter: input.notAfter,
+        });
+        await audit(tx, scope, about(created, 'credential.create'));
+        return created;
+      });
+      return { credential, password };
+    } catch (error) {
+      if (isUniqueViolation(error)) throw nameTaken('#/authId', 'There is a credential of this authId.');
+      throw error;
+    }
+  }
+
+  async list(scope: TenantScope, deviceId: string, query: PageRequest): Promise<Page<Credential>> {
+    const listing = `credentials ${scope.tenantId} ${deviceId}`;
+    const [afterId] = this.cursors.open(listing, query.after) ?? [];
+    const rows = await this.store.tenant(scope.tenantId, async (tx) => {
+      await requireDevice(tx, deviceId);
+      return listCredentials(tx, { deviceId, afterId, limit: query.limit + 1 });
+    });
+    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+  }
+
+  async get(scope: TenantScope, deviceId: string, id: string): Promise<Credential> {
+    return this.store.tenant(scope.tenantId, (tx) => existing(tx, deviceId, id));
+  }
+
+  async update(
+    scope: TenantScope,
+    deviceId: string,
+    id: string,
+    expected: ExpectedVersion,
+    patch: CredentialPatchInput,
+  ): Promise<Changed<Credential>> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const current = await existing(tx, deviceId, id);
+      requireVersion(current, expected);
+      const { disabled, ...columns } = patch;
+      const { notBefore = current.notBefore, notAfter = current.notAfter } = columns;
+      if (!isInOrder({ notBefore, notAfter })) throw invalidBody(orderFault);
+      const value = await updateCredential(tx, id, current.version, {
+        ...columns,
+        disabledAt: disabled === undefined ? undefined : disabled ? (current.disabledAt ?? new Date()) : null,
+      });
+      if (value === undefined) throw staleVersion();
+      const operation = await record(tx, scope, about(value, 'credential.update'));
+      return { value, operation };
+    });
+  }
+
+  async delete(scope: TenantScope, deviceId: string, id: string, expected: ExpectedVersion): Promise<bigint> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const current = await existing(tx, deviceId, id);
+      requireVersion(current, expected);
+      await deleteCredential(tx, id);
+      return record(tx, scope, about(current, 'credential.delete'));
+    });
+  }
+}
+
+async function requireDevice(tx: TenantTx, id: string): Promise<void> {
+  if ((await findDevice(tx, id)) === null) throw notFound();
+}
+
+/** A credential is found under its own device only. */
+async function existing(tx: TenantTx, deviceId: string, id: string): Promise<Credential> {
+  const credential = await findCredential(tx, id);
+  if (credential === null || credential.deviceId !== deviceId) throw notFound();
+  return credential;
+}
+
+function about({ id, deviceId, authId }: Credential, action: string) {
+  const subject = { credentialId: id, deviceId };
+  return { kind: 'credential', subject, action, subjectId: id, detail: { authId, deviceId } } as const;
+}

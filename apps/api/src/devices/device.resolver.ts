@@ -1,0 +1,126 @@
+import { Inject } from '@nestjs/common';
+import { Args, Context, Mutation, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import type { Device } from '#store';
+import { presentCredential } from '../credentials/credential.schema.js';
+import {
+  checkArguments,
+  checkPatch,
+  connectionOf,
+  pageRequest,
+  type PageArguments,
+} from '../graphql/connection.js';
+import type { GraphqlContext } from '../graphql/context.js';
+import { idOf, operationId } from '../graphql/ids.js';
+import { FieldScope, inScope, scopeOfNode } from '../graphql/scope.js';
+import { presentGroup } from '../groups/group.schema.js';
+import { Requires } from '../http/requires.decorator.js';
+import { presentPresence } from '../presence/presence.schema.js';
+import { presentProfile } from '../profiles/profile.schema.js';
+import type { TenantScope } from '../scope.js';
+import { presentTelemetry } from '../telemetry/telemetry.schema.js';
+import { devicePatch, deviceQuery, newDevice, presentDevice } from './device.schema.js';
+import { DeviceService } from './device.service.js';
+
+interface DeviceArguments extends PageArguments {
+  readonly namePrefix?: string | null;
+  readonly profile?: string | null;
+  readonly group?: string | null;
+  readonly status?: string | null;
+}
+
+@Resolver('Device')
+export class DeviceResolver {
+  constructor(@Inject(DeviceService) private readonly devices: DeviceService) {}
+
+  @Query('devices')
+  @Requires('devices:read')
+  async list(@FieldScope() scope: TenantScope, @Args() args: DeviceArguments) {
+    const { namePrefix, profile, group, status } = args;
+    const filter = checkArguments(deviceQuery, { namePrefix, profile, group, status });
+    const page = await this.devices.list(scope, { ...filter, ...pageRequest(args) });
+    return connectionOf(page, (row) => deviceNode(scope, row));
+  }
+
+  @Query('device')
+  @Requires('devices:read')
+  async get(@FieldScope() scope: TenantScope, @Args('id') id: string) {
+    return deviceNode(scope, await this.devices.get(scope, idOf(id)));
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- links
+
+  @ResolveField('profile')
+  @Requires('profiles:read')
+  async profile(@Parent() device: DeviceNode, @Context() context: GraphqlContext) {
+    const profile = await context.loadersOf(scopeOfNode(device)).profile.load(device.profileId);
+    return profile && presentProfile(profile);
+  }
+
+  @ResolveField('groups')
+  @Requires('groups:read')
+  async groups(@Parent() device: DeviceNode, @Context() context: GraphqlContext) {
+    const { group } = context.loadersOf(scopeOfNode(device));
+    const groups = await Promise.all(device.groupIds.map((id) => group.load(id)));
+    return groups.filter((row) => row !== undefined).map(presentGroup);
+  }
+
+  @ResolveField('credentials')
+  @Requires('credentials:read')
+  async credentials(@Parent() device: DeviceNode, @Context() context: GraphqlContext) {
+    const scope = scopeOfNode(device);
+    const credentials = await context.loadersOf(scope).credentials.load(device.id);
+    return credentials.map((row) => presentCredential(row, scope.tenantSlug));
+  }
+
+  @ResolveField('presence')
+  @Requires('presence:read')
+  async presence(@Parent() device: DeviceNode, @Context() context: GraphqlContext) {
+    const scope = scopeOfNode(device);
+    const clients = await context.loadersOf(scope).presence.load(device.id);
+    return clients.map((row) => inScope(scope, presentPresence(row)));
+  }
+
+  @ResolveField('latestTelemetry')
+  @Requires('telemetry:read')
+  async latestTelemetry(@Parent() device: DeviceNode, @Context() context: GraphqlContext) {
+    const reading = await context.loadersOf(scopeOfNode(device)).latestTelemetry.load(device.id);
+    return reading && presentTelemetry(reading);
+  }
+
+  // ------------------------------------------------------------------------------------------------------- mutations
+
+  @Mutation('createDevice')
+  @Requires('devices:write')
+  async create(@FieldScope() scope: TenantScope, @Args('input') input: object) {
+    return deviceNode(scope, await this.devices.create(scope, checkArguments(newDevice, input)));
+  }
+
+  @Mutation('updateDevice')
+  @Requires('devices:write')
+  async update(
+    @FieldScope() scope: TenantScope,
+    @Args('id') id: string,
+    @Args('expectedVersion') expected: number,
+    @Args('patch') patch: object,
+  ) {
+    const input = checkPatch(devicePatch, patch);
+    const { value, operation } = await this.devices.update(scope, idOf(id), expected, input);
+    return { device: deviceNode(scope, value), operation: operationId(operation) };
+  }
+
+  @Mutation('deleteDevice')
+  @Requires('devices:write')
+  async delete(
+    @FieldScope() scope: TenantScope,
+    @Args('id') id: string,
+    @Args('expectedVersion') expected: number,
+  ) {
+    return { id, operation: operationId(await this.devices.delete(scope, idOf(id), expected)) };
+  }
+}
+
+export type DeviceNode = ReturnType<typeof presentDevice>;
+
+export function deviceNode(scope: TenantScope, row: Device): DeviceNode {
+  return inScope(scope, presentDevice(row));
+}

@@ -1,0 +1,132 @@
+import { z } from 'zod';
+import type { Device } from '#store';
+import { displayName, presentStamps, stamps, topicWord } from '../fields.js';
+import { pageQuery } from '../http/paging.js';
+
+const name = topicWord.describe('Unique in the tenant; what ${device} stands for in topics');
+
+const attributeName = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, '1 to 64 letters, digits, _ and -')
+  .refine((text) => text !== '__proto__', {
+    message: 'This name is reserved.',
+    params: { code: 'reserved' },
+  });
+
+const maxAttributes = 100;
+const attributes = z
+  .record(attributeName, topicWord)
+  .refine((all) => Object.keys(all).length <= maxAttributes, {
+    message: `At most ${maxAttributes}.`,
+    params: { code: 'too-big' },
+  })
+  .describe('What ${attr.name} stands for in topics');
+
+const status = z
+  .enum(['active', 'disabled'])
+  .describe('disabled: its credentials stop working and its connections are closed');
+const groupIds = z.array(z.uuid()).max(100);
+
+export const newDevice = z
+  .strictObject({
+    name,
+    profileId: z.uuid().optional().describe("Default: the tenant's profile named default"),
+    attributes: attributes.default({}),
+    groupIds: groupIds.default([]),
+    status: status.default('active'),
+  })
+  .meta({ id: 'NewDevice' });
+export type NewDeviceInput = z.output<typeof newDevice>;
+
+/** JSON Merge Patch: an attribute of null is removed. */
+export const devicePatch = z
+  .strictObject({
+    name,
+    profileId: z.uuid(),
+    attributes: z.record(attributeName, topicWord.nullable()),
+    groupIds,
+    status,
+  })
+  .partial()
+  .meta({ id: 'DevicePatch' });
+export type DevicePatchInput = z.output<typeof devicePatch>;
+
+/** The resulting whole, after a merge. */
+export const deviceAttributes = attributes;
+
+export const deviceQuery = z.strictObject({
+  ...pageQuery,
+  namePrefix: z.string().min(1).max(200).optional(),
+  profile: z.uuid().optional().describe('Id of a profile'),
+  group: z.uuid().optional().describe('Id of a group'),
+  status: status.optional(),
+});
+export type DeviceListing = z.output<typeof deviceQuery>;
+
+export const devicePath = z.uuid();
+
+export const deviceView = z
+  .object({
+    id: z.uuid(),
+    name: z.string(),
+    profileId: z.uuid(),
+    attributes: z.record(z.string(), z.string()),
+    groupIds: z.array(z.uuid()),
+    status,
+    ...stamps,
+  })
+  .meta({ id: 'Device' });
+
+export function presentDevice(row: Device): z.input<typeof deviceView> {
+  return {
+    id: row.id,
+    name: row.name,
+    profileId: row.profileId,
+    attributes: attributesOf(row),
+    groupIds: [...row.groupIds],
+    status: row.status === 'active' ? 'active' : 'disabled',
+    ...presentStamps(row),
+  };
+}
+
+export function attributesOf(row: Pick<Device, 'attributes'>): Record<string, string> {
+  return row.attributes as Record<string, string>;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- bulk
+
+/** One line of an upload. It names its profile and groups as people do. */
+export const bulkDevice = z.strictObject({
+  name,
+  profile: displayName.optional(),
+  groups: z.array(displayName).max(100).default([]),
+  attributes: attributes.default({}),
+  status: status.default('active'),
+});
+export type BulkDevice = z.output<typeof bulkDevice>;
+
+export const bulkQuery = z.strictObject({
+  dryRun: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((text) => text === 'true')
+    .describe('true: say what would happen, and do nothing'),
+});
+
+export const bulkView = z
+  .object({
+    dryRun: z.boolean(),
+    created: z.int(),
+    refused: z.int(),
+    rows: z.array(
+      z.object({
+        row: z.int().describe('From 1; a CSV file’s header does not count'),
+        name: z.string().nullable(),
+        outcome: z.enum(['created', 'refused']).describe('In a dry run: what it would be'),
+        id: z.uuid().optional(),
+        errors: z.array(z.object({ pointer: z.string(), code: z.string(), message: z.string() })).optional(),
+      }),
+    ),
+  })
+  .meta({ id: 'BulkDevices' });
+export type BulkResult = z.input<typeof bulkView>;

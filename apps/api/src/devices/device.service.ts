@@ -1,0 +1,301 @@
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  createDevice,
+  createDevices,
+  deleteDevice,
+  findDevice,
+  findGroups,
+  findGroupsByName,
+  findProfile,
+  findProfilesByName,
+  isUniqueViolation,
+  listDevices,
+  takenDeviceNames,
+  updateDevice,
+  type ControlStore,
+  type Device,
+  type NewDevice,
+  type TenantTx,
+} from '#store';
+import { audit, record, type Changed } from '../changes.js';
+import {
+  invalidBody,
+  nameTaken,
+  notFound,
+  requireVersion,
+  staleVersion,
+  type ExpectedVersion,
+  type FieldError,
+} from '../failure.js';
+import { fieldErrors } from '../http/schema.pipe.js';
+import { Cursors, type Page } from '../http/paging.js';
+import { mergeMembers } from '../merge-patch.js';
+import type { TenantScope } from '../scope.js';
+import { STORE } from '../tokens.js';
+import type { BulkRow } from './bulk.js';
+import {
+  attributesOf,
+  deviceAttributes,
+  type BulkResult,
+  type DeviceListing,
+  type DevicePatchInput,
+  type NewDeviceInput,
+} from './device.schema.js';
+
+type BulkOutcome = BulkResult['rows'][number];
+
+@Injectable()
+export class DeviceService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async create(scope: TenantScope, input: NewDeviceInput): Promise<Device> {
+    return refusingTakenNames(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        const profileId = input.profileId ?? (await defaultProfileId(tx));
+        await requireReferences(tx, { profileId, groupIds: input.groupIds });
+        const device = await createDevice(tx, { ...input, profileId });
+        await audit(tx, scope, about(device, 'device.create'));
+        return device;
+      }),
+    );
+  }
+
+  async list(scope: TenantScope, query: DeviceListing): Promise<Page<Device>> {
+    const { limit, after, namePrefix, profile, group, status } = query;
+    const listing = `devices ${scope.tenantId}`;
+    const [afterId] = this.cursors.open(listing, after) ?? [];
+    const rows = await this.store.tenant(scope.tenantId, (tx) =>
+      listDevices(tx, { namePrefix, profileId: profile, groupId: group, status, afterId, limit: limit + 1 }),
+    );
+    return this.cursors.page(listing, rows, limit, (row) => [row.id]);
+  }
+
+  async get(scope: TenantScope, id: string): Promise<Device> {
+    return this.store.tenant(scope.tenantId, (tx) => existing(tx, id));
+  }
+
+  async update(
+    scope: TenantScope,
+    id: string,
+    expected: ExpectedVersion,
+    patch: DevicePatchInput,
+  ): Promise<Changed<Device>> {
+    return refusingTakenNames(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        const current = await existing(tx, id);
+        requireVersion(current, expected);
+        await requireReferences(tx, patch);
+        const change = changeOf(current, patch);
+        const value = await updateDevice(tx, id, current.version, change);
+        if (value === undefined) throw staleVersion();
+        const operation = await record(tx, scope, about(value, 'device.update'));
+        return { value, operation };
+      }),
+    );
+  }
+
+  async delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<bigint> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const current = await existing(tx, id);
+      requireVersion(current, expected);
+      await deleteDevice(tx, id);
+      return record(tx, scope, about(current, 'device.delete'));
+    });
+  }
+
+  /** Each row is taken or refused by itself; those that are taken are created together, or in a dry run not at all. */
+  async createMany(scope: TenantScope, rows: readonly BulkRow[], dryRun: boolean): Promise<BulkResult> {
+    const outcomes = await this.store.tenant(scope.tenantId, async (tx) => {
+      const { candidates, refused } = await resolveRows(tx, rows);
+      const ids = dryRun ? new Map<string, string>() : await insert(tx, candidates);
+      const taken = dryRun
+        ? await takenDeviceNames(
+            tx,
+            candidates.map(({ device }) => device.name),
+          )
+        : undefined;
+      const decided = candidates.map(({ row, device }): BulkOutcome => {
+        const id = ids.get(device.name);
+        const isNew = taken === undefined ? id !== undefined : !taken.has(device.name);
+        if (!isNew) return refusal(row, device.name, [takenName]);
+        return { row, name: device.name, outcome: 'created', ...(id === undefined ? {} : { id }) };
+      });
+      if (ids.size > 0) {
+        const detail = { devices: ids.size };
+        await audit(tx, scope, {
+          kind: 'device',
+          action: 'device.create-many',
+          subjectId: scope.tenantId,
+          detail,
+        });
+      }
+      return [...refused, ...decided].sort((a, b) => a.row - b.row);
+    });
+    const created = outcomes.filter(({ outcome }) => outcome === 'created').length;
+    return { dryRun, created, refused: outcomes.length - created, rows: outcomes };
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------ one device
+
+async function existing(tx: TenantTx, id: string): Promise<Device> {
+  const device = await findDevice(tx, id);
+  if (device === null) throw notFound();
+  return device;
+}
+
+function about(device: Device, action: string) {
+  const { id, name } = device;
+  return { kind: 'device', subject: { deviceId: id }, action, subjectId: id, detail: { name } } as const;
+}
+
+function changeOf(current: Device, { attributes, ...rest }: DevicePatchInput): Partial<NewDevice> {
+  const change = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+  if (attributes === undefined) return change;
+  // The whole must keep the rules too, e.g. how many there may be.
+  const merged = deviceAttributes.safeParse(mergeMembers(attributesOf(current), attributes));
+  if (!merged.success) {
+    const errors = fieldErrors(merged.error, 'body').map((error) => ({ ...error, pointer: '#/attributes' }));
+    throw invalidBody(...errors);
+  }
+  return { ...change, attributes: merged.data };
+}
+
+async function defaultProfileId(tx: TenantTx): Promise<string> {
+  const [profile] = await findProfilesByName(tx, ['default']);
+  if (profile !== undefined) return profile.id;
+  throw invalidBody({
+    pointer: '#/profileId',
+    code: 'required',
+    message: 'There is no profile named default.',
+  });
+}
+
+async function requireReferences(
+  tx: TenantTx,
+  {
+    profileId,
+    groupIds,
+  }: { readonly profileId?: string | undefined; readonly groupIds?: readonly string[] | undefined },
+): Promise<void> {
+  const errors: Omit<FieldError, 'in'>[] = [];
+  if (profileId !== undefined && (await findProfile(tx, profileId)) === null) {
+    errors.push({ pointer: '#/profileId', code: 'unknown-reference', message: 'There is no such profile.' });
+  }
+  const known = new Set(groupIds?.length ? (await findGroups(tx, groupIds)).map(({ id }) => id) : []);
+  for (const [index, id] of (groupIds ?? []).entries()) {
+    if (known.has(id)) continue;
+    errors.push({
+      pointer: `#/groupIds/${index}`,
+      code: 'unknown-reference',
+      message: 'There is no such group.',
+    });
+  }
+  if (errors.length > 0) throw invalidBody(...errors);
+}
+
+async function refusingTakenNames<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isUniqueViolation(error)) throw nameTaken('#/name', takenName.message);
+    throw error;
+  }
+}
+
+const takenName = {
+  in: 'body',
+  pointer: '#/name',
+  code: 'taken',
+  message: 'There is a device of this name.',
+} as const;
+
+// --------------------------------------------------------------------------------------------------------------- many
+
+interface Candidate {
+  readonly row: number;
+  readonly device: NewDevice;
+}
+
+/** Rows with their profile and groups found, and those that cannot be: malformed, referring to nothing, or named twice. */
+async function resolveRows(
+  tx: TenantTx,
+  rows: readonly BulkRow[],
+): Promise<{ candidates: Candidate[]; refused: BulkOutcome[] }> {
+  const devices = rows.flatMap((row) => ('device' in row ? [row.device] : []));
+  const profiles = await findProfilesByName(tx, [
+    ...new Set(devices.map(({ profile }) => profile ?? 'default')),
+  ]);
+  const groups = await findGroupsByName(tx, [...new Set(devices.flatMap((device) => device.groups))]);
+  const profileIds = new Map(profiles.map(({ name, id }) => [name, id]));
+  const groupIds = new Map(groups.map(({ name, id }) => [name, id]));
+  const names = new Set<string>();
+  const candidates: Candidate[] = [];
+  const refused: BulkOutcome[] = [];
+  for (const row of rows) {
+    if (!('device' in row)) {
+      refused.push(refusal(row.row, row.name, row.errors));
+      continue;
+    }
+    const { name, profile = 'default', groups: groupNames, attributes, status } = row.device;
+    const profileId = profileIds.get(profile);
+    const errors = groupNames.flatMap((group, index) => (groupIds.has(group) ? [] : [unknownGroup(index)]));
+    if (profileId === undefined) errors.push(unknownProfile);
+    if (names.has(name)) errors.push(repeatedName);
+    names.add(name);
+    if (profileId === undefined || errors.length > 0) {
+      refused.push(refusal(row.row, name, errors));
+      continue;
+    }
+    const ids = groupNames.flatMap((group) => groupIds.get(group) ?? []);
+    candidates.push({ row: row.row, device: { name, profileId, attributes, status, groupIds: ids } });
+  }
+  return { candidates, refused };
+}
+
+/** PostgreSQL takes 65 535 parameters in a statement; a device has a handful. */
+const rowsPerStatement = 2_000;
+
+async function insert(tx: TenantTx, candidates: readonly Candidate[]): Promise<Map<string, string>> {
+  const ids = new Map<string, string>();
+  for (let start = 0; start < candidates.length; start += rowsPerStatement) {
+    const some = candidates.slice(start, start + rowsPerStatement).map(({ device }) => device);
+    for (const { id, name } of await createDevices(tx, some)) ids.set(name, id);
+  }
+  return ids;
+}
+
+function refusal(row: number, name: string | null, errors: readonly FieldError[]): BulkOutcome {
+  return {
+    row,
+    name,
+    outcome: 'refused',
+    errors: errors.map(({ pointer, code, message }) => ({ pointer, code, message })),
+  };
+}
+
+function unknownGroup(index: number): FieldError {
+  return {
+    in: 'body',
+    pointer: `#/groups/${index}`,
+    code: 'unknown-reference',
+    message: 'There is no such group.',
+  };
+}
+
+const unknownProfile: FieldError = {
+  in: 'body',
+  pointer: '#/profile',
+  code: 'unknown-reference',
+  message: 'There is no such profile.',
+};
+
+const repeatedName: FieldError = {
+  in: 'body',
+  pointer: '#/name',
+  code: 'duplicate',
+  message: 'An earlier row has this name.',
+};

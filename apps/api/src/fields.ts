@@ -1,0 +1,44 @@
+/** Members that mean the same in every resource. */
+import { z } from 'zod';
+import { isExpandable } from '#access';
+
+/** For people: anything that prints. */
+export const displayName = z
+  .string()
+  .trim()
+  .min(1)
+  .max(200)
+  .refine(isPrintable, { message: 'No control characters.', params: { code: 'forbidden-character' } });
+
+/** What a variable of a topic stands for: one level, never a wildcard. PostgreSQL checks the same. */
+export const topicWord = z
+  .string()
+  .min(1)
+  .max(200)
+  .refine((text) => isPrintable(text) && isExpandable(text), {
+    message: 'It becomes one level of a topic: no + # / and no control characters.',
+    params: { code: 'forbidden-character' },
+  });
+
+/** No C0 or C1 control character and no half of a surrogate pair. */
+function isPrintable(text: string): boolean {
+  return text.isWellFormed() && !/\p{Cc}/u.test(text);
+}
+
+/** A time a client sends. Always with an offset: a time without one is nobody's. */
+export const instant = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
+
+/** Members of every answer. */
+export const stamps = {
+  version: z.int().describe('As in ETag'),
+  createdAt: z.iso.datetime(),
+  updatedAt: z.iso.datetime(),
+} as const;
+
+export function presentStamps(row: { version: number; createdAt: Date; updatedAt: Date }) {
+  return {
+    version: row.version,
+    createdAt: row.createdAt.toISOString(),
+    updatedAt: row.updatedAt.toISOString(),
+  };
+}

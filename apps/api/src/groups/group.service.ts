@@ -1,0 +1,146 @@
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  addGroupMember,
+  createGroup,
+  deleteGroup,
+  findDevice,
+  findGroup,
+  isUniqueViolation,
+  listDevices,
+  listGroups,
+  removeGroupMember,
+  renameGroup,
+  type ControlStore,
+  type Device,
+  type Group,
+  type TenantTx,
+} from '#store';
+import { audit, record } from '../changes.js';
+import { nameTaken, notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
+import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import type { TenantScope } from '../scope.js';
+import { STORE } from '../tokens.js';
+import type { GroupPatchInput, NewGroupInput } from './group.schema.js';
+
+@Injectable()
+export class GroupService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async create(scope: TenantScope, input: NewGroupInput): Promise<Group> {
+    return refusingTakenNames(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        const group = await createGroup(tx, input.name);
+        await audit(tx, scope, about(group, 'group.create'));
+        return group;
+      }),
+    );
+  }
+
+  async list(scope: TenantScope, query: PageRequest): Promise<Page<Group>> {
+    const listing = `groups ${scope.tenantId}`;
+    const [afterId] = this.cursors.open(listing, query.after) ?? [];
+    const rows = await this.store.tenant(scope.tenantId, (tx) =>
+      listGroups(tx, { afterId, limit: query.limit + 1 }),
+    );
+    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+  }
+
+  async get(scope: TenantScope, id: string): Promise<Group> {
+    return this.store.tenant(scope.tenantId, (tx) => existing(tx, id));
+  }
+
+  /** Policies name a group by its id: a new name changes nobody's rights. */
+  async update(
+    scope: TenantScope,
+    id: string,
+    expected: ExpectedVersion,
+    patch: GroupPatchInput,
+  ): Promise<Group> {
+    return refusingTakenNames(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        const current = await existing(tx, id);
+        requireVersion(current, expected);
+        const group = await renameGroup(tx, id, current.version, patch.name ?? current.name);
+        if (group === undefined) throw staleVersion();
+        await audit(tx, scope, about(group, 'group.update'));
+        return group;
+      }),
+    );
+  }
+
+  async delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<bigint> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const current = await existing(tx, id);
+      requireVersion(current, expected);
+      await deleteGroup(tx, id);
+      return record(tx, scope, about(current, 'group.delete'));
+    });
+  }
+
+  async listMembers(scope: TenantScope, id: string, query: PageRequest): Promise<Page<Device>> {
+    const listing = `members ${scope.tenantId} ${id}`;
+    const [afterId] = this.cursors.open(listing, query.after) ?? [];
+    const rows = await this.store.tenant(scope.tenantId, async (tx) => {
+      await existing(tx, id);
+      return listDevices(tx, { groupId: id, afterId, limit: query.limit + 1 });
+    });
+    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+  }
+
+  /** Undefined: it was a member already, and nothing has changed. */
+  async addMember(scope: TenantScope, id: string, deviceId: string): Promise<bigint | undefined> {
+    return this.changeMember(scope, id, deviceId, 'group.add-member', addGroupMember);
+  }
+
+  /** Undefined: it was no member, and nothing has changed. */
+  async removeMember(scope: TenantScope, id: string, deviceId: string): Promise<bigint | undefined> {
+    return this.changeMember(scope, id, deviceId, 'group.remove-member', removeGroupMember);
+  }
+
+  private async changeMember(
+    scope: TenantScope,
+    groupId: string,
+    deviceId: string,
+    action: string,
+    change: (tx: TenantTx, groupId: string, deviceId: string) => Promise<boolean>,
+  ): Promise<bigint | undefined> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const group = await existing(tx, groupId);
+      const device = await findDevice(tx, deviceId);
+      if (device === null) throw notFound();
+      if (!(await change(tx, groupId, deviceId))) return undefined;
+      // It concerns this one device's connections.
+      const detail = { group: group.name, groupId, device: device.name };
+      return record(tx, scope, {
+        kind: 'device',
+        subject: { deviceId },
+        action,
+        subjectId: deviceId,
+        detail,
+      });
+    });
+  }
+}
+
+async function existing(tx: TenantTx, id: string): Promise<Group> {
+  const group = await findGroup(tx, id);
+  if (group === null) throw notFound();
+  return group;
+}
+
+function about(group: Group, action: string) {
+  const { id, name } = group;
+  return { kind: 'group', subject: { groupId: id }, action, subjectId: id, detail: { name } } as const;
+}
+
+async function refusingTakenNames<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isUniqueViolation(error)) throw nameTaken('#/name', 'There is a group of this name.');
+    throw error;
+  }
+}

@@ -1,0 +1,33 @@
+import { z } from 'zod';
+import { telemetryRulesSchema } from '#access';
+import type { Profile } from '#store';
+import { displayName, presentStamps, stamps } from '../fields.js';
+import { pageQuery } from '../http/paging.js';
+
+const telemetry = telemetryRulesSchema.describe('Which messages of its devices are readings');
+
+export const newProfile = z
+  .strictObject({ name: displayName, telemetry: telemetry.default([]) })
+  .meta({ id: 'NewProfile' });
+export type NewProfileInput = z.output<typeof newProfile>;
+
+export const profilePatch = z
+  .strictObject({ name: displayName.optional(), telemetry: telemetry.optional() })
+  .meta({ id: 'ProfilePatch' });
+export type ProfilePatchInput = z.output<typeof profilePatch>;
+
+export const profileQuery = z.strictObject(pageQuery);
+export const profilePath = z.uuid();
+
+export const profileView = z
+  .object({ id: z.uuid(), name: z.string(), telemetry, ...stamps })
+  .meta({ id: 'Profile' });
+
+export function presentProfile(row: Profile): z.input<typeof profileView> {
+  return {
+    id: row.id,
+    name: row.name,
+    telemetry: row.telemetry as z.input<typeof telemetry>,
+    ...presentStamps(row),
+  };
+}

@@ -1,0 +1,111 @@
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  createProfile,
+  deleteProfile,
+  findProfile,
+  isUniqueViolation,
+  listProfiles,
+  StoreError,
+  updateProfile,
+  type ControlStore,
+  type Profile,
+} from '#store';
+import { audit, record, type Changed } from '../changes.js';
+import {
+  Failure,
+  nameTaken,
+  notFound,
+  requireVersion,
+  staleVersion,
+  type ExpectedVersion,
+} from '../failure.js';
+import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import type { TenantScope } from '../scope.js';
+import { STORE } from '../tokens.js';
+import { plainRules } from './telemetry-rules.js';
+import type { NewProfileInput, ProfilePatchInput } from './profile.schema.js';
+
+@Injectable()
+export class ProfileService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async create(scope: TenantScope, input: NewProfileInput): Promise<Profile> {
+    return refusingTakenNames(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        const profile = await createProfile(tx, { name: input.name, telemetry: plainRules(input.telemetry) });
+        await audit(tx, scope, about(profile.id, 'profile.create', { name: profile.name }));
+        return profile;
+      }),
+    );
+  }
+
+  async list(scope: TenantScope, query: PageRequest): Promise<Page<Profile>> {
+    const listing = `profiles ${scope.tenantId}`;
+    const [afterId] = this.cursors.open(listing, query.after) ?? [];
+    const rows = await this.store.tenant(scope.tenantId, (tx) =>
+      listProfiles(tx, { afterId, limit: query.limit + 1 }),
+    );
+    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+  }
+
+  async get(scope: TenantScope, id: string): Promise<Profile> {
+    const row = await this.store.tenant(scope.tenantId, (tx) => findProfile(tx, id));
+    if (row === null) throw notFound();
+    return row;
+  }
+
+  async update(
+    scope: TenantScope,
+    id: string,
+    expected: ExpectedVersion,
+    patch: ProfilePatchInput,
+  ): Promise<Changed<Profile>> {
+    return refusingTakenNames(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        const current = await findProfile(tx, id);
+        if (current === null) throw notFound();
+        requireVersion(current, expected);
+        const value = await updateProfile(tx, id, current.version, {
+          ...(patch.name === undefined ? {} : { name: patch.name }),
+          ...(patch.telemetry === undefined ? {} : { telemetry: plainRules(patch.telemetry) }),
+        });
+        if (value === undefined) throw staleVersion();
+        const operation = await record(tx, scope, about(id, 'profile.update', { name: value.name }));
+        return { value, operation };
+      }),
+    );
+  }
+
+  async delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<bigint> {
+    try {
+      return await this.store.tenant(scope.tenantId, async (tx) => {
+        const current = await findProfile(tx, id);
+        if (current === null) throw notFound();
+        requireVersion(current, expected);
+        await deleteProfile(tx, id);
+        return record(tx, scope, about(id, 'profile.delete', { name: current.name }));
+      });
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'store.reference') {
+        throw new Failure('in-use', 'There are devices of this profile: give them another one first.');
+      }
+      throw error;
+    }
+  }
+}
+
+function about(profileId: string, action: string, detail: { name: string }) {
+  return { kind: 'profile', subject: { profileId }, action, subjectId: profileId, detail } as const;
+}
+
+async function refusingTakenNames<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isUniqueViolation(error)) throw nameTaken('#/name', 'There is a profile of this name.');
+    throw error;
+  }
+}

@@ -1,0 +1,133 @@
+import { z } from 'zod';
+import type { Tenant } from '#store';
+import { displayName, presentStamps, stamps } from '../fields.js';
+import { pageQuery } from '../http/paging.js';
+
+const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A DNS label, because it becomes one in SNI; never the form of an id, because a path may name either. */
+const slug = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, '1 to 63 of a-z, 0-9 and -, not first or last a -')
+  .refine((text) => !uuidForm.test(text), {
+    message: 'Not in the form of an id.',
+    params: { code: 'reserved' },
+  });
+
+const count = z
+  .int()
+  .min(0)
+  .max(2 ** 31 - 1);
+const atLeastOne = z
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
+const uint16 = z.int().min(1).max(65_535);
+
+/** Overrides of the broker's limits, by its names (libs/mqtt/limits.ts); what is absent stays as the installation has it. */
+export const tenantLimits = z
+  .strictObject({
+    maxPacketBytes: z.int().min(1_024).max(268_435_460),
+    maxTopicBytes: uint16,
+    maxTopicLevels: atLeastOne,
+    maxClientIdBytes: uint16,
+    maxUserProperties: count,
+    maxSubscriptionsPerSession: count,
+    maxSubscriptionsPerPacket: atLeastOne,
+    receiveMaximum: uint16,
+    maxInFlight: uint16,
+    topicAliasMaximum: z.int().min(0).max(65_535),
+    maxOutboundTopicAliases: z.int().min(0).max(65_535),
+    maxQueuedMessages: count,
+    maxQueuedBytes: z
+      .int()
+      .min(0)
+      .max(2 ** 40),
+    maxOutboxBytes: z
+      .int()
+      .min(1_024)
+      .max(2 ** 31 - 1),
+    maxKeepAliveS: z.int().min(0).max(65_535),
+    maxSessionExpiryS: z.int().min(0).max(0xffff_ffff),
+    maxConnections: count,
+    maxRetainedMessages: count,
+    maxRetainedBytes: z
+      .int()
+      .min(0)
+      .max(2 ** 40),
+    publishRate: count,
+    publishBytesRate: count,
+  })
+  .partial()
+  .meta({ id: 'TenantLimits' });
+
+const tenantSettings = z
+  .strictObject({
+    publishDenied: z
+      .enum(['acknowledge', 'close'])
+      .describe('What a 3.x publisher without the right sees; 5.0 always gets 0x87'),
+  })
+  .partial()
+  .meta({ id: 'TenantSettings' });
+
+export const newTenant = z
+  .strictObject({
+    slug,
+    name: displayName,
+    limits: tenantLimits.default({}),
+    settings: tenantSettings.default({}),
+  })
+  .meta({ id: 'NewTenant' });
+export type NewTenantInput = z.output<typeof newTenant>;
+
+/** JSON Merge Patch: a limit or setting of null goes back to the installation's. */
+export const tenantPatch = z
+  .strictObject({
+    name: displayName,
+    status: z
+      .enum(['active', 'suspended'])
+      .describe('Suspended: no device gets in, and those that are in are closed'),
+    limits: nullable(tenantLimits),
+    settings: nullable(tenantSettings),
+  })
+  .partial()
+  .meta({ id: 'TenantPatch' });
+export type TenantPatchInput = z.output<typeof tenantPatch>;
+
+export const tenantQuery = z.strictObject(pageQuery);
+
+export const tenantView = z
+  .object({
+    id: z.uuid(),
+    slug: z.string(),
+    name: z.string(),
+    status: z.enum(['active', 'suspended']),
+    limits: z.record(z.string(), z.unknown()),
+    settings: z.record(z.string(), z.unknown()),
+    ...stamps,
+  })
+  .meta({ id: 'Tenant' });
+
+export function presentTenant(row: Tenant): z.input<typeof tenantView> {
+  return {
+    id: row.id,
+    slug: row.slug,
+    name: row.name,
+    status: row.status === 'active' ? 'active' : 'suspended',
+    limits: objectOf(row.limits),
+    settings: objectOf(row.settings),
+    ...presentStamps(row),
+  };
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+/** The same members, each of which may be null. */
+function nullable<T extends z.ZodRawShape>(schema: z.ZodObject<T>) {
+  const members = Object.entries(schema.shape).map(
+    ([name, member]) => [name, z.union([member as z.ZodType, z.null()])] as const,
+  );
+  return z.strictObject(Object.fromEntries(members));
+}

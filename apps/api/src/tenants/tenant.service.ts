@@ -1,0 +1,143 @@
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  createBinding,
+  createPolicy,
+  createProfile,
+  createTenant,
+  deleteSomeTelemetry,
+  deleteTenant,
+  emptyTenant,
+  findTenant,
+  isUniqueViolation,
+  listTenants,
+  recordAudit,
+  updateTenant,
+  type ControlStore,
+  type PlatformTx,
+  type Tenant,
+} from '#store';
+import { record, type Changed } from '../changes.js';
+import { nameTaken, notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
+import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { mergeMembers } from '../merge-patch.js';
+import type { Caller, TenantScope } from '../scope.js';
+import { STORE } from '../tokens.js';
+import type { NewTenantInput, TenantPatchInput } from './tenant.schema.js';
+
+/** What a tenant starts with: its devices may talk under their own name, and their readings are kept. */
+export const defaultProfile = {
+  name: 'default',
+  telemetry: [{ filter: 'devices/${device}/telemetry', timeField: 'ts' }],
+};
+const defaultPolicy = {
+  name: 'own-topics',
+  description: 'Every device publishes and subscribes under its own name.',
+  rules: [{ effect: 'allow', actions: ['publish', 'subscribe', 'retain'], topics: ['devices/${device}/#'] }],
+};
+
+/** Rows of telemetry that one transaction of a deletion takes. */
+const bite = 20_000;
+
+@Injectable()
+export class TenantService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async create(caller: Caller, input: NewTenantInput): Promise<Tenant> {
+    try {
+      return await this.store.platform(async (tx) => {
+        const tenant = await createTenant(tx, input);
+        await tx.tenant(tenant.id, async (inside) => {
+          await createProfile(inside, defaultProfile);
+          const policy = await createPolicy(inside, { ...defaultPolicy, createdBy: caller.actor });
+          await createBinding(inside, { policyId: policy.id, targetKind: 'tenant', targetId: tenant.id });
+          await recordAudit(inside, {
+            actor: caller.actor,
+            action: 'tenant.create',
+            subjectKind: 'tenant',
+            subjectId: tenant.id,
+            detail: { slug: tenant.slug },
+          });
+        });
+        return tenant;
+      });
+    } catch (error) {
+      if (isUniqueViolation(error)) throw nameTaken('#/slug', 'There is a tenant of this slug.');
+      throw error;
+    }
+  }
+
+  async list(query: PageRequest): Promise<Page<Tenant>> {
+    const [afterId] = this.cursors.open('tenants', query.after) ?? [];
+    const rows = await this.store.platform((tx) => listTenants(tx, { afterId, limit: query.limit + 1 }));
+    return this.cursors.page('tenants', rows, query.limit, (row) => [row.id]);
+  }
+
+  async get(scope: TenantScope): Promise<Tenant> {
+    return this.store.tenant(scope.tenantId, async (tx) => (await findTenant(tx, scope.tenantId)) ?? gone());
+  }
+
+  async update(
+    scope: TenantScope,
+    expected: ExpectedVersion,
+    patch: TenantPatchInput,
+  ): Promise<Changed<Tenant>> {
+    return this.store.platform(async (tx) => {
+      const current = (await findTenant(tx, scope.tenantId)) ?? gone();
+      requireVersion(current, expected);
+      const value = await updateTenant(tx, current.id, current.version, {
+        name: patch.name,
+        status: patch.status,
+        limits: patch.limits && mergeMembers(asObject(current.limits), patch.limits),
+        settings: patch.settings && mergeMembers(asObject(current.settings), patch.settings),
+      });
+      if (value === undefined) throw staleVersion();
+      const operation = await this.tell(tx, scope, 'tenant.update', Object.keys(patch).join(' '));
+      return { value, operation };
+    });
+  }
+
+  /**
+   * Everything of the tenant goes. First nobody may get in any more, then its telemetry goes in bites, then the rest and the
+   * tenant itself at once. Interrupted, it leaves a suspended tenant whose deletion can be asked for again.
+   */
+  async delete(scope: TenantScope, expected: ExpectedVersion): Promise<void> {
+    await this.store.platform(async (tx) => {
+      const current = (await findTenant(tx, scope.tenantId)) ?? gone();
+      requireVersion(current, expected);
+      await updateTenant(tx, current.id, current.version, { status: 'suspended' });
+      await this.tell(tx, scope, 'tenant.close', current.slug);
+    });
+    const biteOff = (): Promise<boolean> =>
+      this.store.tenant(scope.tenantId, (tx) => deleteSomeTelemetry(tx, bite));
+    while (await biteOff());
+    await this.store.platform(async (tx) => {
+      await tx.tenant(scope.tenantId, emptyTenant);
+      await deleteTenant(tx, scope.tenantId);
+      await this.tell(tx, scope, 'tenant.delete', scope.tenantSlug);
+    });
+  }
+
+  private tell(tx: PlatformTx, scope: TenantScope, action: string, detail: string): Promise<bigint> {
+    const { tenantId } = scope;
+    return tx.tenant(tenantId, (inside) =>
+      record(inside, scope, {
+        kind: 'tenant',
+        subject: { tenantId },
+        action,
+        subjectId: tenantId,
+        detail: { what: detail },
+      }),
+    );
+  }
+}
+
+function gone(): never {
+  throw notFound();
+}
+
+function asObject(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
