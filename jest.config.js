@@ -28,5 +28,6 @@ export default {
       },
     ],
   },
+  reporters: ['default', '<rootDir>/test/support/tally-reporter.js'],
   testTimeout: 30_000,
 };

@@ -1,0 +1,92 @@
+// The table in docs/architecture.md, "Who may import whom".
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+
+const root = join(import.meta.dirname, '..');
+
+/** What each part may import of ours; `type` before a name allows its types only. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  'apps/api': ['access', 'store', 'process'],
+  'apps/broker': ['mqtt', 'access', 'store', 'process'],
+  'apps/moorage': ['store', 'process'],
+  'apps/simulator': [],
+  'libs/access': ['type mqtt'],
+  'libs/mqtt': [],
+  'libs/process': [],
+  'libs/store': ['type mqtt', 'type access'],
+};
+
+/** Packages that belong to some places alone. */
+const belongsTo: readonly (readonly [packages: RegExp, places: RegExp])[] = [
+  [/^@nestjs\//, /^apps\/(api|broker)\//],
+  [/^(pg|pg-copy-streams|@?prisma(\/.*)?)$/, /^libs\/store\//],
+  [/^mqtt-packet$/, /^(libs\/mqtt\/(codec|decode|encode|properties)|apps\/simulator\/)/],
+  [
+    /^(node:(net|tls|https?)|ws)$/,
+    /^(apps\/broker\/src\/listeners\/|apps\/moorage\/src\/ports|apps\/simulator\/|libs\/store\/embedded-)/,
+  ],
+];
+
+interface Import {
+  readonly file: string;
+  readonly from: string;
+  readonly isType: boolean;
+}
+
+const statement =
+  /^(?:import|export)\s+(type\s)?(?:[\w\s{},*$]+?\s+from\s+)?'([^']+)'|\bimport\('([^']+)'\)/gm;
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(statement)].map(([, type, from, dynamic]) => ({
+    file,
+    from: from ?? dynamic ?? '',
+    isType: type !== undefined,
+  }));
+}
+
+const files = globSync('{apps,libs}/**/*.ts', { cwd: root }).filter((file) => !file.includes('/generated/'));
+const partOf = (path: string) => path.split('/').slice(0, 2).join('/');
+const isTest = (file: string) => /\.spec\.ts$|\/testing\//.test(file);
+/** Tests may use what test/ keeps for them. */
+const isElsewhere = (file: string, target: string) =>
+  partOf(target) !== partOf(file) && !(isTest(file) && target.startsWith('test/support/'));
+const imports = files.flatMap(importsOf);
+const product = imports.filter(({ file }) => !isTest(file));
+const shown = (breaches: readonly Import[]) => breaches.map(({ file, from }) => `${file} imports ${from}`);
+
+describe('imports', () => {
+  it('are found at all', () => {
+    expect(product.length).toBeGreaterThan(100);
+  });
+
+  it('go only where the architecture lets them', () => {
+    const breaches = product.filter(({ file, from, isType }) => {
+      const library = /^#(\w+)/.exec(from)?.[1];
+      const allowed = mayImport[partOf(file)] ?? [];
+      return (
+        library !== undefined &&
+        !allowed.includes(library) &&
+        !(isType && allowed.includes(`type ${library}`))
+      );
+    });
+    expect(shown(breaches)).toEqual([]);
+  });
+
+  it('enter a library by its door, and never an application', () => {
+    const breaches = imports.filter(
+      ({ file, from }) =>
+        (from.startsWith('.') && isElsewhere(file, join(dirname(file), from))) ||
+        (from.startsWith('#') && !/^#(mqtt|mqtt\/testing|access|store|process)$/.test(from)),
+    );
+    expect(shown(breaches)).toEqual([]);
+  });
+
+  it('take a package only where it belongs', () => {
+    const breaches = product.filter(({ file, from }) =>
+      belongsTo.some(([packages, places]) => packages.test(from) && !places.test(file)),
+    );
+    expect(shown(breaches)).toEqual([]);
+  });
+});
