@@ -1,0 +1,33 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { listDenials, type ControlStore, type Denial } from '#store';
+import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import type { TenantScope } from '../scope.js';
+import { STORE } from '../tokens.js';
+
+export interface DenialListing extends PageRequest {
+  readonly deviceId?: string | undefined;
+  readonly clientId?: string | undefined;
+  readonly action?: string | undefined;
+  readonly since?: Date | undefined;
+}
+
+@Injectable()
+export class DenialService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async list(scope: TenantScope, query: DenialListing): Promise<Page<Denial>> {
+    const listing = `denials ${scope.tenantId}`;
+    const position = this.cursors.open(listing, query.after);
+    const after =
+      position === undefined
+        ? undefined
+        : { lastAt: new Date(position[0] ?? ''), id: BigInt(position[1] ?? '') };
+    const rows = await this.store.tenant(scope.tenantId, (tx) =>
+      listDenials(tx, { ...query, after, limit: query.limit + 1 }),
+    );
+    return this.cursors.page(listing, rows, query.limit, (row) => [row.lastAt.toISOString(), String(row.id)]);
+  }
+}

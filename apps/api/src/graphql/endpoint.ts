@@ -1,0 +1,101 @@
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { GraphQLError } from 'graphql';
+import { z } from 'zod';
+import type { Logger } from '#process';
+import type { ControlStore } from '#store';
+import { Failure } from '../failure.js';
+import { AccessDesk } from '../http/access.js';
+import { failureOf, problemOf } from '../http/problem.js';
+import { fieldErrors } from '../http/schema.pipe.js';
+import { retryAfter, SignInThrottle } from '../http/throttle.js';
+import { LOGGER, STORE } from '../tokens.js';
+import { GraphqlContext } from './context.js';
+import { formatError } from './errors.js';
+
+export const graphqlPath = '/graphql';
+
+/** One operation a request: a list of them, which would multiply every limit, is not an object. */
+const operation = z.strictObject({
+  query: z.string().min(1).max(65_536),
+  operationName: z.string().max(200).nullish(),
+  variables: z.record(z.string(), z.unknown()).nullish(),
+  extensions: z.record(z.string(), z.unknown()).nullish(),
+});
+
+/**
+ * `POST /graphql`. The key is checked before the document is looked at: without one there is no introspection either.
+ * What keeps a request from being executed has the status REST would give it; what was executed is 200, errors and all.
+ */
+@Injectable()
+export class GraphqlEndpoint implements OnModuleInit {
+  constructor(
+    @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
+    @Inject(AccessDesk) private readonly desk: AccessDesk,
+    @Inject(SignInThrottle) private readonly throttle: SignInThrottle,
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(LOGGER) private readonly log: Logger,
+  ) {}
+
+  onModuleInit(): void {
+    const fastify: FastifyInstance = this.host.httpAdapter.getInstance();
+    fastify.post(graphqlPath, (request, reply) => this.answer(request, reply));
+  }
+
+  private async answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    try {
+      const context = await this.admit(request, reply);
+      const { query, variables, operationName } = readOperation(request.body);
+      return await reply.graphql(
+        query,
+        asRecord(context),
+        variables ?? undefined,
+        operationName ?? undefined,
+      );
+    } catch (error) {
+      return this.refuse(error, request, reply);
+    }
+  }
+
+  private async admit(request: FastifyRequest, reply: FastifyReply): Promise<GraphqlContext> {
+    const { authorization } = request.headers;
+    const { caller } = await this.throttle.guarded(request, () =>
+      this.desk.identify(authorization, undefined),
+    );
+    return new GraphqlContext(request, reply, caller, authorization, this.desk, this.store);
+  }
+
+  private refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
+    const causes = documentErrors(error) ?? [error];
+    const errors = causes.map((cause) => formatError(cause, this.log, request.id));
+    const failure = failureOf(error);
+    const status =
+      documentErrors(error) !== undefined ? 400 : failure === undefined ? 500 : problemOf(failure).status;
+    if (failure !== undefined) retryAfter(reply, failure);
+    if (failure?.code === 'unauthenticated') void reply.header('WWW-Authenticate', 'Bearer realm="moorage"');
+    return reply.status(status).type('application/json').send({ data: null, errors });
+  }
+}
+
+/** mercurius adds its own members to it; the guard knows it by its class. */
+function asRecord(context: GraphqlContext): Record<string, unknown> {
+  return context as unknown as Record<string, unknown>;
+}
+
+function readOperation(body: unknown): z.output<typeof operation> {
+  const parsed = operation.safeParse(body, { reportInput: false });
+  if (parsed.success) return parsed.data;
+  throw new Failure(
+    'malformed',
+    'Send one operation: { query, variables, operationName }.',
+    fieldErrors(parsed.error, 'body'),
+  );
+}
+
+/** What mercurius throws where the document or its variables are wrong. */
+function documentErrors(error: unknown): readonly GraphQLError[] | undefined {
+  if (!(error instanceof Error) || !('errors' in error) || !Array.isArray(error.errors)) return undefined;
+  const errors = error.errors.filter((cause) => cause instanceof GraphQLError);
+  return errors.length > 0 ? errors : undefined;
+}

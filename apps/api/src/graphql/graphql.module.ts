@@ -1,0 +1,49 @@
+import type { DynamicModule } from '@nestjs/common';
+import { GraphQLModule } from '@nestjs/graphql';
+import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
+import type { DocumentNode, GraphQLSchema } from 'graphql';
+import type { Logger } from '#process';
+import { Failure } from '../failure.js';
+import { exceeds, measureOperation, operationLimits } from './cost.js';
+import { GraphqlContext } from './context.js';
+import { formatError } from './errors.js';
+import { typeDefs } from './type-defs.js';
+
+/** Tokens of a document; a page full of nested fields has some hundreds. */
+const maxTokens = 2_000;
+
+/** The schema over the resolvers of all resources. */
+export function graphqlModule(log: Logger): DynamicModule {
+  return GraphQLModule.forRoot<MercuriusDriverConfig>({
+    driver: MercuriusDriver,
+    typeDefs,
+    // Links are guarded like root fields.
+    fieldResolverEnhancers: ['guards'],
+    // endpoint.ts serves it: signed in before parsed, by POST only.
+    routes: false,
+    resolverValidationOptions: { requireResolversToMatchSchema: 'error' },
+    graphql: { parseOptions: { maxTokens } },
+    hooks: { preExecution: refuseExpensive },
+    errorFormatter: ({ errors, data }, context) => ({
+      statusCode: 200,
+      response: {
+        data: data ?? null,
+        errors: (errors ?? []).map((error) => formatError(error, log, requestIdOf(context))) as never,
+      },
+    }),
+  });
+}
+
+function refuseExpensive(
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  _context: unknown,
+  variables: Record<string, unknown> | undefined,
+): void {
+  const excess = exceeds(measureOperation(schema, document, undefined, variables ?? {}), operationLimits);
+  if (excess !== undefined) throw new Failure('too-large', excess);
+}
+
+function requestIdOf(context: unknown): string {
+  return context instanceof GraphqlContext ? String(context.req.id) : '';
+}

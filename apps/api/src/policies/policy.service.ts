@@ -1,0 +1,339 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { checkRules, explain, type Explanation, type Question, type Rule } from '#access';
+import {
+  addPolicyVersion,
+  bindingsOfPolicy,
+  bindingTargetExists,
+  createBinding,
+  createPolicy,
+  deleteBinding,
+  deletePolicy,
+  findBinding,
+  findDevice,
+  findPolicy,
+  findPolicyVersion,
+  isUniqueViolation,
+  listBindings,
+  listPolicies,
+  listPolicyVersions,
+  lockPolicy,
+  rulesInForce,
+  updatePolicy,
+  type BindingTargetKind,
+  type ControlStore,
+  type Policy,
+  type PolicyBinding,
+  type PolicyVersion,
+  type TenantTx,
+} from '#store';
+import { audit, record, type Changed, type Detail } from '../changes.js';
+import {
+  Failure,
+  invalidBody,
+  nameTaken,
+  notFound,
+  requireVersion,
+  type ExpectedVersion,
+} from '../failure.js';
+import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import type { TenantScope } from '../scope.js';
+import { STORE } from '../tokens.js';
+import type {
+  EvaluationInput,
+  NewBindingInput,
+  NewPolicyInput,
+  NewPolicyVersionInput,
+  PolicyPatchInput,
+} from './policy.schema.js';
+
+/** Undefined operation: no broker need know of it. */
+type MaybeFelt<T> = Omit<Changed<T>, 'operation'> & { readonly operation: bigint | undefined };
+
+export interface BindingListing extends PageRequest {
+  readonly policyId?: string | undefined;
+  readonly targetKind?: BindingTargetKind | undefined;
+  readonly targetId?: string | undefined;
+}
+
+@Injectable()
+export class PolicyService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async list(scope: TenantScope, query: PageRequest): Promise<Page<Policy>> {
+    const listing = `policies ${scope.tenantId}`;
+    const [afterId] = this.cursors.open(listing, query.after) ?? [];
+    const rows = await this.store.tenant(scope.tenantId, (tx) =>
+      listPolicies(tx, { afterId, limit: query.limit + 1 }),
+    );
+    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+  }
+
+  get(scope: TenantScope, id: string): Promise<Policy> {
+    return this.store.tenant(scope.tenantId, async (tx) => found(await findPolicy(tx, id)));
+  }
+
+  /** Bound to nothing yet, it gives nobody a right. */
+  async create(scope: TenantScope, input: NewPolicyInput): Promise<Policy> {
+    const rules = checked(input.rules);
+    const { name, description } = input;
+    return namedOnce(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        const policy = await createPolicy(tx, { name, description, rules, createdBy: scope.caller.actor });
+        await recordOnly(tx, scope, 'policy.create', policy.id, { name });
+        return policy;
+      }),
+    );
+  }
+
+  async update(
+    scope: TenantScope,
+    id: string,
+    expected: ExpectedVersion,
+    patch: PolicyPatchInput,
+  ): Promise<MaybeFelt<Policy>> {
+    return namedOnce(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        requireVersion(found(await lockPolicy(tx, id)), expected);
+        const policy = await updatePolicy(tx, id, patch);
+        const told = { changed: Object.keys(patch).join(' ') };
+        // Denials quote the name: brokers compile it in.
+        if (patch.name !== undefined)
+          return { value: policy, operation: await recordFelt(tx, scope, 'policy.update', id, told) };
+        await recordOnly(tx, scope, 'policy.update', id, told);
+        return { value: policy, operation: undefined };
+      }),
+    );
+  }
+
+  /** Refused while it is bound: deleting a deny would open what it closes. */
+  delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<void> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const policy = found(await lockPolicy(tx, id));
+      requireVersion(policy, expected);
+      const bindings = await bindingsOfPolicy(tx, id);
+      if (bindings.length > 0)
+        throw new Failure(
+          'in-use',
+          `The policy is bound ${bindings.length} times: end its bindings first, or ask to.`,
+        );
+      await deletePolicy(tx, id);
+      await recordOnly(tx, scope, 'policy.delete', id, { name: policy.name });
+    });
+  }
+
+  deleteWithBindings(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<bigint> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const policy = found(await lockPolicy(tx, id));
+      requireVersion(policy, expected);
+      const bindings = await bindingsOfPolicy(tx, id);
+      await deletePolicy(tx, id);
+      const detail = { name: policy.name, bindings: bindings.length };
+      return recordFelt(tx, scope, 'policy.delete', id, detail);
+    });
+  }
+
+  // -------------------------------------------------------------------------------------------------------- versions
+
+  async listVersions(scope: TenantScope, policyId: string, query: PageRequest): Promise<Page<PolicyVersion>> {
+    const listing = `policy-versions ${scope.tenantId} ${policyId}`;
+    const [before] = this.cursors.open(listing, query.after) ?? [];
+    const rows = await this.store.tenant(scope.tenantId, async (tx) => {
+      found(await findPolicy(tx, policyId));
+      const beforeNumber = before === undefined ? undefined : Number(before);
+      return listPolicyVersions(tx, policyId, { beforeNumber, limit: query.limit + 1 });
+    });
+    return this.cursors.page(listing, rows, query.limit, (row) => [String(row.number)]);
+  }
+
+  getVersion(scope: TenantScope, policyId: string, number: number): Promise<PolicyVersion> {
+    return this.store.tenant(scope.tenantId, async (tx) =>
+      found(await findPolicyVersion(tx, policyId, number)),
+    );
+  }
+
+  addVersion(
+    scope: TenantScope,
+    policyId: string,
+    input: NewPolicyVersionInput,
+  ): Promise<MaybeFelt<PolicyVersion>> {
+    const rules = checked(input.rules);
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      found(await lockPolicy(tx, policyId));
+      const version = await addPolicyVersion(tx, policyId, rules, scope.caller.actor);
+      await recordOnly(tx, scope, 'policy.version.create', policyId, { number: version.number });
+      const operation = input.activate ? await activate(tx, scope, policyId, version.number) : undefined;
+      return { value: version, operation };
+    });
+  }
+
+  /** Forward or back: the rules in force are those of the version named. */
+  activate(
+    scope: TenantScope,
+    policyId: string,
+    expected: ExpectedVersion,
+    number: number,
+  ): Promise<Changed<Policy>> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      requireVersion(found(await lockPolicy(tx, policyId)), expected);
+      if ((await findPolicyVersion(tx, policyId, number)) === null)
+        throw invalidBody({
+          pointer: '#/version',
+          code: 'unknown',
+          message: 'The policy has no such version.',
+        });
+      const operation = await activate(tx, scope, policyId, number);
+      return { value: found(await findPolicy(tx, policyId)), operation };
+    });
+  }
+
+  // -------------------------------------------------------------------------------------------------------- bindings
+
+  async listBindings(scope: TenantScope, query: BindingListing): Promise<Page<PolicyBinding>> {
+    const listing = `policy-bindings ${scope.tenantId}`;
+    const [afterId] = this.cursors.open(listing, query.after) ?? [];
+    const rows = await this.store.tenant(scope.tenantId, (tx) =>
+      listBindings(tx, { ...query, afterId, limit: query.limit + 1 }),
+    );
+    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+  }
+
+  getBinding(scope: TenantScope, id: string): Promise<PolicyBinding> {
+    return this.store.tenant(scope.tenantId, async (tx) => found(await findBinding(tx, id)));
+  }
+
+  async bind(scope: TenantScope, input: NewBindingInput): Promise<Changed<PolicyBinding>> {
+    const { policyId, targetKind, targetId } = input;
+    try {
+      return await this.store.tenant(scope.tenantId, async (tx) => {
+        if ((await lockPolicy(tx, policyId)) === null)
+          throw invalidBody({ pointer: '#/policyId', code: 'unknown', message: 'There is no such policy.' });
+        if (!(await bindingTargetExists(tx, targetKind, targetId)))
+          throw invalidBody({
+            pointer: '#/targetId',
+            code: 'unknown',
+            message: `There is no such ${targetKind}.`,
+          });
+        const binding = await createBinding(tx, { policyId, targetKind, targetId });
+        const detail = { bindingId: binding.id, targetKind, targetId };
+        return { value: binding, operation: await recordFelt(tx, scope, 'policy.bind', policyId, detail) };
+      });
+    } catch (error) {
+      if (isUniqueViolation(error))
+        throw new Failure('conflict', 'The policy is bound to this target already.');
+      throw error;
+    }
+  }
+
+  unbind(scope: TenantScope, id: string): Promise<bigint> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const { policyId, targetKind, targetId } = found(await findBinding(tx, id));
+      if (!(await deleteBinding(tx, id))) throw notFound();
+      return recordFelt(tx, scope, 'policy.unbind', policyId, { bindingId: id, targetKind, targetId });
+    });
+  }
+
+  // ------------------------------------------------------------------------------------------------------ evaluation
+
+  /** What the broker would decide for this device now, by the same code, and why. */
+  evaluate(scope: TenantScope, input: EvaluationInput): Promise<Explanation> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const device = await findDevice(tx, input.deviceId);
+      if (device === null)
+        throw invalidBody({ pointer: '#/deviceId', code: 'unknown', message: 'There is no such device.' });
+      const documents = (await rulesInForce(tx, device.id)).map((document) => ({
+        policyId: document.id,
+        name: document.name,
+        version: document.version,
+        rules: checked(document.rules),
+      }));
+      const variables = {
+        tenant: scope.tenantSlug,
+        device: device.name,
+        clientId: input.clientId ?? device.name,
+        username: input.username ?? `${device.name}@${scope.tenantSlug}`,
+        attributes: stringValues(device.attributes),
+      };
+      return explain(documents, variables, questionOf(input));
+    });
+  }
+}
+
+async function activate(tx: TenantTx, scope: TenantScope, policyId: string, number: number): Promise<bigint> {
+  await updatePolicy(tx, policyId, { activeVersion: number });
+  return recordFelt(tx, scope, 'policy.activate', policyId, { number });
+}
+
+/** For what changes rights: sessions that the policy concerns are looked at again. */
+function recordFelt(
+  tx: TenantTx,
+  scope: TenantScope,
+  action: string,
+  policyId: string,
+  detail: Detail,
+): Promise<bigint> {
+  return record(tx, scope, { kind: 'policy', subject: { policyId }, action, subjectId: policyId, detail });
+}
+
+/** For what changes nobody's rights. */
+function recordOnly(
+  tx: TenantTx,
+  scope: TenantScope,
+  action: string,
+  policyId: string,
+  detail: Detail,
+): Promise<void> {
+  return audit(tx, scope, { kind: 'policy', action, subjectId: policyId, detail });
+}
+
+/** All that is wrong with the rules at once, each with its place in the body. */
+function checked(rules: unknown): Rule[] {
+  const result = checkRules(rules);
+  if (result.ok) return [...result.rules];
+  throw invalidBody(...result.errors.map((error) => ({ ...error, pointer: `#/rules${error.pointer}` })));
+}
+
+function questionOf(input: EvaluationInput): Question {
+  const { action, topic = '', qos, retain, payloadBytes } = input;
+  switch (action) {
+    case 'connect':
+      return { action };
+    case 'subscribe':
+      return { action, filter: topic, ...(qos === undefined ? {} : { qos }) };
+    case 'receive':
+    case 'retain':
+      return { action, topic };
+    case 'publish':
+      return {
+        action,
+        topic,
+        ...(qos === undefined ? {} : { qos }),
+        ...(retain === undefined ? {} : { retain }),
+        ...(payloadBytes === undefined ? {} : { payloadBytes }),
+      };
+  }
+}
+
+function stringValues(attributes: unknown): Record<string, string> {
+  if (typeof attributes !== 'object' || attributes === null) return {};
+  return Object.fromEntries(
+    Object.entries(attributes).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+}
+
+function found<T>(row: T | null): T {
+  if (row === null) throw notFound();
+  return row;
+}
+
+async function namedOnce<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isUniqueViolation(error, 'policies_tenant_id_name_key'))
+      throw nameTaken('#/name', 'The tenant has a policy of this name.');
+    throw error;
+  }
+}

@@ -1,0 +1,49 @@
+import { Inject } from '@nestjs/common';
+import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import { presentDevice } from '../devices/device.schema.js';
+import { checkArguments, connectionOf, pageRequest, type PageArguments } from '../graphql/connection.js';
+import type { GraphqlContext } from '../graphql/context.js';
+import { idOf } from '../graphql/ids.js';
+import { FieldScope, inScope, scopeOfNode } from '../graphql/scope.js';
+import { Requires } from '../http/requires.decorator.js';
+import type { TenantScope } from '../scope.js';
+import { presenceQuery, presentPresence, presentPresenceEvent } from './presence.schema.js';
+import { PresenceService } from './presence.service.js';
+
+@Resolver('Presence')
+export class PresenceResolver {
+  constructor(@Inject(PresenceService) private readonly presence: PresenceService) {}
+
+  @Query('presence')
+  @Requires('presence:read')
+  async list(
+    @FieldScope() scope: TenantScope,
+    @Args() args: PageArguments & { state?: string | null; device?: string | null },
+  ) {
+    const { state, device } = args;
+    const filter = checkArguments(presenceQuery, { state, device });
+    const query = { ...pageRequest(args), state: filter.state, deviceId: filter.device };
+    return connectionOf(await this.presence.list(scope, query), (row) =>
+      inScope(scope, presentPresence(row)),
+    );
+  }
+
+  @ResolveField('device')
+  @Requires('devices:read')
+  async device(@Parent() client: ReturnType<typeof presentPresence>, @Context() context: GraphqlContext) {
+    const scope = scopeOfNode(client);
+    const device = await context.loadersOf(scope).device.load(client.deviceId);
+    return device && inScope(scope, presentDevice(device));
+  }
+
+  @Query('presenceHistory')
+  @Requires('presence:read')
+  async history(
+    @FieldScope() scope: TenantScope,
+    @Args('device') device: string,
+    @Args() args: PageArguments,
+  ) {
+    const page = await this.presence.history(scope, idOf(device), pageRequest(args));
+    return connectionOf(page, presentPresenceEvent);
+  }
+}

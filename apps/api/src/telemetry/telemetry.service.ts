@@ -1,0 +1,56 @@
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  countTelemetry,
+  findDevice,
+  listTelemetry,
+  type ControlStore,
+  type TelemetryPlace,
+  type TelemetryRow,
+  type TelemetryWindow,
+} from '#store';
+import { notFound } from '../failure.js';
+import { Cursors, type Page, type PageRequest, type Position } from '../http/paging.js';
+import type { TenantScope } from '../scope.js';
+import { STORE } from '../tokens.js';
+
+export interface TelemetryListing extends PageRequest {
+  readonly from?: Date | undefined;
+  readonly to?: Date | undefined;
+  readonly topic?: string | undefined;
+  readonly order: 'newest' | 'oldest';
+}
+
+@Injectable()
+export class TelemetryService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async list(scope: TenantScope, deviceId: string, query: TelemetryListing): Promise<Page<TelemetryRow>> {
+    const listing = `telemetry ${scope.tenantId} ${deviceId} ${query.order}`;
+    const after = placeOf(this.cursors.open(listing, query.after));
+    const rows = await this.store.tenant(scope.tenantId, async (tx) => {
+      if ((await findDevice(tx, deviceId)) === null) throw notFound();
+      return listTelemetry(tx, { ...query, deviceId, after, limit: query.limit + 1 });
+    });
+    return this.cursors.page(listing, rows, query.limit, (row) => [
+      row.receivedAt.toISOString(),
+      String(row.id),
+    ]);
+  }
+
+  /** Exact. A device that is not there is an error, and not nothing received. */
+  count(scope: TenantScope, window: TelemetryWindow): Promise<number> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      if (window.deviceId !== undefined && (await findDevice(tx, window.deviceId)) === null) throw notFound();
+      return countTelemetry(tx, window);
+    });
+  }
+}
+
+function placeOf(position: Position | undefined): TelemetryPlace | undefined {
+  if (position === undefined) return undefined;
+  const [receivedAt = '', id = ''] = position;
+  return { receivedAt: new Date(receivedAt), id: BigInt(id) };
+}
