@@ -1,0 +1,270 @@
+import { randomUUID } from 'node:crypto';
+
+import {
+  assignClientId,
+  type ClientIdRule,
+  clientIdRuleSchema,
+  generateSecret,
+  hashSecret,
+  isExpandable,
+  mayUseClientId,
+  validityAt,
+  type Variables,
+  verifySecret,
+} from '#access';
+import {
+  type ClientId,
+  type Exchange,
+  type Gate,
+  type Grant,
+  type Principal,
+  type Reason,
+  Reasons,
+  type Refusal,
+  type SignIn,
+  type TenantId,
+} from '#mqtt';
+import type { Logger } from '#process';
+import { type Directory, type DirectoryDocument, type DirectoryEntry, StoreError } from '#store';
+
+import { limitsWith } from './limits.js';
+import { isLoopback } from './listeners/admission.js';
+import { Policies, UnreadableRulesError } from './policies.js';
+import { type Rate, TokenBuckets } from './token-buckets.js';
+
+/** Failed sign-ins. A site with many wrong devices must not lock out its right ones at once; a guesser gets nowhere near 256 bits. */
+const failuresFromAddress: Rate = { perSecond: 100, burst: 1_000 };
+
+/** By one username from one address: a device that retries for ever. The address counts, so that nobody locks out another's device. */
+const failuresOfUser: Rate = { perSecond: 0.5, burst: 30 };
+
+/** How often an entry is read again because a policy was deleted while it was read. */
+const maxAttempts = 3;
+
+export interface StoreGateOptions {
+  readonly directory: Directory;
+  /** Under which generated secrets are hashed. */
+  readonly secretKey: Buffer;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly log: Logger;
+  /** Told each outcome, for the metrics: `granted`, or the reason's name. */
+  readonly outcome?: (name: string) => void;
+}
+
+type Holder = NonNullable<DirectoryEntry['holder']>;
+
+/** Sign-in against the store: `authId@tenant-slug` and a password. What cannot be decided is refused. */
+export class StoreGate implements Gate {
+  readonly #directory: Directory;
+  readonly #secretKey: Buffer;
+  readonly #now: () => number;
+  readonly #log: Logger;
+  readonly #outcome: (name: string) => void;
+  readonly #policies = new Policies();
+  readonly #failures = new TokenBuckets();
+  /** What an unknown user's password is compared with: as long as a known one's takes. */
+  readonly #nobodysHash: Buffer;
+
+  constructor(options: StoreGateOptions) {
+    this.#directory = options.directory;
+    this.#secretKey = options.secretKey;
+    this.#now = options.now;
+    this.#log = options.log;
+    this.#outcome = options.outcome ?? (() => undefined);
+    this.#nobodysHash = hashSecret(options.secretKey, generateSecret());
+  }
+
+  async admit(request: SignIn): Promise<Grant | Refusal> {
+    const result = await this.#answer(() => this.#signIn(request));
+    this.#outcome(result.kind === 'granted' ? 'granted' : result.reason.name);
+    return result;
+  }
+
+  async review(principal: Principal): Promise<Grant | Refusal> {
+    return this.#answer(() => this.#reviewRights(principal));
+  }
+
+  exchange(_method: string, _request: SignIn): Exchange | undefined {
+    return undefined;
+  }
+
+  async #signIn(request: SignIn): Promise<Grant | Refusal> {
+    const { username, password, remoteAddress } = request;
+    if (this.#isThrottled(username, remoteAddress)) {
+      return refuse(Reasons.connectionRateExceeded, 'too many failed sign-ins');
+    }
+    const result = await this.#verify(request, parseUsername(username), password);
+    if (result.kind === 'refused' && result.reason !== Reasons.serverUnavailable) {
+      this.#noteFailure(username, remoteAddress);
+    }
+    return result;
+  }
+
+  async #verify(
+    request: SignIn,
+    name: { authId: string; slug: string } | undefined,
+    password: Buffer | undefined,
+  ): Promise<Grant | Refusal> {
+    const entry = name && (await this.#directory.findByName(name.slug, name.authId));
+    const holder = entry?.holder;
+    const hash = holder?.credential.secretHash ?? this.#nobodysHash;
+    const proven = verifySecret(this.#secretKey, password ?? '', hash);
+    if (name === undefined) return refuse(Reasons.badUserNameOrPassword, 'the username is not authId@tenant');
+    if (entry === undefined) return refuse(Reasons.badUserNameOrPassword, 'unknown tenant');
+    const tenantId = entry.tenant.id as TenantId;
+    if (holder === undefined) return refuse(Reasons.badUserNameOrPassword, 'unknown credential', tenantId);
+    if (!proven) return refuse(Reasons.badUserNameOrPassword, 'wrong password', tenantId);
+    // Only who has proven to be the device is told more about it.
+    const grant = await this.#grant(entry, holder, request.username ?? '', (rule) =>
+      request.clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : request.clientId,
+    );
+    if (grant.kind === 'granted') {
+      this.#directory.noteUse(tenantId, holder.credential.id, request.remoteAddress, this.#now());
+    }
+    return grant;
+  }
+
+  async #reviewRights(principal: Principal): Promise<Grant | Refusal> {
+    const { tenantId, credentialId, deviceId, username, clientId } = principal;
+    const entry = await this.#directory.findByCredential(tenantId, credentialId);
+    if (entry === undefined) return refuse(Reasons.notAuthorized, 'the tenant is gone', tenantId);
+    if (entry.holder === undefined || entry.holder.device.id !== deviceId) {
+      return refuse(Reasons.notAuthorized, 'the credential is gone', tenantId);
+    }
+    return this.#grant(entry, entry.holder, username, () => clientId);
+  }
+
+  /** Everything that does not depend on the secret: the same at sign-in and when rights are reviewed. */
+  async #grant(
+    entry: DirectoryEntry,
+    holder: Holder,
+    username: string,
+    chooseClientId: (rule: ClientIdRule) => string,
+  ): Promise<Grant | Refusal> {
+    const { tenant } = entry;
+    const { credential, device } = holder;
+    const tenantId = tenant.id as TenantId;
+    if (tenant.status !== 'active') return refuse(Reasons.notAuthorized, 'the tenant is suspended', tenantId);
+    if (device.status !== 'active') return refuse(Reasons.notAuthorized, 'the device is disabled', tenantId);
+    const validity = validityAt(credential, this.#now());
+    if (validity !== 'valid') return refuse(Reasons.notAuthorized, `the credential is ${validity}`, tenantId);
+
+    const rule = clientIdRuleSchema.safeParse(credential.clientIdRule);
+    const clientId = rule.success ? chooseClientId(rule.data) : '';
+    if (!rule.success || !mayUseClientId(rule.data, clientId, device.name)) {
+      const detail = "the credential's client-id rule does not allow this client identifier";
+      return refuse(Reasons.clientIdentifierNotValid, detail, tenantId);
+    }
+
+    const variables: Variables = {
+      tenant: tenant.slug,
+      device: device.name,
+      clientId,
+      username,
+      attributes: textsOf(device.attributes),
+    };
+    const documents = await this.#documentsOf(entry, holder);
+    if (documents === undefined) return refuse(Reasons.serverUnavailable, 'policies are changing', tenantId);
+    const policy = this.#policies.of(documents, device.telemetry, variables);
+    if (!policy.connectRight.allowed) {
+      return refuse(Reasons.notAuthorized, policy.connectRight.detail, tenantId);
+    }
+    return {
+      kind: 'granted',
+      principal: {
+        tenantId,
+        deviceId: device.id,
+        credentialId: credential.id,
+        username,
+        clientId: clientId as ClientId,
+      },
+      tenantSlug: tenant.slug,
+      limits: this.#limitsOf(tenant),
+      policy,
+      publishDenied: publishDeniedOf(tenant.settings),
+      expiresAt: credential.notAfter,
+    };
+  }
+
+  async #documentsOf(
+    entry: DirectoryEntry,
+    holder: Holder,
+  ): Promise<readonly DirectoryDocument[] | undefined> {
+    let versions: Holder['versions'] | undefined = holder.versions;
+    for (let attempt = 1; attempt <= maxAttempts && versions !== undefined; attempt += 1) {
+      const documents = await this.#directory.documents(versions);
+      if (documents !== undefined) return documents;
+      const again = await this.#directory.findByCredential(entry.tenant.id, holder.credential.id);
+      versions = again?.holder?.versions;
+    }
+    return undefined;
+  }
+
+  #limitsOf(tenant: DirectoryEntry['tenant']): Grant['limits'] {
+    const { limits, unusable } = limitsWith(tenant.limits);
+    // The api lets none through; one that is there was written by another version. The default is in force.
+    if (unusable.length > 0)
+      this.#log.warn('tenant.limits-unusable', { tenant: tenant.slug, limits: unusable });
+    return limits;
+  }
+
+  #isThrottled(username: string | undefined, address: string): boolean {
+    if (isLoopback(address)) return false;
+    return (
+      this.#failures.isEmpty(address, failuresFromAddress) ||
+      this.#failures.isEmpty(`${address} ${username ?? ''}`, failuresOfUser)
+    );
+  }
+
+  #noteFailure(username: string | undefined, address: string): void {
+    if (isLoopback(address)) return;
+    this.#failures.take(address, failuresFromAddress);
+    this.#failures.take(`${address} ${username ?? ''}`, failuresOfUser);
+  }
+
+  /** The port's promise: an answer, never a rejection. Whatever failed on our side is no judgement on the client. */
+  async #answer(work: () => Promise<Grant | Refusal>): Promise<Grant | Refusal> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof StoreError) {
+        this.#log.warn('gate.store-unavailable', { err: error });
+        return refuse(Reasons.serverUnavailable, 'the store cannot be asked now');
+      }
+      this.#log.error('gate.failed', { err: error });
+      const detail = error instanceof UnreadableRulesError ? error.message : 'an error of the server';
+      return refuse(Reasons.unspecified, detail);
+    }
+  }
+}
+
+function refuse(reason: Reason, detail: string, tenantId?: TenantId): Refusal {
+  return { kind: 'refused', reason, detail, tenantId };
+}
+
+const slugForm = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const maxAuthIdLength = 200;
+
+/** `authId@tenant-slug`. Undefined: it names nobody. */
+export function parseUsername(username: string | undefined): { authId: string; slug: string } | undefined {
+  const at = username?.lastIndexOf('@') ?? -1;
+  if (username === undefined || at < 1 || at > maxAuthIdLength) return undefined;
+  const slug = username.slice(at + 1);
+  return slugForm.test(slug) ? { authId: username.slice(0, at), slug } : undefined;
+}
+
+/** Attributes that can stand in a topic; any other has no value there. */
+function textsOf(attributes: Readonly<Record<string, unknown>>): Record<string, string> {
+  const texts: Record<string, string> = {};
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === 'string' && isExpandable(value)) texts[name] = value;
+  }
+  return texts;
+}
+
+function publishDeniedOf(settings: unknown): Grant['publishDenied'] {
+  const chosen =
+    typeof settings === 'object' && settings !== null ? Reflect.get(settings, 'publishDenied') : undefined;
+  return chosen === 'close' ? 'close' : 'acknowledge';
+}

@@ -1,0 +1,398 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { WebSocket } from 'ws';
+
+import type { Link, LinkSink } from '#mqtt';
+
+import { makeTestCertificates, type TestCertificates } from '../../../../test/support/certificates.js';
+import { TokenBuckets } from '../token-buckets.js';
+import type { Listener, ListenOptions } from './accept.js';
+import { Admission, maxConnectionsOf, plainAddress } from './admission.js';
+import { listenMqtt } from './tcp.js';
+import { listenMqtts } from './tls.js';
+import { listenSecureWebSocket, listenWebSocket } from './websocket.js';
+
+/** The core's side of one link, remembered. */
+class Recorded implements LinkSink {
+  readonly link: Link;
+  readonly chunks: Buffer[] = [];
+  readonly endings: (Error | undefined)[] = [];
+  drains = 0;
+  length = 0;
+  onReceived: (chunk: Buffer) => void = () => undefined;
+  #changed: () => void = () => undefined;
+
+  constructor(link: Link) {
+    this.link = link;
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.chunks);
+  }
+
+  received(chunk: Buffer): void {
+    this.chunks.push(chunk);
+    this.length += chunk.length;
+    this.onReceived(chunk);
+    this.#changed();
+  }
+
+  drained(): void {
+    this.drains += 1;
+    this.#changed();
+  }
+
+  closed(error?: Error): void {
+    this.endings.push(error);
+    this.#changed();
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => (this.#changed = resolve));
+  }
+}
+
+/** A client of one transport, reduced to bytes. */
+interface Client {
+  send(bytes: Buffer): void;
+  /** All that came, once the connection has ended. */
+  readonly ended: Promise<Buffer>;
+  readonly received: () => Buffer;
+  close(): void;
+  pause(): void;
+  resume(): void;
+}
+
+let certificates: TestCertificates;
+const listeners: Listener[] = [];
+const clients: Client[] = [];
+const links: Recorded[] = [];
+let admission: Admission;
+
+beforeAll(async () => {
+  certificates = await makeTestCertificates();
+});
+
+afterAll(async () => {
+  await certificates.remove();
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.close();
+  for (const { link } of links.splice(0)) link.destroy();
+  await Promise.all(listeners.splice(0).map((listener) => listener.close()));
+});
+
+function options(): ListenOptions {
+  admission = new Admission(1_000);
+  return {
+    host: '127.0.0.1',
+    port: 0,
+    admission,
+    accept: (link) => {
+      const recorded = new Recorded(link);
+      links.push(recorded);
+      accepted(recorded);
+      return recorded;
+    },
+  };
+}
+
+let accepted: (recorded: Recorded) => void = () => undefined;
+
+const transports = ['tcp', 'tls', 'ws', 'wss'] as const;
+
+async function listen(transport: (typeof transports)[number]): Promise<Listener> {
+  const identity = { cert: certificates.cert, key: certificates.key };
+  const open = {
+    tcp: () => listenMqtt(options()),
+    tls: () => listenMqtts({ ...options(), identity }),
+    ws: () => listenWebSocket(options()),
+    wss: () => listenSecureWebSocket({ ...options(), identity }),
+  };
+  const listener = await open[transport]();
+  listeners.push(listener);
+  return listener;
+}
+
+async function open(
+  transport: (typeof transports)[number],
+  listener: Listener,
+): Promise<{ client: Client; recorded: Recorded }> {
+  const recorded = new Promise<Recorded>((resolve) => (accepted = resolve));
+  const { port } = listener;
+  const { ca } = certificates;
+  const client =
+    transport === 'tcp'
+      ? overSocket(connect({ port, host: '127.0.0.1' }))
+      : transport === 'tls'
+        ? overSocket(connectTls({ port, host: '127.0.0.1', ca, servername: 'localhost' }))
+        : await overWebSocket(new WebSocket(`${transport}://127.0.0.1:${port}/mqtt`, 'mqtt', { ca }));
+  clients.push(client);
+  return { client, recorded: await recorded };
+}
+
+function overSocket(socket: Socket): Client {
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  socket.on('error', () => undefined);
+  return {
+    send: (bytes) => socket.write(bytes),
+    ended: once(socket, 'close').then(() => Buffer.concat(chunks)),
+    received: () => Buffer.concat(chunks),
+    close: () => socket.destroy(),
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
+  };
+}
+
+async function overWebSocket(webSocket: WebSocket): Promise<Client> {
+  const chunks: Buffer[] = [];
+  webSocket.on('message', (data: Buffer) => chunks.push(data));
+  webSocket.on('error', () => undefined);
+  const ended = once(webSocket, 'close').then(() => Buffer.concat(chunks));
+  await once(webSocket, 'open');
+  return {
+    send: (bytes) => webSocket.send(bytes),
+    ended,
+    received: () => Buffer.concat(chunks),
+    close: () => webSocket.terminate(),
+    pause: () => webSocket.pause(),
+    resume: () => webSocket.resume(),
+  };
+}
+
+describe.each(transports)('a link over %s', (transport) => {
+  it('says where it comes from', async () => {
+    const { recorded } = await open(transport, await listen(transport));
+    const { link } = recorded;
+    expect(link.transport).toBe(transport);
+    expect(link.remoteAddress).toBe('127.0.0.1');
+    expect(link.remotePort).toBeGreaterThan(0);
+    expect(link.serverName).toBe(transport === 'tls' ? 'localhost' : undefined);
+    expect(link.peerCertificate).toBeUndefined();
+  });
+
+  it('carries bytes both ways, in order, however they are cut', async () => {
+    const { client, recorded } = await open(transport, await listen(transport));
+    const sent = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 251));
+    for (let at = 0; at < sent.length; at += 999) client.send(sent.subarray(at, at + 999));
+    await recorded.until(() => recorded.length === sent.length);
+    expect(recorded.bytes.equals(sent)).toBe(true);
+    recorded.link.write([sent.subarray(0, 10), sent.subarray(10, 90_000), sent.subarray(90_000)]);
+    recorded.link.write([sent.subarray(0, 1), sent.subarray(1, 2)]);
+    recorded.link.end();
+    expect((await client.ended).equals(Buffer.concat([sent, sent.subarray(0, 2)]))).toBe(true);
+  });
+
+  it('leaves the last packet readable when it ends while the client is still sending', async () => {
+    const { client, recorded } = await open(transport, await listen(transport));
+    recorded.onReceived = () => {
+      recorded.link.write([Buffer.from('goodbye')]);
+      recorded.link.end();
+      recorded.onReceived = () => undefined;
+    };
+    for (let index = 0; index < 50; index += 1) client.send(Buffer.alloc(1_000));
+    expect((await client.ended).toString()).toBe('goodbye');
+  });
+
+  it('says that it is full, and when it has drained', async () => {
+    const { client, recorded } = await open(transport, await listen(transport));
+    client.pause();
+    const chunk = Buffer.alloc(256 * 1024);
+    let flowing = true;
+    while (flowing || recorded.link.bufferedBytes === 0) flowing = recorded.link.write([chunk]);
+    client.resume();
+    await recorded.until(() => recorded.drains > 0);
+    expect(recorded.link.bufferedBytes).toBe(0);
+  });
+
+  it('delivers nothing more than what was under way while it is paused', async () => {
+    const { client, recorded } = await open(transport, await listen(transport));
+    recorded.link.write([Buffer.from('signed in')]);
+    recorded.link.pause();
+    const megabyte = Buffer.alloc(1024 * 1024);
+    for (let index = 0; index < 8; index += 1) client.send(megabyte);
+    // Another link of the same listener makes progress meanwhile: the paused one has had its turns.
+    const listener = listeners[0]!;
+    const other = await open(transport, listener);
+    other.client.send(Buffer.from('x'));
+    await other.recorded.until(() => other.recorded.length === 1);
+    expect(recorded.length).toBeLessThan(2 * megabyte.length);
+    recorded.link.resume();
+    await recorded.until(() => recorded.length === 8 * megabyte.length);
+  });
+
+  it('tells the core once that the client is gone, and counts the connection no more', async () => {
+    const { client, recorded } = await open(transport, await listen(transport));
+    expect(admission.open).toBe(1);
+    client.close();
+    await recorded.until(() => recorded.endings.length > 0);
+    recorded.link.write([Buffer.from('too late')]);
+    recorded.link.end();
+    recorded.link.destroy();
+    while (admission.open > 0) await new Promise(setImmediate);
+    expect(recorded.endings).toHaveLength(1);
+  });
+
+  it('is cut by destroy', async () => {
+    const { client, recorded } = await open(transport, await listen(transport));
+    recorded.link.destroy();
+    await client.ended;
+    await recorded.until(() => recorded.endings.length > 0);
+    expect(recorded.endings).toEqual([undefined]);
+  });
+
+  it('stays when the listener closes, and no other comes', async () => {
+    const listener = await listen(transport);
+    const { client, recorded } = await open(transport, listener);
+    await listener.close();
+    client.send(Buffer.from('still here'));
+    await recorded.until(() => recorded.bytes.toString() === 'still here');
+    const late = connect({ port: listener.port, host: '127.0.0.1' });
+    const [error] = (await once(late, 'error')) as [NodeJS.ErrnoException];
+    expect(error.code).toBe('ECONNREFUSED');
+  });
+});
+
+describe('a TLS listener', () => {
+  it('takes a client certificate without asking whose it is, for the gate to judge', async () => {
+    const listener = await listen('tls');
+    const recorded = new Promise<Recorded>((resolve) => (accepted = resolve));
+    const { ca, cert, key } = certificates;
+    clients.push(overSocket(connectTls({ port: listener.port, host: '127.0.0.1', ca, cert, key })));
+    const der = (await recorded).link.peerCertificate;
+    expect(der?.toString('base64')).toBe(
+      certificates.cert.toString().split('-----')[2]?.replaceAll('\n', ''),
+    );
+  });
+
+  it.each(['tls', 'wss'] as const)(
+    '(%s) refuses TLS below 1.2 and what is no TLS, and forgets them',
+    async (transport) => {
+      const listener = await listen(transport);
+      const { ca } = certificates;
+      const old = connectTls({
+        port: listener.port,
+        host: '127.0.0.1',
+        ca,
+        minVersion: 'TLSv1',
+        maxVersion: 'TLSv1.1',
+      });
+      await once(old, 'error');
+      const plain = overSocket(connect({ port: listener.port, host: '127.0.0.1' }));
+      plain.send(Buffer.from('GET / HTTP/1.1\r\n\r\n'));
+      await plain.ended;
+      while (admission.open > 0) await new Promise(setImmediate);
+      expect(links).toHaveLength(0);
+    },
+  );
+});
+
+describe('a WebSocket listener', () => {
+  async function refusalOf(path: string, protocols: string[]): Promise<string> {
+    const { port } = await listen('ws');
+    const webSocket = new WebSocket(`ws://127.0.0.1:${port}${path}`, protocols);
+    const [error] = (await once(webSocket, 'error')) as [Error];
+    return error.message;
+  }
+
+  it('answers on its own path only, and only to clients that offer MQTT', async () => {
+    expect(await refusalOf('/', ['mqtt'])).toContain('404');
+    expect(await refusalOf('/mqtt', [])).toContain('400');
+    expect(await refusalOf('/mqtt', ['soap'])).toContain('400');
+    expect(links).toHaveLength(0);
+  });
+
+  it.each([
+    [['soap', 'mqtt'], 'mqtt'],
+    [['mqttv3.1'], 'mqttv3.1'],
+    [['mqttv3.1', 'mqtt'], 'mqtt'],
+  ])('chooses of %j %s', async (offered, chosen) => {
+    const { port } = await listen('ws');
+    const webSocket = new WebSocket(`ws://127.0.0.1:${port}/mqtt?x=1`, offered);
+    await once(webSocket, 'open');
+    expect(webSocket.protocol).toBe(chosen);
+    webSocket.terminate();
+  });
+
+  it('asks whoever speaks plain HTTP to upgrade', async () => {
+    const { port } = await listen('ws');
+    expect((await fetch(`http://127.0.0.1:${port}/mqtt`)).status).toBe(426);
+  });
+
+  it('closes on a text message, and hands nothing more to the core', async () => {
+    const { port } = await listen('ws');
+    const webSocket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt');
+    await once(webSocket, 'open');
+    webSocket.send('text');
+    webSocket.send(Buffer.from('binary'));
+    const [code] = (await once(webSocket, 'close')) as [number];
+    expect(code).toBe(1003);
+    expect(links[0]!.chunks).toEqual([]);
+    expect(links[0]!.endings).toHaveLength(1);
+  });
+
+  it('answers a ping', async () => {
+    const { port } = await listen('ws');
+    const webSocket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt');
+    await once(webSocket, 'open');
+    webSocket.ping('are you there');
+    const [data] = (await once(webSocket, 'pong')) as [Buffer];
+    expect(data.toString()).toBe('are you there');
+    webSocket.terminate();
+  });
+
+  it('does not collect a large message of somebody it has not answered yet', async () => {
+    const { client, recorded } = await open('ws', await listen('ws'));
+    client.send(Buffer.alloc(1024 * 1024));
+    await client.ended;
+    expect(recorded.bytes).toHaveLength(0);
+  });
+
+  it('takes a large message of somebody it has answered', async () => {
+    const { client, recorded } = await open('ws', await listen('ws'));
+    recorded.link.write([Buffer.from('welcome')]);
+    client.send(Buffer.alloc(1024 * 1024));
+    await recorded.until(() => recorded.length > 0);
+    expect(recorded.length).toBe(1024 * 1024);
+  });
+});
+
+describe('admission', () => {
+  it('lets no more connections in than the process can hold, and lets another in when one leaves', () => {
+    const door = new Admission(2);
+    expect([door.enter('10.0.0.1'), door.enter('10.0.0.2')]).toEqual([undefined, undefined]);
+    expect(door.enter('10.0.0.3')).toBe('too-many-connections');
+    door.leave();
+    expect(door.enter('10.0.0.3')).toBeUndefined();
+  });
+
+  it('slows one address down and no other, and is generous on loopback', () => {
+    let now = 0;
+    const door = new Admission(1_000_000, new TokenBuckets(() => now));
+    const burst = Array.from({ length: 1_001 }, () => door.enter('10.0.0.1'));
+    expect(burst.filter((denied) => denied === 'rate')).toHaveLength(1);
+    expect(door.enter('10.0.0.2')).toBeUndefined();
+    now += 1_000;
+    const second = Array.from({ length: 201 }, () => door.enter('10.0.0.1'));
+    expect(second.filter((denied) => denied === 'rate')).toHaveLength(1);
+    const loopback = Array.from({ length: 50_000 }, () => door.enter('127.0.0.1'));
+    expect(loopback.filter((denied) => denied !== undefined)).toHaveLength(0);
+  });
+
+  it('sizes itself by the files that the process may open', () => {
+    expect(maxConnectionsOf(20_000)).toBe(19_744);
+    expect(maxConnectionsOf('unlimited')).toBe(1_000_000);
+    expect(maxConnectionsOf(undefined)).toBe(1_000_000);
+    expect(maxConnectionsOf(64)).toBe(16);
+  });
+
+  it('takes an IPv4 client of a dual-stack listener for what it is', () => {
+    expect(plainAddress('::ffff:192.0.2.1')).toBe('192.0.2.1');
+    expect(plainAddress('2001:db8::1')).toBe('2001:db8::1');
+  });
+});
