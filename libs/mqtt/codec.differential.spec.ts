@@ -21,6 +21,8 @@ import { Framer } from './framing.js';
 import type { MessageProperties, ProtocolVersion, UserProperties } from './message.js';
 import type { ClientPacket } from './packets.js';
 import { Reasons } from './reason.js';
+import { captures, generator, mutate } from './testing/captures.js';
+import { ProtocolViolation } from './violation.js';
 
 /** Without undefined members, and User Properties by name: mqtt-packet keeps them in an object, and so has lost their order. */
 function plain(value: unknown): unknown {
@@ -377,6 +379,55 @@ describe('what mqtt-packet writes for a client', () => {
     );
   });
 });
+
+/** MQTT 3.1 allows two things that mqtt-packet does not know: DUP in PUBREL, and a user name or password that is missing. */
+const theirsFor31 = /^Cannot parse (username|password)$|^Invalid header flag bits, must be 0x2 for/;
+
+describe('a mutated capture that is still valid to us', () => {
+  it('is valid to mqtt-packet, which reads the same', () => {
+    const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
+    process.stdout.write(`differential fuzz: FUZZ_SEED=${seed}\n`);
+    const random = generator(seed);
+    const any = <T>(of: readonly T[]): T => of[random(of.length)]!;
+    let read = 0;
+    for (let sent = 0; sent < 20_000; sent++) {
+      const { version, connect, packets } = any(captures);
+      const isConnect = random(5) === 0;
+      const bytes = mutate(isConnect ? connect : any(packets), any(any(captures).packets), random);
+      const ours = firstWeRead(bytes, isConnect ? undefined : version);
+      if (ours === undefined) continue;
+      const theirs = firstTheyRead(bytes, version);
+      if (theirs instanceof Error && version === 3 && theirsFor31.test(theirs.message)) continue;
+      if (theirs instanceof Error)
+        throw new Error(`${bytes.toString('hex')} in version ${version}`, { cause: theirs });
+      expect(plain(ours)).toEqual(plain(inOurWords(theirs)));
+      read += 1;
+    }
+    expect(read).toBeGreaterThan(2000);
+  });
+});
+
+function firstWeRead(bytes: Buffer, version: ProtocolVersion | undefined): ClientPacket | undefined {
+  let first: ClientPacket | undefined;
+  try {
+    new Framer(1_000_000).push(bytes, (frame, bodyOffset) => {
+      first = decode(frame, bodyOffset, version);
+      return false;
+    });
+  } catch (error) {
+    if (!(error instanceof ProtocolViolation)) throw error;
+  }
+  return first;
+}
+
+function firstTheyRead(bytes: Buffer, version: ProtocolVersion): Packet | Error {
+  let first: Packet | Error | undefined;
+  const parser = mqttPacket.parser({ protocolVersion: version });
+  parser.on('packet', (packet) => (first ??= packet));
+  parser.on('error', (error: Error) => (first ??= error));
+  parser.parse(bytes);
+  return first ?? new Error('nothing was read');
+}
 
 // ----------------------------------------------------------------------------------------------------- what we write
 
