@@ -54,7 +54,11 @@ export async function createTestTenant(
   const { id } = await store.platform(({ db }) => db.tenant.create({ data: { slug, name: slug } }));
   const profile = await store.tenant(id, ({ db }) =>
     db.profile.create({
-      data: { tenantId: id, name: 'default', telemetry: [{ filter: 'devices/${device}/telemetry', timeField: 'ts' }] },
+      data: {
+        tenantId: id,
+        name: 'default',
+        telemetry: [{ filter: 'devices/${device}/telemetry', timeField: 'ts' }],
+      },
     }),
   );
 
@@ -79,7 +83,12 @@ export async function createTestTenant(
       ),
 
     async addDevice(name, options = {}) {
-      const { clientIdRule = { kind: 'device' }, attributes = {}, notBefore = null, notAfter = null } = options;
+      const {
+        clientIdRule = { kind: 'device' },
+        attributes = {},
+        notBefore = null,
+        notAfter = null,
+      } = options;
       const password = generateSecret();
       return store.tenant(id, async ({ db }) => {
         const device = await db.device.create({
@@ -125,8 +134,19 @@ export async function createTestTenant(
   };
 }
 
-async function addVersion(tx: TenantTx, policyId: string, number: number, rules: readonly Rule[]): Promise<void> {
+async function addVersion(
+  tx: TenantTx,
+  policyId: string,
+  number: number,
+  rules: readonly Rule[],
+): Promise<void> {
   const { tenantId } = tx;
-  const data = { tenantId, policyId, number, rules: JSON.parse(JSON.stringify(rules)) as object[], createdBy: 'test' };
+  const data = {
+    tenantId,
+    policyId,
+    number,
+    rules: JSON.parse(JSON.stringify(rules)) as object[],
+    createdBy: 'test',
+  };
   await tx.db.policyVersion.create({ data });
 }
