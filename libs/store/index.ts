@@ -21,6 +21,8 @@ export * from './migration-error.js';
 export * from './policies.js';
 export * from './presence.js';
 export * from './profiles.js';
+export { roleUrl } from './roles.js';
+export type { Role } from './roles.js';
 export * from './sessions.js';
 export * from './telemetry.js';
 export * from './tenants.js';
