@@ -2,6 +2,10 @@
 export * from './api-keys.js';
 export * from './audit-trail.js';
 export * from './audit.js';
+export { openBrokerStore } from './broker-store.js';
+export type { BrokerStore, BrokerStoreOptions, BrokerStoreStats } from './broker-store.js';
+export { VaultError } from './broker-errors.js';
+export type { VaultErrorCode } from './broker-errors.js';
 export * from './change-feed.js';
 export * from './changes.js';
 export * from './control-store.js';

@@ -1,0 +1,128 @@
+/** All that a broker process keeps in PostgreSQL: one writer, one lease, and the two ports of the core on top of them. */
+import { Pool } from 'pg';
+
+import type { Journal, Vault } from '#mqtt';
+
+import { leaseLost } from './broker-errors.js';
+import { PostgresJournal } from './journal.js';
+import { Lease } from './lease.js';
+import { sweep } from './sweep.js';
+import { PostgresVault } from './vault.js';
+import type { WriterStats } from './writer.js';
+import { Writer } from './writer.js';
+
+export interface BrokerStoreOptions {
+  /** As moorage_broker. */
+  readonly url: string;
+  /** A UUID, new with every start of the process. */
+  readonly processId: string;
+  /** Others took this process's sessions over: its sockets must be closed. */
+  readonly onLeaseLost: () => void;
+  /** Processes that were found dead: tenants whose wills or sessions were theirs have work. */
+  readonly onProcessesLost?: (processIds: readonly string[]) => void;
+  /** What is being retried or was refused: for the log. No secrets, no payloads. */
+  readonly onTrouble?: (error: Error) => void;
+  readonly leaseMs?: number;
+  readonly maxWaiting?: number;
+  readonly maxWaitingBytes?: number;
+  readonly stallMs?: number;
+}
+
+export interface BrokerStore {
+  readonly vault: Vault;
+  readonly journal: Journal;
+  readonly lease: { readonly isLost: boolean };
+  /** Readiness: rejects unless PostgreSQL answers and what was last written could be. */
+  check(): Promise<void>;
+  /** Resolves when everything written so far is committed or has failed; waits for the database where it is away. */
+  drain(): Promise<void>;
+  /** What is not committed by now fails. The lease ends, as planned. */
+  close(): Promise<void>;
+  readonly stats: BrokerStoreStats;
+}
+
+export interface BrokerStoreStats extends WriterStats {
+  readonly droppedDenials: number;
+}
+
+// How long the clients of a killed process count as online, where nothing starts in its place.
+const defaultLeaseMs = 15_000;
+// Some tens of milliseconds of work for PostgreSQL; what is more stays in the publishers' sockets.
+const defaultMaxWaiting = 20_000;
+const defaultMaxWaitingBytes = 32 * 1024 * 1024;
+// Longer than any transaction takes; a stopped PostgreSQL may come back within it and nothing is lost.
+const defaultStallMs = 60_000;
+const sweepMs = 60_000;
+
+/** Rejects when the database cannot be used, for a process that cannot write must not accept anybody. */
+export async function openBrokerStore(options: BrokerStoreOptions): Promise<BrokerStore> {
+  const { url, processId } = options;
+  const onTrouble = options.onTrouble ?? (() => undefined);
+  const pool = new Pool({
+    connectionString: url,
+    max: 4,
+    application_name: 'moorage-broker',
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    query_timeout: 60_000,
+  });
+  pool.on('error', onTrouble);
+
+  let lose = (): void => undefined;
+  const lease = await Lease.take({
+    url,
+    processId,
+    leaseMs: options.leaseMs ?? defaultLeaseMs,
+    onLost: () => lose(),
+    onGivenUp: options.onProcessesLost ?? (() => undefined),
+    onTrouble,
+  }).catch(async (error: unknown) => {
+    await pool.end();
+    throw error;
+  });
+
+  const writer = new Writer({
+    url,
+    processId,
+    lastBatch: lease.lastBatch,
+    processNumber: lease.number,
+    maxWaiting: options.maxWaiting ?? defaultMaxWaiting,
+    maxWaitingBytes: options.maxWaitingBytes ?? defaultMaxWaitingBytes,
+    stallMs: options.stallMs ?? defaultStallMs,
+    onLeaseLost: () => lose(),
+    onTrouble,
+  });
+  // Whoever of the two hears first tells the other; the process is told once.
+  lose = () => {
+    lose = () => undefined;
+    writer.end(leaseLost());
+    options.onLeaseLost();
+  };
+
+  const journal = new PostgresJournal(writer);
+  const vault = new PostgresVault({ pool, writer, processId, flush: () => journal.flush() });
+  const sweeper = setInterval(() => {
+    sweep(pool, journal.takeDeniedTenants()).catch(onTrouble);
+  }, sweepMs);
+  sweeper.unref();
+
+  return {
+    vault,
+    journal,
+    lease,
+    async check() {
+      if (writer.down !== undefined) throw writer.down;
+      await pool.query('SELECT 1');
+    },
+    drain: () => journal.flush(),
+    async close() {
+      clearInterval(sweeper);
+      await journal.close();
+      await lease.release();
+      await pool.end();
+    },
+    get stats() {
+      return { ...writer.stats, droppedDenials: journal.droppedDenials };
+    },
+  };
+}

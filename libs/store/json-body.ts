@@ -1,0 +1,92 @@
+/**
+ * Which payloads become jsonb. PostgreSQL must never meet one that it refuses, for it would refuse the whole batch, so this
+ * is stricter than its own parser, and by RFC 7493 (I-JSON) where they differ: what is not safe JSON is kept as bytes.
+ */
+import { isUtf8 } from 'node:buffer';
+
+// PostgreSQL's parser recurses; its stack ends after some thousands. Nothing that people send comes near this.
+const maxDepth = 200;
+// Above it, 1e100000 in seven bytes would come out as a hundred thousand digits. A double ends at 308.
+const riskyNumber = /[eE][+-]?\d{3}|\d{300}/;
+const riskyEscape = /\\u(?:0000|d[89a-f])/i;
+
+/** The parsed value in `value`; undefined: not JSON that jsonb can hold. */
+export function parseJsonBody(payload: Buffer): { readonly value: unknown } | undefined {
+  if (payload.length === 0 || !isUtf8(payload)) return undefined;
+  const text = payload.toString('utf8');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (riskyEscape.test(text) && !hasSafeEscapes(text)) return undefined;
+  if (riskyNumber.test(text) && !hasSafeNumbers(text)) return undefined;
+  if (payload.length > maxDepth && !isShallow(text)) return undefined;
+  return { value };
+}
+
+/** jsonb holds neither U+0000 nor half a surrogate pair; keys given twice are looked at both times. */
+function hasSafeEscapes(text: string): boolean {
+  let pendingHigh = -1;
+  for (const match of text.matchAll(/\\(?:u([0-9a-fA-F]{4})|.)/g)) {
+    const code = match[1] === undefined ? -1 : Number.parseInt(match[1], 16);
+    const isLow = code >= 0xdc00 && code <= 0xdfff;
+    if (code === 0 || isLow !== (pendingHigh === match.index)) return false;
+    pendingHigh = code >= 0xd800 && code <= 0xdbff ? match.index + match[0].length : -1;
+    // Whatever follows a high half must be its low half, at once.
+    if (pendingHigh !== -1 && !/^\\u[dD][c-fC-F]/.test(text.slice(pendingHigh, pendingHigh + 4)))
+      return false;
+  }
+  return true;
+}
+
+function hasSafeNumbers(text: string): boolean {
+  const outsideStrings = text.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""');
+  return !riskyNumber.test(outsideStrings);
+}
+
+function isShallow(text: string): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x22) inString = !inString;
+    else if (inString) {
+      if (code === 0x5c) i += 1;
+    } else if (code === 0x5b || code === 0x7b) {
+      if (++depth > maxDepth) return false;
+    } else if (code === 0x5d || code === 0x7d) depth -= 1;
+  }
+  return true;
+}
+
+const firstYear = Date.parse('0001-01-01T00:00:00Z');
+const lastYear = Date.UTC(9999, 11, 31);
+
+/**
+ * The device's own time from that field of a JSON object: an ISO 8601 text, or a number of seconds, milliseconds,
+ * microseconds or nanoseconds since 1970, told apart by size. What is no time in our calendar's years is undefined.
+ */
+export function observedAt(body: unknown, timeField: string): number | undefined {
+  if (typeof body !== 'object' || body === null || !Object.hasOwn(body, timeField)) return undefined;
+  const value: unknown = Reflect.get(body, timeField);
+  const ms =
+    typeof value === 'number' ? fromNumber(value) : typeof value === 'string' ? fromText(value) : NaN;
+  return ms >= firstYear && ms <= lastYear ? Math.round(ms) : undefined;
+}
+
+function fromNumber(value: number): number {
+  const size = Math.abs(value);
+  if (size < 1e11) return value * 1e3;
+  if (size < 1e14) return value;
+  if (size < 1e17) return value / 1e3;
+  return value / 1e6;
+}
+
+// Only ISO 8601 as RFC 3339 narrows it: Date.parse would take '1' and 'June 7' too, each in the machine's own zone.
+const isoTime = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:?\d\d)$/;
+
+function fromText(value: string): number {
+  return isoTime.test(value) ? Date.parse(value) : NaN;
+}

@@ -1,0 +1,250 @@
+/** The Vault in PostgreSQL: writes go through the writer, reads come from connections of their own. */
+import type { Pool } from 'pg';
+
+import type {
+  ClaimedSession,
+  InboundPacket,
+  Message,
+  Principal,
+  QueuedMessage,
+  QueueEntry,
+  SessionKey,
+  Stored,
+  StoredWill,
+  Subscription,
+  TenantId,
+  TenantState,
+  Vault,
+  Will,
+} from '#mqtt';
+
+import { unavailable } from './broker-errors.js';
+import type { MessageRow, WillRow } from './rows.js';
+import { toMessage, toWill } from './rows.js';
+import { sessionDetail } from './statements.js';
+import type { SessionRow } from './transaction.js';
+import { toStoredSession } from './transaction.js';
+import type { Writer } from './writer.js';
+
+export interface VaultOptions {
+  readonly pool: Pool;
+  readonly writer: Writer;
+  readonly processId: string;
+  readonly flush: () => Promise<void>;
+}
+
+export class PostgresVault implements Vault {
+  readonly #pool: Pool;
+  readonly #writer: Writer;
+  readonly #processId: string;
+  readonly #flush: () => Promise<void>;
+
+  constructor({ pool, writer, processId, flush }: VaultOptions) {
+    this.#pool = pool;
+    this.#writer = writer;
+    this.#processId = processId;
+    this.#flush = flush;
+  }
+
+  async tenantsWithWork(): Promise<readonly TenantId[]> {
+    const rows = await this.#read<{ tenantId: TenantId }>(
+      `SELECT tenant_id::text AS "tenantId" FROM wills w WHERE ${isOrphanWill}
+       UNION SELECT tenant_id::text FROM sessions s WHERE expires_at IS NOT NULL OR (process_id IS NOT NULL AND ${isOrphan('s')})`,
+      [this.#processId],
+    );
+    return rows.map(({ tenantId }) => tenantId);
+  }
+
+  async open(tenantId: TenantId): Promise<TenantState> {
+    await this.#settled();
+    const [sessions, retained, wills] = await Promise.all([
+      this.#read<SessionRow>(`SELECT ${sessionDetail} FROM sessions s WHERE s.tenant_id = $1::uuid`, [
+        tenantId,
+      ]),
+      this.#read<MessageRow>(
+        `SELECT m.topic, m.payload, m.qos AS "messageQos", true AS "messageRetain", ${messageDetail}
+         FROM retained_messages m WHERE m.tenant_id = $1::uuid`,
+        [tenantId],
+      ),
+      this.#read<OrphanRow>(
+        `SELECT principal, epoch::float8, ${milliseconds('due_at')} AS "dueAt", topic, payload, qos, retain, properties,
+           delay_s::float8 AS "delayS", message_expiry_s::float8 AS "messageExpiryS"
+         FROM wills w WHERE ${isOrphanWill} AND w.tenant_id = $2::uuid`,
+        [this.#processId, tenantId],
+      ),
+    ]);
+    return {
+      sessions: sessions.map(toStoredSession),
+      retained: retained.map(toMessage),
+      wills: wills.map(toStoredWill),
+    };
+  }
+
+  async read(
+    session: SessionKey,
+    fromSequence: number,
+    maxMessages: number,
+    maxBytes: number,
+  ): Promise<readonly QueuedMessage[]> {
+    await this.#settled();
+    // Sizes are summed before payloads are fetched: octet_length does not read a stored value.
+    const rows = await this.#read<EntryRow>(
+      `WITH page AS (
+         SELECT e.sequence, e.message_id, row_number() OVER w AS place,
+           sum(octet_length(m.payload)) OVER w AS bytes
+         FROM (SELECT tenant_id, sequence, message_id FROM queue_entries
+               WHERE tenant_id = $1::uuid AND client_id = $2 AND sequence >= $3::int8 ORDER BY sequence LIMIT $4::int4) e
+         JOIN queued_messages m ON m.tenant_id = e.tenant_id AND m.id = e.message_id
+         WINDOW w AS (ORDER BY e.sequence))
+       SELECT e.sequence::float8, e.qos, e.retain, coalesce(e.subscription_ids, '{}') AS "subscriptionIds", e.state = 1 AS released,
+         m.topic, m.payload, m.qos AS "messageQos", m.retain AS "messageRetain", ${messageDetail}
+       FROM page
+       JOIN queue_entries e ON e.tenant_id = $1::uuid AND e.client_id = $2 AND e.sequence = page.sequence
+       JOIN queued_messages m ON m.tenant_id = $1::uuid AND m.id = page.message_id
+       WHERE page.place = 1 OR page.bytes <= $5::int8 ORDER BY e.sequence`,
+      [session.tenantId, session.clientId, fromSequence, Math.max(1, maxMessages), Math.floor(maxBytes)],
+    );
+    return rows.map(toQueuedMessage);
+  }
+
+  claim(
+    principal: Principal,
+    epoch: number,
+    expiryIntervalS: number,
+    cleanStart: boolean,
+  ): Promise<ClaimedSession> {
+    return new Promise((claimed, reject) =>
+      this.#writer.submit({
+        kind: 'claim',
+        principal,
+        epoch,
+        expiryIntervalS,
+        cleanStart,
+        claimed,
+        stored: (error) => reject(error ?? unavailable(undefined)),
+      }),
+    );
+  }
+
+  release(session: SessionKey, expiryIntervalS: number, expiresAt: number | undefined): void {
+    this.#writer.submit({ kind: 'release', session, expiryIntervalS, expiresAt, stored: undefined });
+  }
+
+  remove(session: SessionKey, stored?: Stored): void {
+    this.#writer.submit({ kind: 'remove', session, stored });
+  }
+
+  subscribe(session: SessionKey, subscriptions: readonly Subscription[], stored: Stored): void {
+    this.#writer.submit({ kind: 'subscribe', session, subscriptions, stored });
+  }
+
+  unsubscribe(session: SessionKey, filters: readonly string[], stored: Stored): void {
+    this.#writer.submit({ kind: 'unsubscribe', session, filters, stored });
+  }
+
+  append(
+    message: Message,
+    entries: readonly QueueEntry[],
+    inbound: InboundPacket | undefined,
+    stored: Stored,
+  ): void {
+    this.#writer.submit({ kind: 'append', message, entries, inbound, stored });
+  }
+
+  markReceived(session: SessionKey, sequence: number, stored: Stored): void {
+    this.#writer.submit({ kind: 'receive', session, sequence, stored });
+  }
+
+  settle(session: SessionKey, sequences: readonly number[]): void {
+    this.#writer.submit({ kind: 'settle', session, sequences, stored: undefined });
+  }
+
+  forgetInbound({ session, packetId }: InboundPacket, stored: Stored): void {
+    this.#writer.submit({ kind: 'forget', session, packetId, stored });
+  }
+
+  retain(tenantId: TenantId, message: Message, stored: Stored): void {
+    this.#writer.submit({ kind: 'retain', tenantId, message, stored });
+  }
+
+  keepWill(
+    principal: Principal,
+    epoch: number,
+    will: Will | undefined,
+    dueAt: number | undefined,
+    stored?: Stored,
+  ): void {
+    this.#writer.submit({ kind: 'will', principal, epoch, will, dueAt, stored });
+  }
+
+  get isFull(): boolean {
+    return this.#writer.isFull;
+  }
+
+  whenReady(callback: () => void): void {
+    this.#writer.whenReady(callback);
+  }
+
+  flush(): Promise<void> {
+    return this.#flush();
+  }
+
+  /** Readers see what was written before them; while the store is down they hear that instead of waiting for it. */
+  async #settled(): Promise<void> {
+    const { down } = this.#writer;
+    if (down !== undefined) throw unavailable(down);
+    await this.#writer.flush();
+  }
+
+  async #read<Row extends object>(text: string, values: readonly unknown[]): Promise<Row[]> {
+    try {
+      const { rows } = await this.#pool.query<Row>(text, [...values]);
+      return rows;
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+}
+
+function milliseconds(column: string): string {
+  return `(extract(epoch FROM ${column}) * 1000)::float8`;
+}
+
+const messageDetail = `m.properties, m.publisher, ${milliseconds('m.received_at')} AS "receivedAt",
+  ${milliseconds('m.expires_at')} AS "expiresAt"`;
+
+/** Its process is neither this one ($1) nor one that holds a lease. */
+function isOrphan(alias: string): string {
+  return `${alias}.process_id <> $1::uuid AND NOT EXISTS (SELECT FROM broker_processes p WHERE p.id = ${alias}.process_id)`;
+}
+
+const isOrphanWill = `(w.due_at IS NOT NULL OR (${isOrphan('w')}))`;
+
+interface OrphanRow extends WillRow {
+  readonly principal: Principal;
+  readonly epoch: number;
+  readonly dueAt: number | null;
+}
+
+function toStoredWill(row: OrphanRow): StoredWill {
+  return { principal: row.principal, epoch: row.epoch, will: toWill(row), dueAt: row.dueAt ?? undefined };
+}
+
+interface EntryRow extends MessageRow {
+  readonly sequence: number;
+  readonly qos: number;
+  readonly retain: boolean;
+  readonly subscriptionIds: readonly number[];
+  readonly released: boolean;
+}
+
+function toQueuedMessage(row: EntryRow): QueuedMessage {
+  return {
+    sequence: row.sequence,
+    qos: row.qos === 2 ? 2 : 1,
+    retain: row.retain,
+    subscriptionIds: row.subscriptionIds,
+    released: row.released,
+    message: toMessage(row),
+  };
+}

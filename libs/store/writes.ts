@@ -1,0 +1,172 @@
+/** What the ports ask to be written, as the writer keeps it until it is committed. */
+import type {
+  ClaimedSession,
+  InboundPacket,
+  Message,
+  PresenceEvent,
+  Principal,
+  QueueEntry,
+  Reading,
+  SessionKey,
+  Stored,
+  Subscription,
+  TenantId,
+  Will,
+} from '#mqtt';
+
+export interface Claim {
+  readonly kind: 'claim';
+  readonly principal: Principal;
+  readonly epoch: number;
+  readonly expiryIntervalS: number;
+  readonly cleanStart: boolean;
+  /** After the commit; `stored` is called only where there is none. */
+  readonly claimed: (session: ClaimedSession) => void;
+  readonly stored: Stored;
+}
+
+export interface TelemetryWrite {
+  readonly kind: 'telemetry';
+  readonly reading: Reading;
+  /** Also if it looks like JSON. */
+  readonly asBytes: boolean;
+  readonly stored: Stored;
+}
+
+/** Notes that say the same, counted. */
+export interface DenialCount {
+  readonly tenantId: TenantId;
+  readonly key: Buffer;
+  readonly deviceId: string | undefined;
+  readonly clientId: string;
+  readonly username: string;
+  readonly remoteAddress: string;
+  readonly action: string;
+  readonly topic: string;
+  readonly reason: string;
+  readonly detail: string;
+  readonly firstAt: number;
+  lastAt: number;
+  count: number;
+}
+
+export type Operation =
+  | TelemetryWrite
+  | Claim
+  | {
+      readonly kind: 'release';
+      readonly session: SessionKey;
+      readonly expiryIntervalS: number;
+      readonly expiresAt: number | undefined;
+      readonly stored: undefined;
+    }
+  | { readonly kind: 'remove'; readonly session: SessionKey; readonly stored: Stored | undefined }
+  | {
+      readonly kind: 'subscribe';
+      readonly session: SessionKey;
+      readonly subscriptions: readonly Subscription[];
+      readonly stored: Stored;
+    }
+  | {
+      readonly kind: 'unsubscribe';
+      readonly session: SessionKey;
+      readonly filters: readonly string[];
+      readonly stored: Stored;
+    }
+  | {
+      readonly kind: 'append';
+      readonly message: Message;
+      readonly entries: readonly QueueEntry[];
+      readonly inbound: InboundPacket | undefined;
+      readonly stored: Stored;
+    }
+  | {
+      readonly kind: 'receive';
+      readonly session: SessionKey;
+      readonly sequence: number;
+      readonly stored: Stored;
+    }
+  | {
+      readonly kind: 'settle';
+      readonly session: SessionKey;
+      readonly sequences: readonly number[];
+      readonly stored: undefined;
+    }
+  | {
+      readonly kind: 'forget';
+      readonly session: SessionKey;
+      readonly packetId: number;
+      readonly stored: Stored;
+    }
+  | {
+      readonly kind: 'retain';
+      readonly tenantId: TenantId;
+      readonly message: Message;
+      readonly stored: Stored;
+    }
+  | {
+      readonly kind: 'will';
+      readonly principal: Principal;
+      readonly epoch: number;
+      readonly will: Will | undefined;
+      readonly dueAt: number | undefined;
+      readonly stored: Stored | undefined;
+    }
+  | { readonly kind: 'presence'; readonly event: PresenceEvent; readonly stored: undefined }
+  | { readonly kind: 'denials'; readonly denials: readonly DenialCount[]; readonly stored: undefined };
+
+/** Rows that it becomes, about: what a batch is measured by. */
+export function weightOf(operation: Operation): number {
+  switch (operation.kind) {
+    case 'append':
+      return 1 + operation.entries.length;
+    case 'subscribe':
+      return operation.subscriptions.length;
+    case 'unsubscribe':
+      return operation.filters.length;
+    case 'settle':
+      return operation.sequences.length;
+    case 'denials':
+      return operation.denials.length;
+    case 'claim':
+    case 'forget':
+    case 'presence':
+    case 'receive':
+    case 'release':
+    case 'remove':
+    case 'retain':
+    case 'telemetry':
+    case 'will':
+      return 1;
+  }
+}
+
+// An operation's own objects, its callback's closure and its share of the columns.
+const overheadBytes = 500;
+
+/** Memory that it holds until it is committed, about. */
+export function bytesOf(operation: Operation): number {
+  switch (operation.kind) {
+    case 'telemetry':
+      return overheadBytes + operation.reading.message.payload.length;
+    case 'append':
+      return overheadBytes + operation.message.payload.length + operation.entries.length * 100;
+    case 'retain':
+      return overheadBytes + operation.message.payload.length;
+    case 'will':
+      return overheadBytes + (operation.will?.payload.length ?? 0);
+    case 'presence':
+      return overheadBytes + (operation.event.will?.payload.length ?? 0);
+    case 'subscribe':
+    case 'unsubscribe':
+    case 'denials':
+    case 'settle':
+      return overheadBytes + weightOf(operation) * 300;
+    case 'claim':
+    case 'forget':
+    case 'receive':
+    case 'release':
+    case 'remove':
+      return overheadBytes;
+  }
+}
