@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { startTestApi, type TestApi, type TestTenant } from '../../../../test/support/api.js';
+import { addPresence } from '../../../../test/support/broker-rows.js';
+
+let api: TestApi;
+let acme: TestTenant;
+let other: TestTenant;
+let deviceId: string;
+
+beforeAll(async () => {
+  api = await startTestApi();
+  acme = await api.createTenant('acme');
+  other = await api.createTenant('other');
+  deviceId = (await acme.admin.post(`${acme.path}/devices`, { name: 'meter' })).body.id;
+  const events = [
+    { clientId: 'a/1', state: 'online', cause: 'connected', at: '2026-01-01T00:00:01Z' },
+    { clientId: 'b', state: 'online', cause: 'connected', at: '2026-01-01T00:00:02Z' },
+    {
+      clientId: 'a/1',
+      state: 'offline',
+      cause: 'network',
+      at: '2026-01-01T00:00:03Z',
+      will: Buffer.from('gone'),
+    },
+  ] as const;
+  for (const event of events) await addPresence(api.database, acme.id, deviceId, event);
+});
+afterAll(() => api.stop());
+
+const clientsOf = (body: { items: { clientId: string }[] }) => body.items.map(({ clientId }) => clientId);
+
+describe('presence', () => {
+  it('says who is online and who is not, and why', async () => {
+    const all = await acme.viewer.get(`${acme.path}/presence`);
+    expect(all.body.items).toMatchObject([
+      {
+        clientId: 'a/1',
+        deviceId,
+        state: 'offline',
+        cause: 'network',
+        will: 'Z29uZQ==',
+        detail: { transport: 'tcp' },
+      },
+      { clientId: 'b', state: 'online', cause: 'connected', since: '2026-01-01T00:00:02.000Z', will: null },
+    ]);
+    expect(clientsOf((await acme.viewer.get(`${acme.path}/presence?state=online`)).body)).toEqual(['b']);
+    expect(
+      clientsOf((await acme.viewer.get(`${acme.path}/presence?device=${deviceId}&limit=1`)).body),
+    ).toEqual(['a/1']);
+  });
+
+  it('is read of one client, whatever characters its identifier has', async () => {
+    const one = await acme.viewer.get(`${acme.path}/presence/${encodeURIComponent('a/1')}`);
+    expect(one.body).toMatchObject({ clientId: 'a/1', state: 'offline' });
+    expect((await other.viewer.get(`${other.path}/presence/b`)).status).toBe(404);
+  });
+
+  it('keeps a history, newest first', async () => {
+    const path = `${acme.path}/devices/${deviceId}/presence-history`;
+    const first = await acme.viewer.get(`${path}?limit=2`);
+    expect(first.body.items).toMatchObject([
+      { clientId: 'a/1', state: 'offline', cause: 'network', will: 'Z29uZQ==' },
+      { clientId: 'b', state: 'online' },
+    ]);
+    const rest = await acme.viewer.get(`${path}?limit=2&after=${first.body.next}`);
+    expect(rest.body).toMatchObject({ items: [{ clientId: 'a/1', state: 'online' }], next: null });
+    expect((await other.viewer.get(`${other.path}/devices/${deviceId}/presence-history`)).status).toBe(404);
+  });
+
+  it('is linked from its device and to it by GraphQL', async () => {
+    const query = `{ device(tenant: "acme", id: "${deviceId}") { presence { clientId state device { name } } } presenceHistory(tenant: "acme", device: "${deviceId}", first: 1) { edges { node { cause } } } }`;
+    const { body } = await acme.viewer.post('/graphql', { query });
+    expect(body.data).toEqual({
+      device: {
+        presence: [
+          { clientId: 'a/1', state: 'offline', device: { name: 'meter' } },
+          { clientId: 'b', state: 'online', device: { name: 'meter' } },
+        ],
+      },
+      presenceHistory: { edges: [{ node: { cause: 'network' } }] },
+    });
+  });
+});
