@@ -119,8 +119,11 @@ describe('publish rights', () => {
       { filter: 'devices/${device}/telemetry', timeField: 'ts' },
       { filter: '${attr.missing}/t' },
     ]);
-    expect(rights.publishRight('devices/pump-1/telemetry').telemetry).toBeTruthy();
-    expect(rights.publishRight('devices/pump-2/telemetry').telemetry).toBeFalsy();
+    expect(rights.publishRight('devices/pump-1/telemetry')).toMatchObject({
+      telemetry: true,
+      timeField: 'ts',
+    });
+    expect(rights.publishRight('devices/pump-2/telemetry').telemetry).toBe(false);
   });
 
   it('survive a topic of a hundred thousand levels', () => {

@@ -80,7 +80,7 @@ export class RuleTrees implements CompiledPolicy {
     const verdict = this.#trees.publish.match(topic);
     if (verdict?.effect !== 'allow') return this.#sharedRefusal(verdict);
     const mayRetain = verdict.mayRetain && this.#trees.retain.match(topic)?.effect === 'allow';
-    return this.#sharedRight(verdict, mayRetain, this.#telemetry.match(topic) !== undefined);
+    return this.#sharedRight(verdict, mayRetain, this.#telemetry.match(topic)?.rule);
   }
 
   subscribeRight(filter: string): SubscribeRight {
@@ -149,13 +149,16 @@ export class RuleTrees implements CompiledPolicy {
   }
 
   /** Rights that are alike are one object: a rule has few, however many topics it decides. */
-  #sharedRight(verdict: Verdict, mayRetain: boolean, telemetry: boolean): PublishRight {
+  #sharedRight(verdict: Verdict, mayRetain: boolean, rule: TelemetryRule | undefined): PublishRight {
     let rights = this.#publishRights.get(verdict.origin);
     if (rights === undefined) this.#publishRights.set(verdict.origin, (rights = []));
+    const telemetry = rule !== undefined;
+    const timeField = rule?.timeField;
     for (const right of rights) {
       if (
         right.mayRetain === mayRetain &&
         right.telemetry === telemetry &&
+        right.timeField === timeField &&
         right.maxQos === verdict.maxQos &&
         right.maxPayloadBytes === verdict.maxPayloadBytes
       ) {
@@ -164,7 +167,15 @@ export class RuleTrees implements CompiledPolicy {
     }
     const { maxQos, maxPayloadBytes } = verdict;
     const detail = describe(verdict);
-    const right = Object.freeze({ allowed: true, maxQos, mayRetain, maxPayloadBytes, telemetry, detail });
+    const right = Object.freeze({
+      allowed: true,
+      maxQos,
+      mayRetain,
+      maxPayloadBytes,
+      telemetry,
+      timeField,
+      detail,
+    });
     rights.push(right);
     return right;
   }
