@@ -386,32 +386,37 @@ const theirsFor31 = /^Cannot parse (username|password)$|^Invalid header flag bit
 describe('a mutated capture that is still valid to us', () => {
   it('is valid to mqtt-packet, which reads the same', () => {
     const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
-    process.stdout.write(`differential fuzz: FUZZ_SEED=${seed}\n`);
+    const count = Number(process.env['FUZZ_PACKETS'] ?? 20_000);
+    process.stdout.write(`differential fuzz: FUZZ_SEED=${seed} FUZZ_PACKETS=${count}\n`);
     const random = generator(seed);
     const any = <T>(of: readonly T[]): T => of[random(of.length)]!;
     let read = 0;
-    for (let sent = 0; sent < 20_000; sent++) {
+    for (let sent = 0; sent < count; sent++) {
       const { version, connect, packets } = any(captures);
       const isConnect = random(5) === 0;
       const bytes = mutate(isConnect ? connect : any(packets), any(any(captures).packets), random);
       const ours = firstWeRead(bytes, isConnect ? undefined : version);
       if (ours === undefined) continue;
-      const theirs = firstTheyRead(bytes, version);
+      const theirs = firstTheyRead(ours.frame, version);
       if (theirs instanceof Error && version === 3 && theirsFor31.test(theirs.message)) continue;
       if (theirs instanceof Error)
         throw new Error(`${bytes.toString('hex')} in version ${version}`, { cause: theirs });
-      expect(plain(ours)).toEqual(plain(inOurWords(theirs)));
+      expect(plain(ours.packet)).toEqual(plain(inOurWords(theirs)));
       read += 1;
     }
-    expect(read).toBeGreaterThan(2000);
-  });
+    expect(read).toBeGreaterThan(count / 10);
+  }, 600_000);
 });
 
-function firstWeRead(bytes: Buffer, version: ProtocolVersion | undefined): ClientPacket | undefined {
-  let first: ClientPacket | undefined;
+/** The first frame alone: given more, mqtt-packet reads over the end of a packet into the next. */
+function firstWeRead(
+  bytes: Buffer,
+  version: ProtocolVersion | undefined,
+): { frame: Buffer; packet: ClientPacket } | undefined {
+  let first: { frame: Buffer; packet: ClientPacket } | undefined;
   try {
     new Framer(1_000_000).push(bytes, (frame, bodyOffset) => {
-      first = decode(frame, bodyOffset, version);
+      first = { frame, packet: decode(frame, bodyOffset, version) };
       return false;
     });
   } catch (error) {
