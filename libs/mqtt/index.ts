@@ -1,4 +1,6 @@
+export { createBroker, type Broker, type BrokerOptions } from './broker.js';
 export * from './limits.js';
 export * from './message.js';
 export * from './ports.js';
 export * from './reason.js';
+export type { BrokerStats, SpaceStats } from './stats.js';

@@ -128,6 +128,8 @@ export interface Grant {
   readonly publishDenied: 'acknowledge' | 'close';
   /** When the credential ends (milliseconds since the epoch); the connection ends with it. */
   readonly expiresAt: number | undefined;
+  /** For 5.0 clients that ask for Response Information: where their answers may be sent. */
+  readonly responseInformation?: string | undefined;
 }
 
 export interface Refusal {

@@ -1,0 +1,192 @@
+/** The core: links go in, connections come of them, each in the space of its tenant. */
+import { Connection } from './connection.js';
+import { defaultPreAuthLimits, type PreAuthLimits } from './limits.js';
+import type { ClientId, TenantId } from './message.js';
+import { Flusher } from './outbox.js';
+import type { Clock, Gate, Journal, Link, LinkSink, Principal, Receipt, Vault } from './ports.js';
+import { Reasons, type Reason } from './reason.js';
+import { reviewSubscriptions } from './rights.js';
+import type { Session } from './session.js';
+import { Space } from './space.js';
+import { addStats, noStats, type BrokerStats, type SpaceStats } from './stats.js';
+
+export interface BrokerOptions {
+  readonly gate: Gate;
+  readonly vault: Vault;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly preAuthLimits?: PreAuthLimits;
+  /** How long clients of a process that ended may take to come back before their wills are due. */
+  readonly willGraceMs?: number;
+  /** Told of what should not happen: an error that is no fault of the client's. The connection concerned has been ended. */
+  readonly onFault?: (error: unknown) => void;
+}
+
+const defaultWillGraceMs = 10_000;
+
+export function createBroker(options: BrokerOptions): Broker {
+  return new Broker(options);
+}
+
+export class Broker {
+  readonly gate: Gate;
+  readonly vault: Vault;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly preAuthLimits: PreAuthLimits;
+  readonly flusher: Flusher;
+  readonly onFault: (error: unknown) => void;
+  isStopping = false;
+  /** Sign-ins that were refused. */
+  refused = 0;
+
+  readonly #willGraceMs: number;
+  readonly #connections = new Set<Connection>();
+  readonly #spaces = new Map<TenantId, Promise<Space>>();
+  readonly #open = new Map<TenantId, Space>();
+
+  constructor(options: BrokerOptions) {
+    this.gate = options.gate;
+    this.vault = options.vault;
+    this.journal = options.journal;
+    this.clock = options.clock;
+    this.preAuthLimits = options.preAuthLimits ?? defaultPreAuthLimits;
+    this.#willGraceMs = options.willGraceMs ?? defaultWillGraceMs;
+    this.onFault = options.onFault ?? (() => undefined);
+    this.flusher = new Flusher((callback) => options.clock.soon(callback));
+  }
+
+  /** Opens the spaces in which something is due: wills, and sessions that expire. Rejects when the store is down. */
+  async start(): Promise<void> {
+    for (const tenantId of await this.vault.tenantsWithWork()) await this.space(tenantId);
+  }
+
+  /** Takes a link over. The listener feeds what is returned; the core writes to the link and ends it. */
+  accept(link: Link): LinkSink {
+    const connection = new Connection(this, link);
+    if (this.isStopping) connection.end(Reasons.serverUnavailable, 'server-stop');
+    else this.#connections.add(connection);
+    return connection;
+  }
+
+  /** The tenant's space; its first visitor waits until it is loaded. Rejects when the store is down. */
+  space(tenantId: TenantId): Promise<Space> {
+    const known = this.#spaces.get(tenantId);
+    if (known !== undefined) return known;
+    const opening = this.#openSpace(tenantId);
+    this.#spaces.set(tenantId, opening);
+    return opening;
+  }
+
+  async #openSpace(tenantId: TenantId): Promise<Space> {
+    const space = new Space(this, tenantId);
+    try {
+      await space.open(this.#willGraceMs);
+    } catch (error) {
+      space.close();
+      this.#spaces.delete(tenantId);
+      throw error;
+    }
+    this.#open.set(tenantId, space);
+    return space;
+  }
+
+  left(connection: Connection): void {
+    this.#connections.delete(connection);
+  }
+
+  /**
+   * Rights have changed. Everyone concerned is held against the rights of now: subscriptions that lost cover go, wills too,
+   * whoever may not be here any more is shown out.
+   */
+  async reauthorize(tenantId: TenantId, concerns: (principal: Principal) => boolean): Promise<Receipt> {
+    const receipt = { sessionsTouched: 0, subscriptionsRemoved: 0, connectionsClosed: 0, willsSuppressed: 0 };
+    const space = this.#open.get(tenantId);
+    if (space === undefined) return receipt;
+    const concerned = [...space.sessions.values()].filter((session) => concerns(session.principal));
+    await Promise.all(concerned.map((session) => this.#review(session, receipt)));
+    await space.wills.review(concerns, receipt);
+    return receipt;
+  }
+
+  async #review(session: Session, receipt: Writable<Receipt>): Promise<void> {
+    const { space, principal } = session;
+    const answer = await this.gate.review(principal);
+    // Whoever left or signed in anew meanwhile has been judged by the rights of now.
+    if (session.hasEnded || session.principal !== principal) return;
+    const { connection } = session;
+    receipt.sessionsTouched += 1;
+    if (answer.kind === 'refused') {
+      // A store that is down says nothing about rights: those of before hold until it can be asked.
+      if (answer.reason === Reasons.serverUnavailable || connection === undefined) return;
+      if (connection.will !== undefined) {
+        connection.will = undefined;
+        space.wills.discard(principal, session.epoch);
+        receipt.willsSuppressed += 1;
+      }
+      connection.end(answer.reason, 'kicked');
+      receipt.connectionsClosed += 1;
+      return;
+    }
+    const grant = { ...answer, principal: { ...answer.principal, clientId: session.clientId } };
+    if (connection === undefined) {
+      session.principal = grant.principal;
+      session.policy = grant.policy;
+      session.limits = grant.limits;
+    } else {
+      connection.use(grant);
+      if (connection.will !== undefined && !grant.policy.publishRight(connection.will.topic).allowed) {
+        connection.will = undefined;
+        space.wills.discard(principal, session.epoch);
+        receipt.willsSuppressed += 1;
+      }
+    }
+    receipt.subscriptionsRemoved += reviewSubscriptions(session);
+  }
+
+  /** Shows a client out. False: it is not connected here. */
+  disconnect(tenantId: TenantId, clientId: ClientId, reason: Reason = Reasons.administrativeAction): boolean {
+    const connection = this.#open.get(tenantId)?.sessions.get(clientId)?.connection;
+    connection?.end(reason, 'kicked');
+    return connection !== undefined;
+  }
+
+  /** Lets no one in, holds wills, tells 5.0 clients, and resolves when everything is stored. */
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    for (const connection of this.#connections) {
+      connection.end(Reasons.serverShuttingDown, 'server-stop', 'held');
+    }
+    for (const space of this.#open.values()) space.close();
+    await this.vault.flush();
+  }
+
+  get tenants(): Iterable<TenantId> {
+    return this.#open.keys();
+  }
+
+  /** Of one tenant; undefined: its space is not open. */
+  statsOf(tenantId: TenantId): Readonly<SpaceStats> | undefined {
+    return this.#open.get(tenantId)?.stats;
+  }
+
+  /** Of all. */
+  get stats(): BrokerStats {
+    const sum = noStats();
+    let connections = 0;
+    let sessions = 0;
+    let subscriptions = 0;
+    let retained = 0;
+    for (const space of this.#open.values()) {
+      addStats(sum, space.stats);
+      connections += space.connections.size;
+      sessions += space.sessions.size;
+      subscriptions += space.subscriptionCount;
+      retained += space.retained.count;
+    }
+    const links = this.#connections.size;
+    return { ...sum, links, connections, sessions, subscriptions, retained, refused: this.refused };
+  }
+}
+
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };

@@ -1,0 +1,514 @@
+/**
+ * The life of one connection, top to bottom: bytes come in, become frames and packets, go to their handlers; replies go out
+ * through the outbox; and there is one way out, `closed`. Whatever is thrown in between ends this connection and no other.
+ */
+import { InboundAliases, OutboundAliases } from './aliases.js';
+import type { Broker } from './broker.js';
+import { decode } from './codec.js';
+import { encodeConnack, encodeDisconnect, encodeAcknowledge } from './encode.js';
+import { Framer } from './framing.js';
+import { authenticate } from './handlers/auth.js';
+import { completed, received, acknowledged, released } from './handlers/acknowledge.js';
+import { connect } from './handlers/connect.js';
+import { disconnect } from './handlers/disconnect.js';
+import { ping } from './handlers/ping.js';
+import { publish } from './handlers/publish.js';
+import { subscribe } from './handlers/subscribe.js';
+import { unsubscribe } from './handlers/unsubscribe.js';
+import { Hold, type HoldBit } from './hold.js';
+import { defaultLimits, type Limits } from './limits.js';
+import type { Message, ProtocolVersion, Qos, Will } from './message.js';
+import { Outbox } from './outbox.js';
+import type { ClientPacket } from './packets.js';
+import type { DenialNote, Grant, Link, LinkSink, PresenceCause, PublishRight, SignIn } from './ports.js';
+import { encodePublish, type Publication } from './publication.js';
+import { Reasons, type Reason } from './reason.js';
+import { Receipts } from './receipts.js';
+import { serversTopic, tooLongTopic } from './rights.js';
+import type { Session } from './session.js';
+import type { Ending, Space } from './space.js';
+import { Deadline, RateLimit } from './timers.js';
+import { isDollarTopic, isWithinLimits } from './topic.js';
+import { ProtocolViolation } from './violation.js';
+
+/** An exchange of AUTH packets that waits for the client's next one (MQTT 5.0, 4.12). */
+export interface Authentication {
+  readonly method: string;
+  readonly next: (data: Buffer | undefined) => void;
+}
+
+/** What may arrive while reading is on hold: a few chunks that were on their way. */
+const mostHeldBytes = 1024 * 1024;
+/** Rights are remembered for so many topics of a connection. */
+const mostRights = 1_000;
+
+export class Connection implements LinkSink {
+  readonly broker: Broker;
+  readonly link: Link;
+  readonly outbox: Outbox;
+  state: 'new' | 'signing-in' | 'open' | 'closed' = 'new';
+  version: ProtocolVersion | undefined = undefined;
+  session: Session | undefined = undefined;
+  grant: Grant | undefined = undefined;
+  limits: Limits = defaultLimits;
+  will: Will | undefined = undefined;
+  authentication: Authentication | undefined = undefined;
+  /** Session Expiry Interval of CONNECT: from 0, DISCONNECT may not raise it. */
+  requestedExpiryS = 0;
+  /** The method of CONNECT, which every later AUTH must name (MQTT-4.12.1-1). */
+  authenticationMethod: string | undefined = undefined;
+  /** For people: presence, sessions, logs. */
+  facts: Readonly<Record<string, string | number | boolean>> = {};
+  /** When the bytes that are being handled arrived. */
+  now: number;
+  /** QoS 1 and 2 messages that may be unacknowledged towards this client. */
+  sendWindow = 0;
+  receipts: Receipts;
+
+  readonly #framer: Framer;
+  #holds = 0;
+  #isReading = false;
+  #signInDeadline: Deadline | undefined;
+  #keepAlive: Deadline | undefined;
+  #keepAliveMs = 0;
+  #expiry: Deadline | undefined;
+  #rights = new Map<string, PublishRight>();
+  #inboundAliases: InboundAliases | undefined;
+  #outboundAliases: OutboundAliases | undefined;
+  #maximumPacketSize = Number.MAX_SAFE_INTEGER;
+  #mayExplain = false;
+  /** QoS 1 and 2 messages of the client's that are not acknowledged to the end (4.9). */
+  #openInbound = 0;
+  #messageRate: RateLimit | undefined;
+  #bytesRate: RateLimit | undefined;
+
+  constructor(broker: Broker, link: Link) {
+    const { clock, preAuthLimits } = broker;
+    this.broker = broker;
+    this.link = link;
+    this.now = clock.now();
+    this.outbox = new Outbox(link, broker.flusher, defaultLimits.maxOutboxBytes, this.#flushed);
+    this.receipts = new Receipts(this.outbox, 4);
+    this.#framer = new Framer(preAuthLimits.maxConnectBytes);
+    this.#signInDeadline = new Deadline(clock, this.now + preAuthLimits.signInDeadlineMs, () =>
+      this.end(
+        this.authentication === undefined ? Reasons.serverUnavailable : Reasons.notAuthorized,
+        'network',
+      ),
+    );
+  }
+
+  // ---------------------------------------------------------------------------------------------------- bytes come in
+
+  received(chunk: Buffer): void {
+    if (this.state === 'closed') return;
+    this.now = this.broker.clock.now();
+    this.#isReading = true;
+    try {
+      this.#framer.push(chunk, this.#onFrame);
+      if (this.#framer.heldBytes > mostHeldBytes) this.end(Reasons.quotaExceeded, 'protocol-error');
+    } catch (error) {
+      this.fail(error);
+    }
+    this.#isReading = false;
+    this.#stopIfClosed();
+    if (this.session !== undefined) this.session.space.stats.bytesReceived += chunk.length;
+  }
+
+  readonly #onFrame = (frame: Buffer, bodyOffset: number): boolean => {
+    this.#handle(decode(frame, bodyOffset, this.version, this.limits));
+    return this.#holds === 0 && this.state !== 'closed';
+  };
+
+  #handle(packet: ClientPacket): void {
+    const { session } = this;
+    if (session === undefined) return this.#handleBeforeSession(packet);
+    session.space.stats.packetsReceived += 1;
+    this.#keepAlive?.moveTo(this.now + this.#keepAliveMs);
+    switch (packet.type) {
+      case 'publish':
+        return publish(this, session, packet);
+      case 'puback':
+        return acknowledged(session, packet);
+      case 'pubrec':
+        return received(this, session, packet);
+      case 'pubrel':
+        return released(this, session, packet);
+      case 'pubcomp':
+        return completed(session, packet);
+      case 'subscribe':
+        return subscribe(this, session, packet);
+      case 'unsubscribe':
+        return unsubscribe(this, session, packet);
+      case 'pingreq':
+        return ping(this);
+      case 'disconnect':
+        return disconnect(this, session, packet);
+      case 'auth':
+        return authenticate(this, packet);
+      case 'connect': // the codec takes it as the first packet only
+        throw new ProtocolViolation(Reasons.protocolError, 'second CONNECT'); // MQTT-3.1.0-2
+    }
+  }
+
+  /** CONNECT first; then nothing but AUTH where an exchange asks for it. */
+  #handleBeforeSession(packet: ClientPacket): void {
+    if (packet.type === 'connect') {
+      this.state = 'signing-in';
+      this.version = packet.protocolVersion;
+      return connect(this, packet);
+    }
+    if (packet.type === 'auth') return authenticate(this, packet);
+    throw new ProtocolViolation(Reasons.protocolError, 'a packet before CONNACK'); // 4.12
+  }
+
+  /** Reading stops until every hold is released. */
+  hold(why: HoldBit): void {
+    if (this.#holds === 0) this.link.pause();
+    this.#holds |= why;
+  }
+
+  release(why: HoldBit): void {
+    if ((this.#holds & why) === 0 || this.state === 'closed') return;
+    this.#holds &= ~why;
+    if (this.#holds !== 0) return;
+    if (!this.#isReading) this.#readHeld();
+    if (this.#holds === 0 && !this.isClosed) this.link.resume();
+  }
+
+  #readHeld(): void {
+    this.now = this.broker.clock.now();
+    this.#isReading = true;
+    try {
+      this.#framer.resume(this.#onFrame);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.#isReading = false;
+    this.#stopIfClosed();
+  }
+
+  get isClosed(): boolean {
+    return this.state === 'closed';
+  }
+
+  /** The framer may not be touched while it hands over a frame. */
+  #stopIfClosed(): void {
+    if (this.state === 'closed') this.#framer.stop();
+  }
+
+  // -------------------------------------------------------------------------------------------------------- signed in
+
+  /** From here on packets are handled; CONNACK is the first the client gets (MQTT-3.2.0-1). */
+  open(
+    session: Session,
+    grant: Grant,
+    client: {
+      readonly receiveMaximum: number;
+      readonly maximumPacketSize: number | undefined;
+      readonly topicAliasMaximum: number;
+      readonly mayExplain: boolean;
+      readonly keepAliveS: number;
+    },
+    connack: Buffer,
+  ): void {
+    const { clock } = this.broker;
+    const { limits } = grant;
+    this.state = 'open';
+    this.session = session;
+    this.#signInDeadline?.cancel();
+    this.#signInDeadline = undefined;
+    this.use(grant);
+    this.receipts = new Receipts(this.outbox, this.version ?? 4);
+    this.sendWindow = Math.min(client.receiveMaximum, limits.maxInFlight);
+    this.#maximumPacketSize = client.maximumPacketSize ?? Number.MAX_SAFE_INTEGER;
+    this.#mayExplain = client.mayExplain;
+    const aliases = Math.min(client.topicAliasMaximum, limits.maxOutboundTopicAliases);
+    if (aliases > 0) this.#outboundAliases = new OutboundAliases(aliases);
+    if (client.keepAliveS > 0) {
+      this.#keepAliveMs = client.keepAliveS * 1500; // MQTT-3.1.2-22: one and a half times
+      this.#keepAlive = new Deadline(clock, clock.now() + this.#keepAliveMs, () =>
+        this.end(Reasons.keepAliveTimeout, 'keep-alive'),
+      );
+    }
+    this.outbox.write(connack);
+    session.connection = this;
+    session.pump();
+    this.release(Hold.signIn);
+  }
+
+  /** The rights and limits that hold from now on. */
+  use(grant: Grant): void {
+    const { clock } = this.broker;
+    const { limits } = grant;
+    this.grant = grant;
+    this.limits = limits;
+    this.outbox.maxBytes = limits.maxOutboxBytes;
+    this.#framer.maxPacketBytes = limits.maxPacketBytes;
+    this.#rights.clear();
+    this.#messageRate = limits.publishRate > 0 ? new RateLimit(limits.publishRate, clock.now()) : undefined;
+    this.#bytesRate =
+      limits.publishBytesRate > 0 ? new RateLimit(limits.publishBytesRate, clock.now()) : undefined;
+    this.#expiry?.cancel();
+    this.#expiry = undefined;
+    if (grant.expiresAt !== undefined) {
+      this.#expiry = new Deadline(clock, grant.expiresAt, () => this.end(Reasons.notAuthorized, 'expired'));
+    }
+    const { session } = this;
+    if (session === undefined) return;
+    session.principal = grant.principal;
+    session.policy = grant.policy;
+    session.limits = limits;
+  }
+
+  /** Synchronous, and from memory for every topic the connection has used before. */
+  publishRight(topic: string): PublishRight {
+    return this.#rights.get(topic) ?? this.#askRight(topic);
+  }
+
+  #askRight(topic: string): PublishRight {
+    const right = this.#judgeTopic(topic);
+    if (this.#rights.size >= mostRights) this.#rights.clear();
+    this.#rights.set(topic, right);
+    return right;
+  }
+
+  #judgeTopic(topic: string): PublishRight {
+    const { maxTopicBytes, maxTopicLevels } = this.limits;
+    if (!isWithinLimits(topic, maxTopicBytes, maxTopicLevels)) return tooLongTopic;
+    if (isDollarTopic(topic)) return serversTopic;
+    return this.grant?.policy.publishRight(topic) ?? serversTopic;
+  }
+
+  /** What the Gate is asked with. */
+  signInAs(clientId: string, username: string | undefined, password: Buffer | undefined): SignIn {
+    const { transport, remoteAddress, serverName, peerCertificate } = this.link;
+    const protocolVersion = this.version ?? 4;
+    return {
+      protocolVersion,
+      clientId,
+      username,
+      password,
+      transport,
+      remoteAddress,
+      serverName,
+      peerCertificate,
+    };
+  }
+
+  resolveAlias(topic: string, alias: number): string {
+    this.#inboundAliases ??= new InboundAliases(this.limits.topicAliasMaximum);
+    return this.#inboundAliases.resolve(topic, alias);
+  }
+
+  /** Takes a place in the receive window the client was told of (MQTT-3.3.4-7, -8); 3.x clients were told of none. */
+  takeInbound(): void {
+    this.#openInbound += 1;
+    if (this.#openInbound <= this.limits.receiveMaximum) return;
+    if (this.version === 5) {
+      throw new ProtocolViolation(Reasons.receiveMaximumExceeded, 'receive maximum exceeded');
+    }
+  }
+
+  giveInbound(): void {
+    if (this.#openInbound > 0) this.#openInbound -= 1;
+  }
+
+  /** Over the tenant's rate the message is still taken, and the link is not read until it is paid for. */
+  countRate(bytes: number): void {
+    const waitMs = Math.max(
+      this.#messageRate?.take(1, this.now) ?? 0,
+      this.#bytesRate?.take(bytes, this.now) ?? 0,
+    );
+    if (waitMs === 0) return;
+    this.hold(Hold.rate);
+    this.broker.clock.after(waitMs, () => this.release(Hold.rate));
+  }
+
+  /** A vault that is full is not given more until it says so; a client that outruns it waits. */
+  waitForStore(): void {
+    const { vault } = this.broker;
+    if (vault.isFull && (this.#holds & Hold.store) === 0) {
+      this.hold(Hold.store);
+      vault.whenReady(() => this.release(Hold.store));
+    }
+    if (this.receipts.waiting >= this.limits.receiveMaximum) this.hold(Hold.receipts);
+  }
+
+  receiptSent(): void {
+    if (this.receipts.waiting < this.limits.receiveMaximum) this.release(Hold.receipts);
+  }
+
+  // ------------------------------------------------------------------------------------------------------- bytes go out
+
+  /** A message in the form that others get too. False: it is too large for this client (MQTT-3.1.2-25). */
+  sendShared(
+    publication: Publication,
+    qos: Qos,
+    retain: boolean,
+    subscriptionIds: readonly number[],
+    packetId: number,
+  ): boolean {
+    if (this.#outboundAliases !== undefined || subscriptionIds.length > 0) {
+      return this.sendAlone(publication.message, qos, retain, false, subscriptionIds, packetId);
+    }
+    const encoded = publication.encoded(this.version ?? 4, qos, retain);
+    if (encoded.totalBytes > this.#maximumPacketSize) return this.#tooLarge();
+    this.outbox.publish(encoded, packetId);
+    this.#countSent();
+    return true;
+  }
+
+  /** A message in a form of its own. */
+  sendAlone(
+    message: Message,
+    qos: Qos,
+    retain: boolean,
+    dup: boolean,
+    subscriptionIds: readonly number[],
+    packetId: number,
+  ): boolean {
+    const alias = this.#outboundAliases?.find(message);
+    const encoded = encodePublish(
+      message,
+      {
+        version: this.version ?? 4,
+        qos,
+        retain,
+        dup: dup && qos > 0,
+        subscriptionIds,
+        topicAlias: alias?.alias,
+        omitsTopic: alias !== undefined && alias.isSet,
+      },
+      message.expiresAt === undefined ? 0 : this.broker.clock.now(),
+    );
+    if (encoded.totalBytes > this.#maximumPacketSize) return this.#tooLarge();
+    if (alias !== undefined && !alias.isSet) this.#outboundAliases?.set(message, alias.alias);
+    this.outbox.publish(encoded, packetId);
+    this.#countSent();
+    return true;
+  }
+
+  #countSent(): void {
+    if (this.session !== undefined) this.session.space.stats.messagesSent += 1;
+  }
+
+  #tooLarge(): boolean {
+    if (this.session !== undefined) this.session.space.stats.droppedTooLarge += 1;
+    return false;
+  }
+
+  sendRelease(packetId: number, reasonCode = 0): void {
+    if (reasonCode === 0) this.outbox.acknowledge(0x62, packetId);
+    else this.outbox.write(encodeAcknowledge('pubrel', this.version ?? 4, packetId, reasonCode));
+  }
+
+  sendComplete(packetId: number, reasonCode = 0): void {
+    if (reasonCode === 0) this.outbox.acknowledge(0x70, packetId);
+    else this.outbox.write(encodeAcknowledge('pubcomp', this.version ?? 4, packetId, reasonCode));
+  }
+
+  /** What a packet may say beside its code (MQTT-3.1.2-29). */
+  explanation(text: string): string | undefined {
+    return this.#mayExplain ? text : undefined;
+  }
+
+  /** Once a turn, after what there was has gone to the link. */
+  readonly #flushed = (): void => {
+    const { session } = this;
+    if (session === undefined || this.state !== 'open') return;
+    session.flushSettled();
+    if (this.outbox.hasRoom) {
+      this.release(Hold.outbox);
+      if (session.hasQueued) session.pump();
+    } else this.hold(Hold.outbox); // a client that does not read its replies gets no more of them
+  };
+
+  drained(): void {
+    if (this.state === 'closed') return;
+    this.outbox.drained();
+    this.outbox.wake();
+  }
+
+  // ------------------------------------------------------------------------------------------------------ the way out
+
+  /** A refusal that the tenant may see. */
+  denied(action: DenialNote['action'], topic: string, reason: Reason, detail: string): void {
+    const { session } = this;
+    if (session === undefined) return;
+    session.space.stats.denied += 1;
+    session.space.journal.denied({
+      tenantId: session.principal.tenantId,
+      deviceId: session.principal.deviceId,
+      clientId: session.clientId,
+      username: session.principal.username,
+      remoteAddress: this.link.remoteAddress,
+      action,
+      topic,
+      reason,
+      detail,
+      at: this.broker.clock.now(),
+    });
+  }
+
+  /** What was to be stored never will be: it is not acknowledged, and the client is told to come again. */
+  storeFailed(_error: Error): void {
+    this.end(Reasons.serverUnavailable, 'network');
+  }
+
+  /** Whatever was thrown while handling this connection. */
+  fail(error: unknown): void {
+    if (error instanceof ProtocolViolation) {
+      if (this.state === 'new') this.version = error.version;
+      return this.end(error.reason, 'protocol-error', 'due', error.message);
+    }
+    this.broker.onFault(error);
+    this.end(Reasons.unspecified, 'protocol-error');
+  }
+
+  /** Ends the connection from this side: says why where the client can read it, sends what waits, closes. */
+  end(reason: Reason, cause: PresenceCause, will: Ending['will'] = 'due', text?: string): void {
+    if (this.state === 'closed') return;
+    this.#sayGoodbye(reason, text);
+    this.outbox.flush();
+    this.#close({ cause, reason, will });
+    this.link.end();
+  }
+
+  #sayGoodbye(reason: Reason, text: string | undefined): void {
+    const { version } = this;
+    if (version === undefined) return; // not MQTT: there is nothing to answer
+    if (this.state === 'open') {
+      if (version !== 5) return; // 3.x: closing says it (MQTT-3.14.0-1)
+      const reasonString = text === undefined ? undefined : this.explanation(text);
+      this.outbox.write(encodeDisconnect(reason.code, { reasonString }));
+    } else this.outbox.write(encodeConnack(version, reason, false));
+  }
+
+  /** The client said DISCONNECT: nothing is sent any more (MQTT-3.14.4-2). */
+  goodbye(ending: Ending): void {
+    if (this.state === 'closed') return;
+    this.outbox.flush();
+    this.#close(ending);
+    this.link.end();
+  }
+
+  /** The link is gone. */
+  closed(_error?: Error): void {
+    if (this.state !== 'closed') this.#close({ cause: 'network', reason: Reasons.unspecified, will: 'due' });
+  }
+
+  #close(ending: Ending): void {
+    this.state = 'closed';
+    this.#signInDeadline?.cancel();
+    this.#keepAlive?.cancel();
+    this.#expiry?.cancel();
+    this.outbox.close();
+    if (!this.#isReading) this.#framer.stop();
+    const { session } = this;
+    const space: Space | undefined = session?.space;
+    if (session !== undefined && session.connection === this) space?.left(this, session, ending);
+    if (space !== undefined) space.stats.bytesSent += this.outbox.bytesSent;
+    this.broker.left(this);
+  }
+}

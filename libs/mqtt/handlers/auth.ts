@@ -1,0 +1,92 @@
+/** Enhanced authentication (MQTT 5.0, 4.12): the steps of CONNECT's exchange, and re-authentication while connected. */
+import type { Connection } from '../connection.js';
+import { encodeAuth } from '../encode.js';
+import { Hold } from '../hold.js';
+import type { AuthPacket } from '../packets.js';
+import type { Exchange, Grant, Refusal } from '../ports.js';
+import { Reasons } from '../reason.js';
+import { reviewSubscriptions } from '../rights.js';
+import { ProtocolViolation } from '../violation.js';
+
+/** How an exchange ended. */
+export type Outcome = { readonly grant: Grant; readonly data: Buffer | undefined } | Refusal;
+
+export function authenticate(connection: Connection, packet: AuthPacket): void {
+  const { authentication, authenticationMethod: method } = connection;
+  const { authenticationMethod, authenticationData, reasonCode } = packet;
+  // MQTT-4.12.0-5, MQTT-4.12.1-1: the method of CONNECT, and none where CONNECT had none (MQTT-4.12.0-6, -7).
+  if (method === undefined || authenticationMethod !== method) {
+    throw new ProtocolViolation(Reasons.protocolError, 'AUTH with another method than CONNECT');
+  }
+  if (reasonCode === Reasons.reauthenticate.code) {
+    if (authentication !== undefined || connection.state !== 'open') {
+      throw new ProtocolViolation(Reasons.protocolError, 'an authentication is under way');
+    }
+    reauthenticate(connection, method, authenticationData).catch((error: unknown) => connection.fail(error));
+    return;
+  }
+  if (reasonCode !== Reasons.continueAuthentication.code || authentication === undefined) {
+    throw new ProtocolViolation(Reasons.protocolError, 'no authentication is under way');
+  }
+  connection.authentication = undefined;
+  if (connection.state !== 'open') connection.hold(Hold.signIn);
+  authentication.next(authenticationData);
+}
+
+/** Steps until the Gate has made up its mind; the client's next AUTH is waited for in between. */
+export async function converse(
+  connection: Connection,
+  exchange: Exchange,
+  method: string,
+  first: Buffer | undefined,
+): Promise<Outcome> {
+  let data = first;
+  for (;;) {
+    const answer = await exchange.next(data);
+    if ('grant' in answer || answer.kind === 'refused') return answer;
+    const next = new Promise<Buffer | undefined>((resolve) => {
+      connection.authentication = { method, next: resolve };
+    });
+    if (connection.isClosed) return gone;
+    connection.outbox.write(encodeAuth(Reasons.continueAuthentication.code, method, answer.data)); // MQTT-4.12.0-3
+    connection.release(Hold.signIn);
+    data = await next;
+  }
+}
+
+const gone: Refusal = Object.freeze({
+  kind: 'refused',
+  reason: Reasons.unspecified,
+  detail: 'the client went away',
+  tenantId: undefined,
+});
+
+/** Messages flow on while it lasts (4.12.1). Whoever the client was, it stays. */
+async function reauthenticate(
+  connection: Connection,
+  method: string,
+  data: Buffer | undefined,
+): Promise<void> {
+  const { session } = connection;
+  if (session === undefined) return;
+  const exchange = connection.broker.gate.exchange(
+    method,
+    connection.signInAs(session.clientId, undefined, undefined),
+  );
+  if (exchange === undefined) return connection.end(Reasons.badAuthenticationMethod, 'kicked');
+  connection.authentication = { method, next: () => undefined };
+  const outcome = await converse(connection, exchange, method, data);
+  connection.authentication = undefined;
+  if (connection.isClosed) return;
+  if (!('grant' in outcome)) return connection.end(outcome.reason, 'kicked'); // MQTT-4.12.1-2
+  const { grant } = outcome;
+  const { tenantId, deviceId, clientId } = session.principal;
+  const isSame =
+    grant.principal.tenantId === tenantId &&
+    grant.principal.deviceId === deviceId &&
+    (grant.principal.clientId === clientId || grant.principal.clientId === '');
+  if (!isSame) return connection.end(Reasons.notAuthorized, 'kicked');
+  connection.use({ ...grant, principal: { ...grant.principal, clientId } });
+  reviewSubscriptions(session);
+  connection.outbox.write(encodeAuth(Reasons.success.code, method, outcome.data));
+}

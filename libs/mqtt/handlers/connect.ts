@@ -1,0 +1,302 @@
+/**
+ * From CONNECT to CONNACK: who is it (the Gate), where do they belong (the space), may they come in (limits, client
+ * identifier, will), and what did they leave behind (the session). Each step may end the connection; nothing the client sends
+ * meanwhile is read.
+ */
+import { randomBytes } from 'node:crypto';
+
+import type { Connection } from '../connection.js';
+import { encodeConnack } from '../encode.js';
+import { Hold } from '../hold.js';
+import type { Limits } from '../limits.js';
+import type { ClientId, Will } from '../message.js';
+import type { ConnectPacket } from '../packets.js';
+import type { ClaimedSession, Grant, Refusal, SignIn } from '../ports.js';
+import { Reasons, type Reason } from '../reason.js';
+import { reviewSubscriptions } from '../rights.js';
+import { Session } from '../session.js';
+import type { Space } from '../space.js';
+import { isDollarTopic, isWithinLimits } from '../topic.js';
+import { converse, type Outcome } from './auth.js';
+
+interface Admission {
+  readonly packet: ConnectPacket;
+  readonly grant: Grant;
+  readonly space: Space;
+  /** The last Authentication Data for the client. */
+  readonly data: Buffer | undefined;
+  readonly expiryIntervalS: number;
+}
+
+export function connect(connection: Connection, packet: ConnectPacket): void {
+  connection.hold(Hold.signIn);
+  connection.requestedExpiryS = packet.sessionExpiryIntervalS;
+  signIn(connection, packet).catch((error: unknown) => connection.fail(error));
+}
+
+async function signIn(connection: Connection, packet: ConnectPacket): Promise<void> {
+  const outcome = await ask(connection, packet);
+  if (connection.isClosed) return;
+  if (!('grant' in outcome)) return refuse(connection, packet, outcome);
+  const { data } = outcome;
+  const grant = withClientId(outcome.grant);
+  const space = await openSpace(connection, grant);
+  if (connection.isClosed) return;
+  if (space === undefined) return refuse(connection, packet, unavailable(grant));
+  const refusal = examine(connection, packet, grant, space);
+  if (refusal !== undefined) return refuse(connection, packet, refusal);
+  const expiryIntervalS = Math.min(packet.sessionExpiryIntervalS, grant.limits.maxSessionExpiryS);
+  await arrive(connection, { packet, grant, space, data, expiryIntervalS });
+}
+
+// --------------------------------------------------------------------------------------------------------- who is it
+
+async function ask(connection: Connection, packet: ConnectPacket): Promise<Outcome> {
+  const { gate } = connection.broker;
+  const request: SignIn = connection.signInAs(packet.clientId, packet.username, packet.password);
+  const method = packet.authenticationMethod;
+  if (method === undefined) {
+    const answer = await gate.admit(request);
+    return answer.kind === 'granted' ? { grant: answer, data: undefined } : answer;
+  }
+  const exchange = gate.exchange(method, request);
+  if (exchange === undefined) {
+    // MQTT-4.12.0-1
+    const reason = Reasons.badAuthenticationMethod;
+    return { kind: 'refused', reason, detail: 'authentication method not offered', tenantId: undefined };
+  }
+  connection.authenticationMethod = method;
+  return converse(connection, exchange, method, packet.authenticationData);
+}
+
+/** MQTT-3.1.3-6, -7: an identifier for whoever brought none, unguessable, because it is the key to a session. */
+function withClientId(grant: Grant): Grant {
+  if (grant.principal.clientId !== '') return grant;
+  const clientId = `auto-${randomBytes(16).toString('hex')}` as ClientId;
+  return { ...grant, principal: { ...grant.principal, clientId } };
+}
+
+async function openSpace(connection: Connection, grant: Grant): Promise<Space | undefined> {
+  try {
+    return await connection.broker.space(grant.principal.tenantId);
+  } catch {
+    return undefined; // the store is down; the next sign-in tries again
+  }
+}
+
+function unavailable(grant: Grant): Refusal {
+  const { tenantId } = grant.principal;
+  return {
+    kind: 'refused',
+    reason: Reasons.serverUnavailable,
+    detail: 'the store is not available',
+    tenantId,
+  };
+}
+
+function refuse(connection: Connection, packet: ConnectPacket, refusal: Refusal): void {
+  const { broker, link } = connection;
+  const { tenantId, reason, detail } = refusal;
+  broker.refused += 1;
+  if (tenantId !== undefined) {
+    broker.journal.denied({
+      tenantId,
+      deviceId: undefined,
+      clientId: packet.clientId,
+      username: packet.username ?? '',
+      remoteAddress: link.remoteAddress,
+      action: 'connect',
+      topic: '',
+      reason,
+      detail,
+      at: broker.clock.now(),
+    });
+  }
+  connection.end(reason, 'network');
+}
+
+// --------------------------------------------------------------------------------------------------- may they come in
+
+function examine(
+  connection: Connection,
+  packet: ConnectPacket,
+  grant: Grant,
+  space: Space,
+): Refusal | undefined {
+  const { limits, principal } = grant;
+  const { clientId, tenantId } = principal;
+  const no = (reason: Reason, detail: string): Refusal => ({ kind: 'refused', reason, detail, tenantId });
+  if (connection.broker.isStopping) return no(Reasons.serverUnavailable, 'the server is stopping');
+  if (Buffer.byteLength(clientId) > limits.maxClientIdBytes) {
+    return no(Reasons.clientIdentifierNotValid, 'client identifier over the limit');
+  }
+  const isKnown = space.sessions.get(clientId)?.connection !== undefined;
+  if (!isKnown && space.connections.size >= limits.maxConnections) {
+    return no(Reasons.quotaExceeded, 'connections over the limit');
+  }
+  if (grant.expiresAt !== undefined && grant.expiresAt <= space.clock.now()) {
+    return no(Reasons.notAuthorized, 'the credential has ended');
+  }
+  return packet.will === undefined ? undefined : examineWill(packet.will, grant, no);
+}
+
+/** A will that could never be published is told now, and not found missing later. */
+function examineWill(
+  will: Will,
+  { limits, policy }: Grant,
+  no: (reason: Reason, detail: string) => Refusal,
+): Refusal | undefined {
+  if (!isWithinLimits(will.topic, limits.maxTopicBytes, limits.maxTopicLevels)) {
+    return no(Reasons.topicNameInvalid, 'will topic over the limit');
+  }
+  if (will.retain && limits.maxRetainedMessages === 0) return no(Reasons.retainNotSupported, 'retained will');
+  const right = policy.publishRight(will.topic);
+  if (isDollarTopic(will.topic) || !right.allowed) {
+    return no(Reasons.notAuthorized, `will: ${right.detail}`);
+  }
+  return undefined;
+}
+
+// --------------------------------------------------------------------------------------------------- what they left
+
+/** From the take-over on, this newcomer is the only one that acts for the client identifier, until a newer one comes. */
+async function arrive(connection: Connection, admission: Admission): Promise<void> {
+  const { space, grant } = admission;
+  const { clientId } = grant.principal;
+  space.arriving.get(clientId)?.end(Reasons.serverBusy, 'taken-over');
+  space.arriving.set(clientId, connection);
+  try {
+    await takeSession(connection, admission);
+  } finally {
+    if (space.arriving.get(clientId) === connection) space.arriving.delete(clientId);
+  }
+}
+
+async function takeSession(connection: Connection, admission: Admission): Promise<void> {
+  const { space, grant, packet, expiryIntervalS } = admission;
+  const { principal } = grant;
+  const { clientId } = principal;
+  // MQTT-3.1.4-3. Its session may end with it.
+  space.sessions.get(clientId)?.connection?.end(Reasons.sessionTakenOver, 'taken-over');
+  let known = space.sessions.get(clientId);
+  const epoch = space.nextEpoch();
+  if (known !== undefined && packet.cleanStart) {
+    space.forget(known); // MQTT-3.1.2-4; what the vault has of it goes with the claim, or now
+    if (expiryIntervalS === 0) space.vault.remove(known.key);
+    known = undefined;
+  }
+  if (known !== undefined) {
+    known.epoch = epoch;
+    space.keep(known);
+  }
+  const isDurable = known !== undefined || expiryIntervalS > 0;
+  let claimed: ClaimedSession | undefined;
+  try {
+    [claimed] = await Promise.all([
+      isDurable ? space.vault.claim(principal, epoch, expiryIntervalS, packet.cleanStart) : undefined,
+      space.wills.replace(principal, epoch, packet.will), // MQTT-3.1.2-7: stored with the connection
+    ]);
+  } catch {
+    if (known !== undefined && space.arriving.get(clientId) === connection) space.park(known);
+    return refuse(connection, packet, unavailable(grant));
+  }
+  if (space.arriving.get(clientId) !== connection) return; // somebody newer acts for it now
+  const session = settle(space, grant, known, claimed, epoch);
+  session.expiryIntervalS = expiryIntervalS;
+  if (connection.isClosed) {
+    space.wills.discard(principal, session.epoch); // there was no CONNACK: there is no will
+    if (session.isDurable && expiryIntervalS > 0) space.park(session);
+    else space.end(session);
+    return;
+  }
+  welcome(connection, admission, session, claimed?.resumed === true);
+}
+
+function settle(
+  space: Space,
+  grant: Grant,
+  known: Session | undefined,
+  claimed: ClaimedSession | undefined,
+  epoch: number,
+): Session {
+  const { principal, policy, limits } = grant;
+  if (known !== undefined && claimed?.resumed !== true) space.forget(known);
+  const isKnown = known !== undefined && !known.hasEnded;
+  const session = isKnown
+    ? known
+    : new Session(space, principal, policy, limits, epoch, claimed !== undefined);
+  session.principal = principal;
+  session.policy = policy;
+  session.limits = limits;
+  space.sessions.set(session.clientId, session);
+  if (claimed !== undefined) {
+    space.sawEpoch(claimed.epoch);
+    session.restore(claimed, isKnown);
+    if (!isKnown) for (const subscription of claimed.subscriptions) space.subscribe(session, subscription);
+  }
+  reviewSubscriptions(session);
+  return session;
+}
+
+function welcome(
+  connection: Connection,
+  admission: Admission,
+  session: Session,
+  sessionPresent: boolean,
+): void {
+  const { packet, grant, space, expiryIntervalS, data } = admission;
+  const { limits } = grant;
+  connection.will = packet.will;
+  const keepAliveS = agreeKeepAlive(packet, limits);
+  connection.facts = {
+    address: connection.link.remoteAddress,
+    transport: connection.link.transport,
+    protocol: packet.protocolVersion,
+    username: grant.principal.username,
+    keepAliveS,
+    sessionExpiryS: expiryIntervalS,
+    sessionPresent,
+  };
+  space.connections.add(connection);
+  space.stats.connects += 1;
+  const connack = encodeConnack(packet.protocolVersion, Reasons.success, sessionPresent, {
+    sessionExpiryIntervalS: expiryIntervalS === packet.sessionExpiryIntervalS ? undefined : expiryIntervalS,
+    receiveMaximum: limits.receiveMaximum === 65_535 ? undefined : limits.receiveMaximum,
+    retainAvailable: limits.maxRetainedMessages === 0 ? false : undefined,
+    maximumPacketSize: limits.maxPacketBytes,
+    assignedClientId: packet.clientId === session.clientId ? undefined : session.clientId, // MQTT-3.2.2-16
+    topicAliasMaximum: limits.topicAliasMaximum === 0 ? undefined : limits.topicAliasMaximum,
+    serverKeepAliveS: keepAliveS === packet.keepAliveS ? undefined : keepAliveS, // MQTT-3.2.2-22
+    responseInformation: packet.requestResponseInformation ? grant.responseInformation : undefined,
+    authenticationMethod: packet.authenticationMethod,
+    authenticationData: data,
+  });
+  const { receiveMaximum, maximumPacketSize, topicAliasMaximum } = packet;
+  connection.open(
+    session,
+    grant,
+    {
+      receiveMaximum,
+      maximumPacketSize,
+      topicAliasMaximum,
+      mayExplain: packet.requestProblemInformation,
+      keepAliveS,
+    },
+    connack,
+  );
+  space.journal.presence({
+    principal: grant.principal,
+    epoch: session.epoch,
+    state: 'online',
+    cause: 'connected',
+    at: space.clock.now(),
+    detail: connection.facts,
+    will: undefined,
+  });
+}
+
+/** 3.x cannot be told of another keep-alive than its own. */
+function agreeKeepAlive({ keepAliveS, protocolVersion }: ConnectPacket, { maxKeepAliveS }: Limits): number {
+  if (maxKeepAliveS === 0 || protocolVersion !== 5) return keepAliveS;
+  return keepAliveS === 0 || keepAliveS > maxKeepAliveS ? maxKeepAliveS : keepAliveS;
+}

@@ -1,0 +1,90 @@
+import type { Connection } from '../connection.js';
+import { encodeSuback } from '../encode.js';
+import type { Message, Qos, Subscription } from '../message.js';
+import type { SubscribePacket } from '../packets.js';
+import { Reasons } from '../reason.js';
+import type { Session } from '../session.js';
+import { isShared, isTopicFilter, isWithinLimits, parseShared } from '../topic.js';
+
+/** Judges each filter by itself, stores what is granted, answers, and then sends the retained messages. */
+export function subscribe(connection: Connection, session: Session, packet: SubscribePacket): void {
+  const granted: Subscription[] = [];
+  const codes = packet.subscriptions.map((asked) => judge(connection, session, asked, granted));
+  if (!session.isDurable || granted.length === 0) {
+    return take(connection, session, packet.packetId, granted, codes);
+  }
+  session.space.vault.subscribe(session.key, granted, (error) => {
+    if (connection.isClosed) return;
+    if (error !== undefined) connection.storeFailed(error);
+    else take(connection, session, packet.packetId, granted, codes);
+  });
+}
+
+/** The reason code of one filter (MQTT-3.8.4-5 to -8). */
+function judge(
+  connection: Connection,
+  session: Session,
+  asked: Subscription,
+  granted: Subscription[],
+): number {
+  const { filter } = asked;
+  const { maxTopicBytes, maxTopicLevels, maxSubscriptionsPerSession } = connection.limits;
+  const isValid = isShared(filter) ? parseShared(filter) !== undefined : isTopicFilter(filter);
+  if (!isValid || !isWithinLimits(filter, maxTopicBytes, maxTopicLevels)) {
+    return Reasons.topicFilterInvalid.code;
+  }
+  const right = session.policy.subscribeRight(filter);
+  if (!right.allowed) {
+    connection.denied('subscribe', filter, Reasons.notAuthorized, right.detail);
+    return Reasons.notAuthorized.code;
+  }
+  const isNew = !session.subscriptions.has(filter);
+  if (isNew && session.subscriptions.size + granted.length >= maxSubscriptionsPerSession) {
+    return Reasons.quotaExceeded.code;
+  }
+  const qos: Qos = asked.qos < right.maxQos ? asked.qos : right.maxQos;
+  granted.push(qos === asked.qos ? asked : { ...asked, qos });
+  return qos;
+}
+
+function take(
+  connection: Connection,
+  session: Session,
+  packetId: number,
+  granted: readonly Subscription[],
+  codes: readonly number[],
+): void {
+  const suback = encodeSuback(connection.version ?? 4, packetId, codes);
+  if (suback === undefined) return connection.end(Reasons.notAuthorized, 'protocol-error');
+  const wasThere = granted.map((subscription) => session.space.subscribe(session, subscription));
+  connection.outbox.write(suback);
+  granted.forEach((subscription, i) => {
+    if (wantsRetained(subscription, wasThere[i] === true)) sendRetained(session, subscription);
+  });
+  session.pump();
+}
+
+/** MQTT-3.3.1-9 to -11; none for a shared subscription (4.8.2). */
+function wantsRetained({ filter, retainHandling }: Subscription, wasThere: boolean): boolean {
+  if (isShared(filter)) return false;
+  return retainHandling === 0 || (retainHandling === 1 && !wasThere);
+}
+
+function sendRetained(session: Session, subscription: Subscription): void {
+  const { space } = session;
+  const { filter, noLocal, subscriptionId } = subscription;
+  const ids = subscriptionId === undefined ? [] : [subscriptionId]; // MQTT-3.3.4-3
+  const now = space.clock.now();
+  const expired: Message[] = [];
+  space.retained.visit(filter, (message) => {
+    if (message.expiresAt !== undefined && message.expiresAt <= now) expired.push(message);
+    else if (noLocal && message.publisher === session.clientId) return true; // MQTT-3.8.3-3
+    else if (session.mayReceive(message.topic)) {
+      const qos = message.qos < subscription.qos ? message.qos : subscription.qos;
+      if (qos > 0 && session.isDurable) space.append(session, message, qos as 1 | 2, true, ids);
+      else session.offerRetained(message, qos, ids);
+    }
+    return true;
+  });
+  for (const message of expired) space.dropRetained(message); // MQTT-3.3.2-5
+}

@@ -1,0 +1,27 @@
+import type { Connection } from '../connection.js';
+import { encodeUnsuback } from '../encode.js';
+import type { UnsubscribePacket } from '../packets.js';
+import { Reasons } from '../reason.js';
+import type { Session } from '../session.js';
+import { isShared, isTopicFilter, parseShared } from '../topic.js';
+
+export function unsubscribe(connection: Connection, session: Session, packet: UnsubscribePacket): void {
+  const { packetId, filters } = packet;
+  const held = filters.filter((filter) => session.subscriptions.has(filter));
+  if (!session.isDurable || held.length === 0) return take(connection, session, packetId, filters);
+  session.space.vault.unsubscribe(session.key, held, (error) => {
+    if (connection.isClosed) return;
+    if (error !== undefined) connection.storeFailed(error);
+    else take(connection, session, packetId, filters);
+  });
+}
+
+/** Compared character by character (MQTT-3.10.4-1); one code a filter, in their order (MQTT-3.11.3-1). */
+function take(connection: Connection, session: Session, packetId: number, filters: readonly string[]): void {
+  const codes = filters.map((filter) => {
+    if (session.space.unsubscribe(session, filter)) return Reasons.success.code;
+    const isValid = isShared(filter) ? parseShared(filter) !== undefined : isTopicFilter(filter);
+    return isValid ? Reasons.noSubscriptionExisted.code : Reasons.topicFilterInvalid.code;
+  });
+  connection.outbox.write(encodeUnsuback(connection.version ?? 4, packetId, codes));
+}

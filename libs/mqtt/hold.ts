@@ -1,0 +1,3 @@
+/** Why a connection does not read on for now. */
+export const Hold = Object.freeze({ signIn: 1, rate: 2, store: 4, outbox: 8, receipts: 16 } as const);
+export type HoldBit = (typeof Hold)[keyof typeof Hold];

@@ -1,0 +1,115 @@
+import { encodePublishHead } from './encode.js';
+import { ownBytes } from './framing.js';
+import type { Message, ProtocolVersion, Qos } from './message.js';
+import { maxCopiedBytes } from './outbox.js';
+
+/** A PUBLISH ready to go: all of it in `bytes`, or a large payload beside it. Shared, never changed. */
+export interface EncodedPublish {
+  readonly bytes: Buffer;
+  /** Where the packet identifier stands; 0 at QoS 0. */
+  readonly packetIdAt: number;
+  readonly payload: Buffer | undefined;
+  readonly totalBytes: number;
+}
+
+/** What makes one delivery of a message differ from another, beside the packet identifier. */
+export interface Variant {
+  readonly version: ProtocolVersion;
+  readonly qos: Qos;
+  readonly retain: boolean;
+  readonly dup: boolean;
+  readonly subscriptionIds: readonly number[];
+  readonly topicAlias: number | undefined;
+  /** The alias is known to the client and stands for the topic. */
+  readonly omitsTopic: boolean;
+}
+
+export function encodePublish(message: Message, variant: Variant, now: number): EncodedPublish {
+  const { version, qos, retain, dup, subscriptionIds, topicAlias, omitsTopic } = variant;
+  const { payload, properties } = message;
+  const head = encodePublishHead({
+    version,
+    topic: omitsTopic ? '' : message.topic,
+    payloadBytes: payload.length,
+    qos,
+    retain,
+    dup,
+    properties,
+    messageExpiryS: remainingS(message, now),
+    subscriptionIds,
+    topicAlias,
+  });
+  const totalBytes = head.bytes.length + payload.length;
+  if (totalBytes > maxCopiedBytes) {
+    return { bytes: head.bytes, packetIdAt: head.packetIdAt, payload, totalBytes };
+  }
+  const bytes = Buffer.allocUnsafe(totalBytes);
+  bytes.set(head.bytes);
+  bytes.set(payload, head.bytes.length);
+  return { bytes, packetIdAt: head.packetIdAt, payload: undefined, totalBytes };
+}
+
+/** MQTT-3.3.2-6. A message that is under way when it expires is still completed: then nothing is left. */
+function remainingS(message: Message, now: number): number | undefined {
+  if (message.expiresAt === undefined) return undefined;
+  return Math.max(0, Math.ceil((message.expiresAt - now) / 1000));
+}
+
+const noIds: readonly number[] = Object.freeze([]);
+
+/** A message on its way through a space: each form that several subscribers share is encoded once. */
+export class Publication {
+  #message: Message | undefined;
+  #now = 0;
+  readonly #encoded: (EncodedPublish | undefined)[] = Array.from({ length: 12 }, () => undefined);
+  #isUsed = false;
+
+  begin(message: Message, now: number): void {
+    this.#message = message;
+    this.#now = now;
+    if (!this.#isUsed) return;
+    this.#encoded.fill(undefined);
+    this.#isUsed = false;
+  }
+
+  get message(): Message {
+    return this.#message as Message;
+  }
+
+  /** The message for whoever keeps it longer than this turn: its bytes are its own. Copied once. */
+  kept(): Message {
+    return (this.#message = ownMessage(this.message));
+  }
+
+  encoded(version: ProtocolVersion, qos: Qos, retain: boolean): EncodedPublish {
+    const index = (version === 5 ? 6 : 0) + qos * 2 + (retain ? 1 : 0);
+    return this.#encoded[index] ?? this.#encode(index, version, qos, retain);
+  }
+
+  #encode(index: number, version: ProtocolVersion, qos: Qos, retain: boolean): EncodedPublish {
+    const encoded = encodePublish(
+      this.message,
+      {
+        version,
+        qos,
+        retain,
+        dup: false, // MQTT-3.3.1-3: never the publisher's
+        subscriptionIds: noIds,
+        topicAlias: undefined,
+        omitsTopic: false,
+      },
+      this.#now,
+    );
+    this.#encoded[index] = encoded;
+    this.#isUsed = true;
+    return encoded;
+  }
+}
+
+/** The same message, in memory that a received chunk does not hang on. */
+export function ownMessage(message: Message): Message {
+  const payload = ownBytes(message.payload);
+  const data = message.properties?.correlationData;
+  if (data === undefined) return payload === message.payload ? message : { ...message, payload };
+  return { ...message, payload, properties: { ...message.properties, correlationData: ownBytes(data) } };
+}

@@ -1,0 +1,546 @@
+/**
+ * What outlives a connection: subscriptions, and messages on their way in both directions.
+ *
+ * Towards the client every QoS 1 or 2 message has a sequence. A clean session gives it one when it is sent. A durable session
+ * gives it one when the message is accepted: it is appended to the vault under it, sent once that is committed, and read
+ * back under it after a reconnect or a crash. The queue in memory is a window on the vault's: it is filled again from there
+ * as it empties, so that a session with a hundred thousand messages needs no more memory than one with a thousand.
+ */
+import type { Connection } from './connection.js';
+import { Flight, InFlight, packetIdOf } from './in-flight.js';
+import type { Limits } from './limits.js';
+import type { ClientId, Message, Qos, Subscription } from './message.js';
+import type { ClaimedSession, Policy, Principal, QueuedMessage, QueueEntry, SessionKey } from './ports.js';
+import type { Publication } from './publication.js';
+import type { SharedGroup } from './shared.js';
+import type { Space } from './space.js';
+
+/** MQTT 5.0, 3.1.2.11.2: this Session Expiry Interval is for ever. */
+export const neverExpires = 0xffff_ffff;
+
+const windowMessages = 1_000;
+const windowBytes = 4 * 1024 * 1024;
+const pageMessages = 500;
+const pageBytes = 1024 * 1024;
+const retryReadMs = 1_000;
+
+/** A message that waits for its turn. */
+interface Delivery {
+  /** 0: it gets one when it is sent. */
+  sequence: number;
+  readonly message: Message;
+  readonly qos: Qos;
+  readonly retain: boolean;
+  readonly subscriptionIds: readonly number[];
+  /** The shared subscription it came by, which may send it to somebody else. */
+  readonly group: SharedGroup | undefined;
+  /** It may have been sent on an earlier connection. */
+  readonly isRepeated: boolean;
+  /** PUBREC has been received for it: only PUBREL may follow. */
+  readonly isReleased: boolean;
+  /** It waited in the vault while the client was away: the rights of today decide. */
+  readonly isReviewed: boolean;
+}
+
+interface SharedFlight {
+  readonly message: Message;
+  readonly qos: Qos;
+  readonly group: SharedGroup;
+}
+
+/** A place in this session's queue. */
+export interface Placed extends QueueEntry {
+  readonly owner: Session;
+}
+
+export class Session {
+  readonly space: Space;
+  readonly clientId: ClientId;
+  readonly subscriptions = new Map<string, Subscription>();
+  /** Kept in the vault. A session that is not ends with its connection. */
+  readonly isDurable: boolean;
+  principal: Principal;
+  policy: Policy;
+  limits: Limits;
+  expiryIntervalS = 0;
+  connection: Connection | undefined = undefined;
+  hasEnded = false;
+
+  /** Identifiers of QoS 2 messages taken over and not yet released by the client (MQTT-4.3.3-10). */
+  #inbound: Set<number> | undefined = undefined;
+  #key: SessionKey;
+
+  #queue: Delivery[] = [];
+  #queueAt = 0;
+  #queuedMessages = 0;
+  #queuedBytes = 0;
+  readonly #flight = new InFlight();
+  #sharedFlights: Map<number, SharedFlight> | undefined = undefined;
+  #nextSequence = 1;
+
+  // Of a durable session. What is below #storedTo is committed or has failed; what is below #loadedTo has passed through
+  // the window; what is below #sentTo may have been sent before this connection.
+  #storedTo = 1;
+  #loadedTo = 1;
+  #sentTo = 1;
+  #reviewTo = 1;
+  #isLoading = false;
+  #settled: number[] = [];
+
+  constructor(
+    space: Space,
+    principal: Principal,
+    policy: Policy,
+    limits: Limits,
+    epoch: number,
+    isDurable: boolean,
+  ) {
+    this.space = space;
+    this.clientId = principal.clientId;
+    this.principal = principal;
+    this.policy = policy;
+    this.limits = limits;
+    this.isDurable = isDurable;
+    this.#key = { tenantId: principal.tenantId, clientId: principal.clientId, epoch };
+  }
+
+  get key(): SessionKey {
+    return this.#key;
+  }
+
+  get epoch(): number {
+    return this.#key.epoch;
+  }
+
+  set epoch(epoch: number) {
+    this.#key = { ...this.#key, epoch };
+  }
+
+  // ---------------------------------------------------------------------------------------------------- from the client
+
+  holdsInbound(packetId: number): boolean {
+    return this.#inbound !== undefined && this.#inbound.has(packetId);
+  }
+
+  keepInbound(packetId: number): void {
+    this.#inbound ??= new Set();
+    this.#inbound.add(packetId);
+  }
+
+  forgetInbound(packetId: number): boolean {
+    return this.#inbound !== undefined && this.#inbound.delete(packetId);
+  }
+
+  // ------------------------------------------------------------------------------------------------------ to the client
+
+  /** Connected, and reading what it is sent. */
+  get isListening(): boolean {
+    return this.connection !== undefined && this.connection.outbox.hasRoom;
+  }
+
+  /** A QoS 1 or 2 message would be sent now, and not wait. */
+  get isTaking(): boolean {
+    const connection = this.connection;
+    if (connection === undefined || !connection.outbox.hasRoom) return false;
+    return this.#queuedMessages === 0 && this.#flight.count < connection.sendWindow;
+  }
+
+  /** Whether the queue takes another one. */
+  get hasQueueRoom(): boolean {
+    return (
+      this.#queuedMessages < this.limits.maxQueuedMessages && this.#queuedBytes < this.limits.maxQueuedBytes
+    );
+  }
+
+  mayReceive(topic: string): boolean {
+    return this.policy.receivesAll || this.connection === undefined || this.policy.mayReceive(topic);
+  }
+
+  /** Delivers at once what needs no storing: QoS 0, and everything of a session that is not durable. */
+  offer(
+    publication: Publication,
+    qos: Qos,
+    retain: boolean,
+    subscriptionIds: readonly number[],
+    group: SharedGroup | undefined,
+  ): void {
+    const connection = this.connection;
+    if (connection === undefined) return;
+    if (qos === 0) {
+      if (connection.outbox.hasRoom) connection.sendShared(publication, 0, retain, subscriptionIds, 0);
+      else this.space.stats.droppedSlow += 1;
+      return;
+    }
+    const sequence = this.#nextSequence;
+    if (
+      this.#queuedMessages > 0 ||
+      this.#flight.count >= connection.sendWindow ||
+      !connection.outbox.hasRoom ||
+      !this.#flight.mayBegin(sequence)
+    ) {
+      return this.#enqueue(publication.kept(), qos, retain, subscriptionIds, group);
+    }
+    if (!connection.sendShared(publication, qos, retain, subscriptionIds, packetIdOf(sequence))) return;
+    this.#nextSequence += 1;
+    this.#flight.begin(sequence, qos === 1 ? Flight.sent1 : Flight.sent2);
+    if (group !== undefined) this.#keepShared(sequence, publication.kept(), qos, group);
+  }
+
+  /** A retained message for a new subscription; QoS 0 waits its turn too where there are many. */
+  offerRetained(message: Message, qos: Qos, subscriptionIds: readonly number[]): void {
+    if (this.connection !== undefined) this.#enqueue(message, qos, true, subscriptionIds, undefined);
+  }
+
+  #enqueue(
+    message: Message,
+    qos: Qos,
+    retain: boolean,
+    subscriptionIds: readonly number[],
+    group: SharedGroup | undefined,
+  ): void {
+    if (!this.hasQueueRoom) {
+      this.space.stats.droppedQueueFull += 1;
+      return;
+    }
+    this.#push({
+      sequence: 0,
+      message,
+      qos,
+      retain,
+      subscriptionIds,
+      group,
+      isRepeated: false,
+      isReleased: false,
+      isReviewed: false,
+    });
+    this.#queuedMessages += 1;
+    this.#queuedBytes += message.payload.length;
+  }
+
+  /**
+   * The place in a durable session's queue that a message is appended under; undefined: the queue is full. The message must
+   * own its bytes.
+   */
+  reserve(
+    message: Message,
+    qos: 1 | 2,
+    retain: boolean,
+    subscriptionIds: readonly number[],
+  ): Placed | undefined {
+    if (!this.hasQueueRoom) {
+      this.space.stats.droppedQueueFull += 1;
+      return undefined;
+    }
+    const sequence = this.#nextSequence;
+    this.#nextSequence += 1;
+    this.#queuedMessages += 1;
+    this.#queuedBytes += message.payload.length;
+    if (this.connection !== undefined && this.#loadedTo === sequence && this.#windowHasRoom) {
+      this.#loadedTo = sequence + 1;
+      this.#push({
+        sequence,
+        message,
+        qos,
+        retain,
+        subscriptionIds,
+        group: undefined,
+        isRepeated: false,
+        isReleased: false,
+        isReviewed: false,
+      });
+    }
+    return { owner: this, session: this.#key, sequence, qos, retain, subscriptionIds };
+  }
+
+  /** The append of this sequence is committed, or never will be. */
+  stored(sequence: number, payloadBytes: number, error: Error | undefined): void {
+    if (this.hasEnded) return;
+    this.#storedTo = Math.max(this.#storedTo, sequence + 1);
+    if (error !== undefined) {
+      this.#removeQueued(sequence);
+      this.#queuedMessages -= 1;
+      this.#queuedBytes -= payloadBytes;
+    }
+    this.pump();
+  }
+
+  /** Sends what the client's receive window and its outbox allow. */
+  pump(): void {
+    const connection = this.connection;
+    if (connection === undefined) return;
+    for (
+      let delivery = this.#queue[this.#queueAt];
+      delivery !== undefined;
+      delivery = this.#queue[this.#queueAt]
+    ) {
+      if (!this.#maySend(delivery, connection)) break;
+      this.#shift();
+      this.#queuedMessages -= 1;
+      this.#queuedBytes -= delivery.message.payload.length;
+      this.#send(delivery, connection);
+    }
+    if (this.isDurable) this.#load(connection);
+  }
+
+  get hasQueued(): boolean {
+    return this.#queueAt < this.#queue.length;
+  }
+
+  #maySend(delivery: Delivery, connection: Connection): boolean {
+    if (delivery.isReleased) return true; // PUBREL is not subject to the receive window (4.9)
+    if (!connection.outbox.hasRoom) return false;
+    if (delivery.qos === 0) return true;
+    if (delivery.sequence === 0) return this.#mayBegin(connection, this.#nextSequence);
+    return delivery.sequence < this.#storedTo && this.#mayBegin(connection, delivery.sequence);
+  }
+
+  #mayBegin(connection: Connection, sequence: number): boolean {
+    return this.#flight.count < connection.sendWindow && this.#flight.mayBegin(sequence);
+  }
+
+  #send(delivery: Delivery, connection: Connection): void {
+    const { message, qos, retain, subscriptionIds, isRepeated } = delivery;
+    if (delivery.isReleased) {
+      this.#flight.begin(delivery.sequence, Flight.released);
+      return connection.sendRelease(packetIdOf(delivery.sequence)); // MQTT-4.4.0-1
+    }
+    const isLate = message.expiresAt !== undefined && message.expiresAt <= this.space.clock.now();
+    if (isLate && !isRepeated) {
+      this.space.stats.droppedExpired += 1; // MQTT-3.3.2-5
+      return this.#settle(delivery.sequence);
+    }
+    if (delivery.isReviewed && !this.#isStillAllowed(message.topic)) {
+      this.space.stats.droppedDenied += 1;
+      return this.#settle(delivery.sequence);
+    }
+    const sequence = qos > 0 && delivery.sequence === 0 ? this.#nextSequence : delivery.sequence;
+    const packetId = qos === 0 ? 0 : packetIdOf(sequence);
+    if (!connection.sendAlone(message, qos, retain, isRepeated, subscriptionIds, packetId)) {
+      return this.#settle(delivery.sequence);
+    }
+    if (qos === 0) return;
+    if (delivery.sequence === 0) this.#nextSequence += 1;
+    this.#flight.begin(sequence, qos === 1 ? Flight.sent1 : Flight.sent2);
+    if (delivery.group !== undefined) this.#keepShared(sequence, message, qos, delivery.group);
+  }
+
+  /** Nothing is delivered after the right to it was gone, whenever it was queued. */
+  #isStillAllowed(topic: string): boolean {
+    return this.policy.mayReceive(topic) && this.policy.subscribeRight(topic).allowed;
+  }
+
+  #keepShared(sequence: number, message: Message, qos: Qos, group: SharedGroup): void {
+    this.#sharedFlights ??= new Map();
+    this.#sharedFlights.set(sequence, { message, qos, group });
+  }
+
+  // --------------------------------------------------------------------------------------------- the client acknowledges
+
+  /** PUBACK, also with an error, ends the delivery (MQTT-4.4.0-2). */
+  acknowledged(packetId: number): boolean {
+    const sequence = this.#flight.find(packetId);
+    if (sequence === 0 || this.#flight.stateOf(sequence) !== Flight.sent1) return false;
+    this.#finish(sequence);
+    return true;
+  }
+
+  /** PUBREC. Returns false where there is no such message. */
+  received(packetId: number, isFailure: boolean): boolean {
+    const sequence = this.#flight.find(packetId);
+    if (sequence === 0) return false;
+    const state = this.#flight.stateOf(sequence);
+    if (state === Flight.released) this.connection?.sendRelease(packetId);
+    if (state === Flight.released || state === Flight.received) return true;
+    if (state !== Flight.sent2) return false;
+    if (isFailure) this.#finish(sequence);
+    else if (this.isDurable) this.#storeReceived(sequence);
+    else this.#release(sequence);
+    return true;
+  }
+
+  #storeReceived(sequence: number): void {
+    this.#flight.setState(sequence, Flight.received);
+    const connection = this.connection;
+    this.space.vault.markReceived(this.#key, sequence, (error) => {
+      if (this.connection !== connection || connection === undefined) return;
+      if (error !== undefined) connection.storeFailed(error);
+      else this.#release(sequence);
+    });
+  }
+
+  #release(sequence: number): void {
+    this.#flight.setState(sequence, Flight.released);
+    this.connection?.sendRelease(packetIdOf(sequence));
+  }
+
+  /** PUBCOMP. */
+  completed(packetId: number): boolean {
+    const sequence = this.#flight.find(packetId);
+    if (sequence === 0 || this.#flight.stateOf(sequence) !== Flight.released) return false;
+    this.#finish(sequence);
+    return true;
+  }
+
+  #finish(sequence: number): void {
+    this.#flight.done(sequence);
+    this.#sharedFlights?.delete(sequence);
+    this.#settle(sequence);
+    if (this.hasQueued || this.isDurable) this.pump();
+  }
+
+  #settle(sequence: number): void {
+    if (!this.isDurable || sequence === 0) return;
+    if (this.#settled.push(sequence) === 1) this.connection?.outbox.wake();
+  }
+
+  /** Once a turn: what the client is done with leaves the vault in one write. */
+  flushSettled(): void {
+    if (this.#settled.length === 0) return;
+    const settled = this.#settled;
+    this.#settled = [];
+    this.space.vault.settle(this.#key, settled);
+  }
+
+  // -------------------------------------------------------------------------------------------------- coming and going
+
+  /** What a claim found. `isKnown`: this object has followed the session since it was last claimed. */
+  restore(claimed: ClaimedSession, isKnown: boolean): void {
+    this.epoch = claimed.epoch;
+    this.#nextSequence = Math.max(this.#nextSequence, claimed.nextSequence);
+    this.#storedTo = Math.max(this.#storedTo, claimed.nextSequence);
+    this.#reviewTo = claimed.nextSequence;
+    this.#loadedTo = 1;
+    // What an earlier process sent is not known: as much as may have been in flight is marked as perhaps repeated.
+    if (!isKnown) this.#sentTo = claimed.resumed ? 0 : 1;
+    const appendedSince = this.#nextSequence - claimed.nextSequence;
+    this.#queuedMessages = claimed.queuedMessages + appendedSince;
+    this.#queuedBytes = claimed.queuedBytes;
+    this.#inbound = claimed.inboundPacketIds.length > 0 ? new Set(claimed.inboundPacketIds) : undefined;
+    this.#flight.restart(1);
+  }
+
+  /** A session that waits in the vault since before this process started. */
+  restoreAway(nextSequence: number, queuedMessages: number, queuedBytes: number): void {
+    this.#nextSequence = nextSequence;
+    this.#storedTo = nextSequence;
+    this.#queuedMessages = queuedMessages;
+    this.#queuedBytes = queuedBytes;
+    this.#sentTo = 0;
+  }
+
+  /** The connection is gone. What is in the vault is read again when the client comes back. */
+  detach(): void {
+    this.flushSettled();
+    this.connection = undefined;
+    if (!this.isDurable) return;
+    if (this.#sentTo > 0) this.#sentTo = Math.max(this.#sentTo, this.#firstUnsent());
+    this.#queue = [];
+    this.#queueAt = 0;
+    this.#isLoading = false;
+  }
+
+  #firstUnsent(): number {
+    const waiting = this.#queue.find(
+      (delivery, at) => at >= this.#queueAt && delivery.sequence > 0 && !delivery.isRepeated,
+    );
+    return waiting?.sequence ?? this.#loadedTo;
+  }
+
+  /**
+   * What a member of shared subscriptions leaves unacknowledged when its session ends goes to the others: QoS 1, and QoS 2
+   * that was not sent yet (MQTT-4.8.2-4, -5).
+   */
+  takeShared(): SharedFlight[] {
+    const left: SharedFlight[] = [];
+    for (const [, flight] of this.#sharedFlights ?? []) if (flight.qos === 1) left.push(flight);
+    for (let at = this.#queueAt; at < this.#queue.length; at++) {
+      const { message, qos, group } = this.#queue[at] as Delivery;
+      if (group !== undefined) left.push({ message, qos, group });
+    }
+    this.#sharedFlights = undefined;
+    return left;
+  }
+
+  // ------------------------------------------------------------------------------------------------- window on the vault
+
+  get #windowHasRoom(): boolean {
+    return this.#queue.length - this.#queueAt < windowMessages && this.#queuedBytes < windowBytes;
+  }
+
+  #load(connection: Connection): void {
+    const inWindow = this.#queue.length - this.#queueAt;
+    if (this.#isLoading || inWindow > windowMessages - pageMessages || this.#loadedTo >= this.#storedTo)
+      return;
+    this.#isLoading = true;
+    this.#readPage(connection, this.#storedTo).catch(() => {
+      // The store is away: the messages are safe there, the connection stays.
+      this.space.stats.storeErrors += 1;
+      this.space.clock.after(retryReadMs, () => this.#goOn(connection));
+    });
+  }
+
+  async #readPage(connection: Connection, committedTo: number): Promise<void> {
+    const page = await this.space.vault.read(this.#key, this.#loadedTo, pageMessages, pageBytes);
+    if (this.connection !== connection) return;
+    this.#take(page, committedTo);
+    this.#goOn(connection);
+  }
+
+  #goOn(connection: Connection): void {
+    if (this.connection !== connection) return;
+    this.#isLoading = false;
+    this.pump();
+  }
+
+  #take(page: readonly QueuedMessage[], committedTo: number): void {
+    for (const { sequence, qos, retain, subscriptionIds, released, message } of page) {
+      // `#sentTo` 0: not known. Then what a whole window may have held is taken as sent.
+      if (this.#sentTo === 0) this.#sentTo = Math.min(sequence + this.limits.maxInFlight, this.#reviewTo);
+      this.#push({
+        sequence,
+        message,
+        qos,
+        retain,
+        subscriptionIds,
+        group: undefined,
+        isRepeated: sequence < this.#sentTo,
+        isReleased: released,
+        isReviewed: sequence < this.#reviewTo,
+      });
+    }
+    const last = page.at(-1);
+    this.#loadedTo = last === undefined ? Math.max(this.#loadedTo, committedTo) : last.sequence + 1;
+    if (last === undefined && this.#loadedTo >= this.#nextSequence) this.#resetCounts();
+  }
+
+  /** The vault's end is reached: what waits is what is in memory, whatever was dropped there meanwhile. */
+  #resetCounts(): void {
+    this.#queuedMessages = this.#queue.length - this.#queueAt;
+    this.#queuedBytes = 0;
+    for (let at = this.#queueAt; at < this.#queue.length; at++) {
+      this.#queuedBytes += (this.#queue[at] as Delivery).message.payload.length;
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- queue
+
+  #push(delivery: Delivery): void {
+    this.#queue.push(delivery);
+  }
+
+  #shift(): void {
+    this.#queueAt += 1;
+    if (this.#queueAt === this.#queue.length) {
+      this.#queue = [];
+      this.#queueAt = 0;
+    } else if (this.#queueAt >= 512 && this.#queueAt * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#queueAt);
+      this.#queueAt = 0;
+    }
+  }
+
+  #removeQueued(sequence: number): void {
+    const at = this.#queue.findIndex((delivery, i) => i >= this.#queueAt && delivery.sequence === sequence);
+    if (at >= 0) this.#queue.splice(at, 1);
+  }
+}

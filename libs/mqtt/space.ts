@@ -1,0 +1,409 @@
+/**
+ * The live state of one tenant: its sessions, its subscription tree, its retained messages and wills. Whatever is published
+ * here is looked up in this tree alone: another tenant's subscribers are not filtered out, they are out of reach.
+ */
+import { Commit } from './commit.js';
+import type { Connection } from './connection.js';
+import { defaultLimits, type Limits } from './limits.js';
+import { MatchCache, type Match, type Subscribed } from './matches.js';
+import type { ClientId, Message, Qos, Subscription, TenantId } from './message.js';
+import type {
+  Clock,
+  Gate,
+  InboundPacket,
+  Journal,
+  Policy,
+  PresenceCause,
+  Principal,
+  StoredSession,
+  Vault,
+} from './ports.js';
+import { ownMessage, Publication } from './publication.js';
+import type { Reason } from './reason.js';
+import { RetainedStore } from './retained.js';
+import { neverExpires, Session, type Placed } from './session.js';
+import { SharedGroup } from './shared.js';
+import { noStats, type SpaceStats } from './stats.js';
+import { Deadline } from './timers.js';
+import { parseShared } from './topic.js';
+import { TopicTree } from './tree.js';
+import { Wills } from './will.js';
+
+/** What a space is given of the world. */
+export interface SpacePorts {
+  readonly gate: Gate;
+  readonly vault: Vault;
+  readonly journal: Journal;
+  readonly clock: Clock;
+}
+
+/** How a connection came to its end. */
+export interface Ending {
+  readonly cause: PresenceCause;
+  readonly reason: Reason;
+  /** DISCONNECT 0x00 discards the will, a planned stop holds it, every other end makes it due. */
+  readonly will: 'discarded' | 'held' | 'due';
+}
+
+/** A delivery to a session that is not durable, put off until the message is stored. */
+interface PutOff {
+  readonly session: Session;
+  readonly qos: Qos;
+  readonly retain: boolean;
+  readonly subscriptionIds: readonly number[];
+  readonly group: SharedGroup | undefined;
+}
+
+const noPayload = Buffer.alloc(0);
+
+/** Rights of a session nobody has asked for since the process started: none. */
+const noPolicy: Policy = Object.freeze({
+  publishRight: () => ({
+    allowed: false,
+    maxQos: 0 as const,
+    mayRetain: false,
+    maxPayloadBytes: 0,
+    telemetry: false,
+    detail: 'not signed in',
+  }),
+  subscribeRight: () => ({ allowed: false, maxQos: 0 as const, detail: 'not signed in' }),
+  mayReceive: () => false,
+  receivesAll: false,
+});
+
+export class Space {
+  readonly tenantId: TenantId;
+  readonly gate: Gate;
+  readonly vault: Vault;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly sessions = new Map<ClientId, Session>();
+  readonly retained = new RetainedStore();
+  readonly wills: Wills;
+  readonly stats: SpaceStats = noStats();
+  /** Newcomers between their sign-in and their session: at most one a client identifier. */
+  readonly arriving = new Map<ClientId, Connection>();
+  readonly connections = new Set<Connection>();
+
+  readonly #tree = new TopicTree<Subscribed | SharedGroup>();
+  readonly #matches = new MatchCache(this.#tree);
+  readonly #groups = new Map<string, SharedGroup>();
+  readonly #publication = new Publication();
+  readonly #expiries = new Map<Session, Deadline>();
+  #lastEpoch = 0;
+
+  constructor(ports: SpacePorts, tenantId: TenantId) {
+    this.tenantId = tenantId;
+    this.gate = ports.gate;
+    this.vault = ports.vault;
+    this.journal = ports.journal;
+    this.clock = ports.clock;
+    this.wills = new Wills(this);
+  }
+
+  /** Loads what the vault holds of the tenant. `graceMs`: how long clients of a process that ended may take to come back. */
+  async open(graceMs: number): Promise<void> {
+    const state = await this.vault.open(this.tenantId);
+    for (const message of state.retained) this.retained.set(message);
+    for (const stored of state.sessions) this.#restore(stored);
+    for (const will of state.wills) {
+      this.#lastEpoch = Math.max(this.#lastEpoch, will.epoch);
+      this.wills.resume(will, graceMs);
+    }
+  }
+
+  #restore(stored: StoredSession): void {
+    this.#lastEpoch = Math.max(this.#lastEpoch, stored.epoch);
+    const session = new Session(this, stored.principal, noPolicy, defaultLimits, stored.epoch, true);
+    session.expiryIntervalS = stored.expiryIntervalS;
+    session.restoreAway(stored.nextSequence, stored.queuedMessages, stored.queuedBytes);
+    this.sessions.set(session.clientId, session);
+    for (const subscription of stored.subscriptions) this.subscribe(session, subscription);
+    if (!stored.connected) return this.#expireAt(session, stored.expiresAt);
+    // Its process is gone, and its connection with it: its time runs from now.
+    this.park(session);
+  }
+
+  get subscriptionCount(): number {
+    return this.#tree.size;
+  }
+
+  /** Grows with every sign-in, also over restarts: whatever an earlier one still writes is told from it. */
+  nextEpoch(): number {
+    this.#lastEpoch = Math.max(this.clock.now() * 1024, this.#lastEpoch + 1);
+    return this.#lastEpoch;
+  }
+
+  sawEpoch(epoch: number): void {
+    this.#lastEpoch = Math.max(this.#lastEpoch, epoch);
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- messages
+
+  hasSubscribers(topic: string): boolean {
+    return !this.#matches.find(topic).isEmpty;
+  }
+
+  /** Whether the tenant's limits leave room to retain it. */
+  mayRetain(message: Message, limits: Limits): boolean {
+    if (message.payload.length === 0) return true;
+    const held = this.retained.get(message.topic);
+    const count = this.retained.count + (held === undefined ? 1 : 0);
+    const bytes = this.retained.bytes + message.payload.length - (held?.payload.length ?? 0);
+    return count <= limits.maxRetainedMessages && bytes <= limits.maxRetainedBytes;
+  }
+
+  /**
+   * Brings a message to everyone it is for. Returns what has to be stored before it may be acknowledged; undefined: nothing.
+   * `reader`: whose telemetry it is. `inbound`: the packet identifier of a durable publisher's QoS 2 message; then sessions
+   * that are not durable get the message after the commit too, or a repeated one would reach them twice.
+   */
+  publish(
+    message: Message,
+    reader: Principal | undefined,
+    inbound: InboundPacket | undefined,
+  ): Commit | undefined {
+    const publication = this.#publication;
+    publication.begin(message, message.receivedAt);
+    const putOff: PutOff[] | undefined = inbound === undefined ? undefined : [];
+    const entries = this.#route(publication, putOff);
+    if (!message.retain && reader === undefined && entries === undefined && inbound === undefined) {
+      return undefined;
+    }
+    return this.#store(publication.kept(), reader, entries, inbound, putOff);
+  }
+
+  #route(publication: Publication, putOff: PutOff[] | undefined): Placed[] | undefined {
+    const { message } = publication;
+    const { direct, groups } = this.#matches.find(message.topic);
+    let entries: Placed[] | undefined;
+    for (let i = 0; i < direct.length; i++) {
+      let match: Match | undefined = direct[i];
+      if (match !== undefined && match.session.clientId === message.publisher) match = match.own;
+      if (match === undefined || !match.session.mayReceive(message.topic)) continue;
+      entries = this.#deliver(publication, match, undefined, entries, putOff);
+    }
+    for (let i = 0; i < groups.length; i++) {
+      const group = groups[i] as SharedGroup;
+      const member = group.choose(message.topic, message.qos);
+      if (member === undefined) this.stats.droppedSlow += 1;
+      else entries = this.#deliver(publication, member, group, entries, putOff);
+    }
+    return entries;
+  }
+
+  #deliver(
+    publication: Publication,
+    match: Pick<Match, 'session' | 'qos' | 'retainAsPublished' | 'subscriptionIds'>,
+    group: SharedGroup | undefined,
+    entries: Placed[] | undefined,
+    putOff: PutOff[] | undefined,
+  ): Placed[] | undefined {
+    const { message } = publication;
+    const { session, subscriptionIds } = match;
+    const qos = message.qos < match.qos ? message.qos : match.qos; // MQTT-3.8.4-8
+    const retain = message.retain && match.retainAsPublished; // MQTT-3.3.1-12, -13
+    if (qos > 0 && session.isDurable) {
+      publication.kept();
+      const entry = session.reserve(publication.message, qos as 1 | 2, retain, subscriptionIds);
+      if (entry === undefined) return entries;
+      if (entries === undefined) return [entry];
+      entries.push(entry);
+    } else if (putOff === undefined) session.offer(publication, qos, retain, subscriptionIds, group);
+    else putOff.push({ session, qos, retain, subscriptionIds, group });
+    return entries;
+  }
+
+  #store(
+    message: Message,
+    reader: Principal | undefined,
+    entries: Placed[] | undefined,
+    inbound: InboundPacket | undefined,
+    putOff: PutOff[] | undefined,
+  ): Commit {
+    const commit = new Commit();
+    if (reader !== undefined) this.journal.telemetry({ principal: reader, message }, commit.expect());
+    if (message.retain) this.#retain(message, commit);
+    if (entries !== undefined || inbound !== undefined) {
+      const part = commit.expect();
+      this.vault.append(message, entries ?? [], inbound, (error) => {
+        if (error !== undefined) this.stats.storeErrors += 1;
+        if (entries !== undefined) storedIn(message, entries, error);
+        if (putOff !== undefined && error === undefined) this.#deliverLate(message, putOff);
+        part(error);
+      });
+    }
+    return commit;
+  }
+
+  #retain(message: Message, commit: Commit): void {
+    if (message.payload.length === 0) {
+      // MQTT-3.3.1-6, -7: nothing is kept of it.
+      if (!this.retained.clear(message.topic)) return;
+    } else this.retained.set(message);
+    this.vault.retain(this.tenantId, message, commit.expect());
+  }
+
+  /** It has expired. */
+  dropRetained(message: Message): void {
+    if (!this.retained.clear(message.topic)) return;
+    this.vault.retain(this.tenantId, { ...message, payload: noPayload }, (error) => {
+      if (error !== undefined) this.stats.storeErrors += 1;
+    });
+  }
+
+  #deliverLate(message: Message, putOff: readonly PutOff[]): void {
+    const publication = this.#publication;
+    publication.begin(message, this.clock.now());
+    for (const { session, qos, retain, subscriptionIds, group } of putOff) {
+      session.offer(publication, qos, retain, subscriptionIds, group);
+    }
+  }
+
+  /** One message for one durable session: a retained one, or one that another member of a shared subscription left. */
+  append(session: Session, message: Message, qos: 1 | 2, retain: boolean, ids: readonly number[]): void {
+    const kept = ownMessage(message);
+    const entry = session.reserve(kept, qos, retain, ids);
+    if (entry === undefined) return;
+    this.vault.append(kept, [entry], undefined, (error) => {
+      if (error !== undefined) this.stats.storeErrors += 1;
+      session.stored(entry.sequence, kept.payload.length, error);
+    });
+  }
+
+  // ----------------------------------------------------------------------------------------------------- subscriptions
+
+  /** Returns whether the session had it before. */
+  subscribe(session: Session, subscription: Subscription): boolean {
+    const { filter } = subscription;
+    const wasThere = session.subscriptions.has(filter);
+    session.subscriptions.set(filter, subscription);
+    const shared = parseShared(filter);
+    if (shared === undefined) this.#tree.set(filter, session.clientId, { session, subscription });
+    else this.#join(session, subscription, shared.group, shared.filter);
+    this.#matches.clear();
+    return wasThere;
+  }
+
+  /** Returns whether the session had it. */
+  unsubscribe(session: Session, filter: string): boolean {
+    if (!session.subscriptions.delete(filter)) return false;
+    const shared = parseShared(filter);
+    if (shared === undefined) this.#tree.delete(filter, session.clientId);
+    else this.#leave(session, filter, shared.group, shared.filter);
+    this.#matches.clear();
+    return true;
+  }
+
+  #join(session: Session, subscription: Subscription, groupName: string, filter: string): void {
+    let group = this.#groups.get(subscription.filter);
+    if (group === undefined) {
+      group = new SharedGroup();
+      this.#groups.set(subscription.filter, group);
+      this.#tree.set(filter, groupKey(groupName), group);
+    }
+    const { qos, retainAsPublished, subscriptionId } = subscription;
+    const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
+    group.join({ session, qos, retainAsPublished, subscriptionIds });
+  }
+
+  #leave(session: Session, fullFilter: string, groupName: string, filter: string): void {
+    const group = this.#groups.get(fullFilter);
+    group?.leave(session);
+    if (group?.isEmpty !== true) return;
+    this.#groups.delete(fullFilter);
+    this.#tree.delete(filter, groupKey(groupName));
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- sessions
+
+  /** The connection is gone; what is left of its session, its will and its presence is settled here. */
+  left(connection: Connection, session: Session, ending: Ending): void {
+    this.connections.delete(connection);
+    session.detach();
+    const { will } = connection;
+    const { principal, epoch } = session;
+    const endsNow = !session.isDurable || session.expiryIntervalS === 0;
+    if (will !== undefined && ending.will === 'due') {
+      const delayS = endsNow ? 0 : Math.min(will.delayS, session.expiryIntervalS);
+      this.wills.schedule(principal, epoch, will, delayS * 1000);
+    } else if (ending.will === 'discarded') this.wills.discard(principal, epoch);
+    this.journal.presence({
+      principal,
+      epoch,
+      state: 'offline',
+      cause: ending.cause,
+      at: this.clock.now(),
+      detail: { ...connection.facts, reason: ending.reason.name },
+      will: will !== undefined && ending.will === 'due' ? will : undefined,
+    });
+    if (endsNow) this.end(session);
+    else this.park(session);
+  }
+
+  /** Nobody is connected: the session's time runs. */
+  park(session: Session): void {
+    const { expiryIntervalS } = session;
+    const expiresAt =
+      expiryIntervalS === neverExpires ? undefined : this.clock.now() + expiryIntervalS * 1000;
+    this.vault.release(session.key, expiryIntervalS, expiresAt);
+    this.#expireAt(session, expiresAt);
+  }
+
+  #expireAt(session: Session, expiresAt: number | undefined): void {
+    if (expiresAt === undefined) return;
+    this.#expiries.set(session, new Deadline(this.clock, expiresAt, () => this.end(session)));
+  }
+
+  /** The client is back: the session does not expire while it is connected. */
+  keep(session: Session): void {
+    this.#expiries.get(session)?.cancel();
+    this.#expiries.delete(session);
+  }
+
+  /** Ends the session for good (4.1): subscriptions, queue, delayed will, and its rows in the vault. */
+  end(session: Session): void {
+    if (session.hasEnded) return;
+    this.forget(session);
+    if (session.isDurable) this.vault.remove(session.key);
+  }
+
+  /** As `end`, where a claim with a clean start sees to the vault. */
+  forget(session: Session): void {
+    session.hasEnded = true;
+    this.keep(session);
+    for (const filter of session.subscriptions.keys()) this.unsubscribe(session, filter);
+    if (this.sessions.get(session.clientId) === session) this.sessions.delete(session.clientId);
+    this.wills.sessionEnded(session.clientId);
+    for (const { message, qos, group } of session.takeShared()) this.#passOn(message, qos, group);
+  }
+
+  #passOn(message: Message, qos: Qos, group: SharedGroup): void {
+    const member = group.choose(message.topic, message.qos);
+    if (member === undefined) return;
+    const granted = qos < member.qos ? qos : member.qos;
+    const retain = message.retain && member.retainAsPublished;
+    if (granted > 0 && member.session.isDurable) {
+      this.append(member.session, message, granted as 1 | 2, retain, member.subscriptionIds);
+      return;
+    }
+    const publication = new Publication();
+    publication.begin(message, this.clock.now());
+    member.session.offer(publication, granted, retain, member.subscriptionIds, group);
+  }
+
+  close(): void {
+    this.wills.close();
+    for (const deadline of this.#expiries.values()) deadline.cancel();
+    this.#expiries.clear();
+  }
+}
+
+/** Client identifiers hold no U+0000 (MQTT-1.5.4-2): the keys of groups and of sessions cannot meet. */
+function groupKey(groupName: string): string {
+  return `\u0000${groupName}`;
+}
+
+function storedIn(message: Message, entries: readonly Placed[], error: Error | undefined): void {
+  for (const { owner, sequence } of entries) owner.stored(sequence, message.payload.length, error);
+}

@@ -1,0 +1,67 @@
+import type { Clock, Timer } from './ports.js';
+
+/** Clocks count milliseconds in 31 bits: whoever waits longer waits in turns. */
+const longestWaitMs = 2 ** 30;
+
+/**
+ * Calls back once, when the deadline has passed. Moving the deadline further out is one assignment: the timer looks at it
+ * when it fires and goes on waiting, so that a keep-alive costs nothing per packet.
+ */
+export class Deadline {
+  readonly #clock: Clock;
+  readonly #callback: () => void;
+  #at: number;
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock, at: number, callback: () => void) {
+    this.#clock = clock;
+    this.#callback = callback;
+    this.#at = at;
+    this.#wait();
+  }
+
+  /** Never earlier than it was. */
+  moveTo(at: number): void {
+    this.#at = at;
+  }
+
+  cancel(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #wait(): void {
+    const ms = Math.max(0, Math.min(this.#at - this.#clock.now(), longestWaitMs));
+    this.#timer = this.#clock.after(ms, () => this.#look());
+  }
+
+  #look(): void {
+    if (this.#timer === undefined) return;
+    if (this.#clock.now() < this.#at) this.#wait();
+    else {
+      this.#timer = undefined;
+      this.#callback();
+    }
+  }
+}
+
+/** A bucket of one second's allowance. Asked with the time, so that it needs no timer of its own. */
+export class RateLimit {
+  readonly #perSecond: number;
+  #allowance: number;
+  #asOf: number;
+
+  constructor(perSecond: number, now: number) {
+    this.#perSecond = perSecond;
+    this.#allowance = perSecond;
+    this.#asOf = now;
+  }
+
+  /** Takes from the allowance, into debt where it must; returns for how many milliseconds to stop then, 0 for none. */
+  take(amount: number, now: number): number {
+    const refilled = this.#allowance + ((now - this.#asOf) * this.#perSecond) / 1000;
+    this.#allowance = Math.min(this.#perSecond, refilled) - amount;
+    this.#asOf = now;
+    return this.#allowance >= 0 ? 0 : Math.ceil((-this.#allowance * 1000) / this.#perSecond);
+  }
+}
