@@ -94,6 +94,23 @@ describe('the framer', () => {
     expect(got).toHaveLength(frames.length + 1);
   });
 
+  it.each([true, false])(
+    'gives nothing more once it is stopped, from within a frame too (which says %s)',
+    (goesOn) => {
+      const framer = new Framer(100_000);
+      let got = 0;
+      const stop = (): boolean => {
+        got += 1;
+        framer.stop();
+        return goesOn;
+      };
+      framer.push(stream, stop);
+      framer.push(stream, stop);
+      framer.resume(stop);
+      expect([got, framer.heldBytes]).toEqual([1, 0]);
+    },
+  );
+
   it('takes a frame of exactly the limit and refuses one byte more, from the header alone', () => {
     const exact = packet(0x30, '0001 61', Buffer.alloc(195));
     expect(collect(new Framer(exact.length), [exact])).toEqual([exact]);

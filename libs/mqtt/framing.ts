@@ -49,7 +49,7 @@ export class Framer {
   /**
    * Hands over every frame that the chunk completes, until `onFrame` returns false: what follows is then held, along with
    * later chunks, until `resume`. Throws ProtocolViolation at the first byte that cannot begin or continue a frame.
-   * `onFrame` must not call the framer.
+   * `onFrame` may call `stop` and set the limit, nothing else.
    */
   push(chunk: Buffer, onFrame: OnFrame): void {
     if (this.#stopped || chunk.length === 0) return;
@@ -89,7 +89,7 @@ export class Framer {
       this.#partial = noBytes;
       this.#have = 0;
       this.#need = 0;
-      if (!onFrame(frame, bodyOffset)) return this.#pause(chunk, at);
+      if (!onFrame(frame, bodyOffset) || this.#stopped) return this.#pause(chunk, at);
     }
     while (at < chunk.length) {
       const length = this.#header(chunk, at, chunk.length);
@@ -97,7 +97,7 @@ export class Framer {
       const end = at + length;
       const frame = at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end);
       at = end;
-      if (!onFrame(frame, this.#bodyOffset)) return this.#pause(chunk, at);
+      if (!onFrame(frame, this.#bodyOffset) || this.#stopped) return this.#pause(chunk, at);
     }
   }
 
