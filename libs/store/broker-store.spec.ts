@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { afterAll, beforeAll } from '@jest/globals';
-import pg from 'pg';
+import { Pool } from 'pg';
 
 import type { ClientId, Principal, TenantId } from '#mqtt';
 import { journalContract, vaultContract } from '#mqtt/testing';
@@ -10,11 +10,11 @@ import { createTestDatabase, type TestDatabase } from '../../test/support/postgr
 import { openBrokerStore, type BrokerStore } from './broker-store.js';
 
 let database: TestDatabase;
-let superuser: pg.Pool;
+let superuser: Pool;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  superuser = new pg.Pool({ connectionString: database.superuserUrl, max: 2 });
+  superuser = new Pool({ connectionString: database.superuserUrl, max: 2 });
 });
 
 afterAll(async () => {
