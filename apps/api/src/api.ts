@@ -17,8 +17,15 @@ export interface ApiOptions {
   readonly rateLimits?: RateLimits;
 }
 
+export interface Route {
+  readonly method: string;
+  readonly url: string;
+}
+
 export interface Api {
   readonly app: NestFastifyApplication;
+  /** What is served, as Fastify has it: `:name` stands for a parameter. */
+  readonly routes: readonly Route[];
   /** Port 0 takes a free one; resolves to the address it listens on, e.g. `http://127.0.0.1:3000`. */
   listen(host: string, port: number): Promise<string>;
   /** Not ready, no new connections, requests finished, store closed. */
@@ -35,9 +42,13 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const readiness = createReadiness();
   try {
     await store.verifyFences();
-    const adapter = createAdapter();
+    const adapter = createAdapter(log);
     const fastify = adapter.getInstance<FastifyInstance>();
     const rateLimits = options.rateLimits ?? defaultRateLimits;
+    const routes: Route[] = [];
+    fastify.addHook('onRoute', ({ method, url }) => {
+      for (const name of [method].flat()) routes.push({ method: name, url });
+    });
     await registerRateLimit(fastify, rateLimits);
     const parts = {
       store,
@@ -62,6 +73,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     await fastify.ready();
     return {
       app,
+      routes,
       async listen(host, port) {
         await app.listen(port, host);
         return app.getUrl();

@@ -1,17 +1,24 @@
 import { randomUUID } from 'node:crypto';
-import type { FastifyInstance, RawRequestDefaultExpression } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RawRequestDefaultExpression } from 'fastify';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
+import type { Logger } from '#process';
+import { replyWithProblem } from './problem-reply.js';
 
 export const maxBodyBytes = 256 * 1024;
 export const maxUploadBytes = 16 * 1024 * 1024;
 export const uploadMediaTypes = ['application/x-ndjson', 'text/csv'];
 
 /** Fastify with our limits, ids and headers; knows nothing of routes. */
-export function createAdapter(): FastifyAdapter {
+export function createAdapter(log: Logger): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: maxBodyBytes,
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
     requestTimeout: 30_000,
+    // What the router refuses before there is a route: no hook runs, so the headers are set here.
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      setHeaders(request, reply);
+      replyWithProblem(error, request, reply, log);
+    },
     genReqId: (request: RawRequestDefaultExpression) => {
       const given = request.headers['x-request-id'];
       return typeof given === 'string' && /^[\w.:-]{8,64}$/.test(given) ? given : randomUUID();
@@ -20,12 +27,18 @@ export function createAdapter(): FastifyAdapter {
   const fastify = adapter.getInstance<FastifyInstance>();
   fastify.decorateRequest('access', undefined);
   registerBodyParsers(fastify);
+  // What goes wrong before Nest has the request: its body, its rate.
+  fastify.setErrorHandler((error, request, reply) => replyWithProblem(error, request, reply, log));
   fastify.addHook('onRequest', (request, reply, done) => {
-    reply.headers({ ...securityHeaders, 'X-Request-Id': request.id });
-    if (request.url.startsWith('/docs')) reply.headers(pageHeaders);
+    setHeaders(request, reply);
     done();
   });
   return adapter;
+}
+
+function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
+  void reply.headers({ ...securityHeaders, 'X-Request-Id': request.id });
+  if (request.url.startsWith('/docs')) void reply.headers(pageHeaders);
 }
 
 /** Nothing of an answer may be kept by a cache, framed, sniffed or run. */

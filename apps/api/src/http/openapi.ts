@@ -34,16 +34,24 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
   const document = SwaggerModule.createDocument(app, config, {
     operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}.${method}`,
     standardSchemaConverter: (schema, { schemaType }) =>
-      schema instanceof z.ZodType ? { schema: jsonSchemaOf(schema, schemaType) } : undefined,
+      schema instanceof z.ZodType ? withComponents(jsonSchemaOf(schema, schemaType)) : undefined,
   });
   document.components = {
     ...document.components,
-    schemas: { ...document.components?.schemas, Problem: jsonSchemaOf(problemSchema, 'output') },
+    schemas: {
+      ...document.components?.schemas,
+      ...withComponents(jsonSchemaOf(problemSchema, 'output')).components,
+    },
   };
   for (const [path, item] of Object.entries(document.paths)) {
     for (const operation of operationsOf(item)) completeOperation(path, operation);
   }
   return document;
+}
+
+/** Schemas with an id of their own (`.meta({ id })`) become components. */
+function withComponents({ $defs, ...schema }: Record<string, unknown>) {
+  return { schema, ...(typeof $defs === 'object' && $defs !== null ? { components: { ...$defs } } : {}) };
 }
 
 type PathItem = OpenAPIObject['paths'][string];

@@ -1,0 +1,260 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  queryAsSuperuser,
+  startTestApi,
+  type TestApi,
+  type TestTenant,
+} from '../../../../test/support/api.js';
+
+let api: TestApi;
+let tenant: TestTenant;
+beforeAll(async () => {
+  api = await startTestApi();
+  tenant = await api.createTenant('edge');
+});
+afterAll(() => api.stop());
+
+describe('a request', () => {
+  it('without a valid key is 401 and says how to authenticate', async () => {
+    const wrong = tenant.admin.key?.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
+    for (const key of [undefined, 'x', 'moo_000000000000_short', wrong]) {
+      const refused = await api.anonymous.with(key).get(tenant.path);
+      expect([key, refused.status, refused.body.code]).toEqual([key, 401, 'unauthenticated']);
+      expect(refused.headers.get('www-authenticate')).toBe('Bearer realm="moorage"');
+    }
+    const basic = await api.anonymous.get(tenant.path, { authorization: `Basic ${tenant.admin.key}` });
+    expect(basic.status).toBe(401);
+  });
+
+  it('is 401 before the tenant is looked for, whether it exists or not', async () => {
+    const there = await api.anonymous.get(tenant.path);
+    const notThere = await api.anonymous.get('/v1/tenants/nobody');
+    expect(notThere.text).toBe(there.text);
+  });
+
+  it('with a role that does not include the permission is 403', async () => {
+    const body = { name: 'd', attributes: {} };
+    expect((await tenant.viewer.post(`${tenant.path}/devices`, body)).status).toBe(403);
+    expect((await tenant.operator.post(`${tenant.path}/profiles`, { name: 'p' })).status).toBe(403);
+    expect((await tenant.operator.get(`${tenant.path}/api-keys`)).status).toBe(403);
+    expect((await tenant.viewer.get(`${tenant.path}/devices`)).status).toBe(200);
+  });
+
+  it('with an unknown query parameter is 400 and names it', async () => {
+    for (const path of [`${tenant.path}/devices?nmae=x`, `${tenant.path}?nmae=x`, '/livez?nmae=x']) {
+      const refused = await tenant.admin.get(path);
+      expect(refused.status).toBe(400);
+      expect(refused.body).toMatchObject({
+        code: 'invalid-parameter',
+        errors: [{ pointer: '#/nmae', code: 'unknown' }],
+      });
+    }
+  });
+
+  it('asks for a page of at most 200, at least 1, once', async () => {
+    for (const query of ['limit=201', 'limit=0', 'limit=x', 'limit=1&limit=2', 'limit=']) {
+      const refused = await tenant.admin.get(`${tenant.path}/devices?${query}`);
+      expect([query, refused.status, refused.body.errors[0].pointer]).toEqual([query, 400, '#/limit']);
+    }
+    expect((await tenant.admin.get(`${tenant.path}/devices?limit=200`)).status).toBe(200);
+  });
+
+  it('that cannot be parsed is 400, of another media type 415, too large 413', async () => {
+    const send = (text: string, type: string) =>
+      tenant.admin.call('POST', `${tenant.path}/groups`, { text, headers: { 'content-type': type } });
+    expect((await send('{', 'application/json')).body).toMatchObject({ status: 400, code: 'malformed' });
+    expect((await send('{"__proto__":{"a":1},"name":"x"}', 'application/json')).status).toBe(400);
+    expect((await send('name=x', 'application/x-www-form-urlencoded')).body).toMatchObject({ status: 415 });
+    expect((await send('{"name":"x"}', 'text/csv')).body).toMatchObject({ status: 415 });
+    expect(
+      (await send(JSON.stringify({ name: 'x'.repeat(300_000) }), 'application/json')).body,
+    ).toMatchObject({
+      status: 413,
+      code: 'too-large',
+    });
+  });
+
+  it('for what is not there is 404 with one body for all', async () => {
+    const unknown = await tenant.admin.get(`${tenant.path}/devices/018f4e8e-0000-7000-8000-000000000000`);
+    expect(unknown.status).toBe(404);
+    expect(unknown.headers.get('content-type')).toContain('application/problem+json');
+    const paths = [
+      `${tenant.path}/devices/not-an-id`,
+      `${tenant.path}/nothing`,
+      '/nothing',
+      `/v1/tenants/${'x'.repeat(5_000)}`,
+    ];
+    for (const path of paths) expect((await tenant.admin.get(path)).text).toBe(unknown.text);
+  });
+
+  it('gets an id, its own where it brings a good one, and headers that keep answers from being kept or run', async () => {
+    const own = await tenant.admin.get(tenant.path, { 'x-request-id': 'my-request-1' });
+    expect(own.headers.get('x-request-id')).toBe('my-request-1');
+    const replaced = await tenant.admin.get(tenant.path, { 'x-request-id': 'bad id\t"' });
+    expect(replaced.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+    expect(own.headers.get('cache-control')).toBe('no-store');
+    expect(own.headers.get('x-content-type-options')).toBe('nosniff');
+    expect(own.headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(own.headers.get('ratelimit-limit')).not.toBeNull();
+  });
+});
+
+describe('a list', () => {
+  it('goes on from the link it gives, through everything, once', async () => {
+    const { admin, path } = await api.createTenant('pages');
+    const made = new Set<string>();
+    for (let index = 0; index < 7; index += 1) {
+      made.add((await admin.post(`${path}/groups`, { name: `g${index}` })).body.id);
+    }
+    const seen: string[] = [];
+    let next: string | undefined = `${path}/groups?limit=3`;
+    while (next !== undefined) {
+      const page = await admin.get(next);
+      seen.push(...page.body.items.map(({ id }: { id: string }) => id));
+      next = /^<(.+)>; rel="next"$/.exec(page.headers.get('link') ?? '')?.[1];
+      expect(page.body.next === null).toBe(next === undefined);
+    }
+    expect(seen).toHaveLength(7);
+    expect(new Set(seen)).toEqual(made);
+  });
+
+  it('refuses a cursor that was changed, or that belongs to another list or tenant', async () => {
+    const { admin, path } = await api.createTenant('cursors');
+    for (const name of ['a', 'b']) await admin.post(`${path}/groups`, { name });
+    const { next } = (await admin.get(`${path}/groups?limit=1`)).body;
+    expect((await admin.get(`${path}/groups?after=${next}`)).status).toBe(200);
+    const changed = `${next.slice(0, -2)}${next.endsWith('A') ? 'B' : 'A'}${next.at(-1)}`;
+    const refusals = [
+      await admin.get(`${path}/groups?after=${changed}`),
+      await admin.get(`${path}/groups?after=x`),
+      await admin.get(`${path}/devices?after=${next}`),
+      await tenant.admin.get(`${tenant.path}/groups?after=${next}`),
+    ];
+    for (const { status, body } of refusals) {
+      expect([status, body.errors]).toMatchObject([400, [{ pointer: '#/after', code: 'bad-cursor' }]]);
+    }
+  });
+});
+
+describe('an Idempotency-Key', () => {
+  it('gets the first answer again, secret included, and the work is done once', async () => {
+    const { admin, path } = await api.createTenant('replay');
+    const device = await admin.post(`${path}/devices`, { name: 'd' });
+    const send = () =>
+      admin.post(`${path}/devices/${device.body.id}/credentials`, {}, { 'idempotency-key': 'once' });
+    const first = await send();
+    const second = await send();
+    expect(second.status).toBe(201);
+    expect(second.body).toEqual(first.body);
+    expect(second.headers.get('location')).toBe(first.headers.get('location'));
+    expect(second.headers.get('etag')).toBe(first.headers.get('etag'));
+    expect(second.headers.get('idempotent-replayed')).toBe('true');
+    expect((await admin.get(`${path}/devices/${device.body.id}/credentials`)).body.items).toHaveLength(1);
+  });
+
+  it('keeps no secret that the database could show', async () => {
+    const { admin, path } = await api.createTenant('sealed');
+    const made = await admin.post(
+      `${path}/api-keys`,
+      { name: 'k', role: 'viewer' },
+      { 'idempotency-key': 'k1' },
+    );
+    const rows = await queryAsSuperuser(api.database, 'SELECT * FROM idempotency_keys WHERE key = $1', [
+      'k1',
+    ]);
+    expect(rows).toHaveLength(1);
+    expect(JSON.stringify(rows)).not.toContain(made.body.key);
+    expect(Buffer.from(rows[0]!['body'], 'base64').toString('latin1')).not.toContain(made.body.key);
+  });
+
+  it('is refused for another request, and free for another caller', async () => {
+    const { admin, operator, path } = await api.createTenant('mismatch');
+    const headers = { 'idempotency-key': 'same' };
+    expect((await admin.post(`${path}/groups`, { name: 'a' }, headers)).status).toBe(201);
+    const other = await admin.post(`${path}/groups`, { name: 'b' }, headers);
+    expect([other.status, other.body.code]).toEqual([422, 'idempotency-mismatch']);
+    expect((await operator.post(`${path}/groups`, { name: 'b' }, headers)).status).toBe(201);
+  });
+
+  it('lets one of two concurrent requests do the work; the other is told to wait, or gets its answer', async () => {
+    const { admin, path } = await api.createTenant('race');
+    const headers = { 'idempotency-key': 'race' };
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () => admin.post(`${path}/groups`, { name: 'only' }, headers)),
+    );
+    expect(answers.every(({ status }) => status === 201 || status === 409)).toBe(true);
+    const refused = answers.filter(({ status }) => status === 409);
+    expect(refused.every(({ body }) => body.code === 'idempotency-in-progress')).toBe(true);
+    expect((await admin.get(`${path}/groups`)).body.items).toHaveLength(1);
+  });
+
+  it('is free again after a refusal, which has done nothing', async () => {
+    const { admin, path } = await api.createTenant('retry');
+    const headers = { 'idempotency-key': 'retry' };
+    expect((await admin.post(`${path}/groups`, { name: '' }, headers)).status).toBe(422);
+    expect((await admin.post(`${path}/groups`, { name: 'fine' }, headers)).status).toBe(201);
+  });
+
+  it('is 1 to 255 visible characters', async () => {
+    const refused = await tenant.admin.post(
+      `${tenant.path}/groups`,
+      { name: 'k' },
+      { 'idempotency-key': 'x'.repeat(256) },
+    );
+    expect([refused.status, refused.body.errors[0].pointer]).toEqual([400, '#/Idempotency-Key']);
+  });
+});
+
+describe('too many requests', () => {
+  it('from one key are 429 and say when to come back; other keys go on', async () => {
+    const limited = await startTestApi({ rateLimits: { perKey: 20, failedSignIns: 5 } });
+    try {
+      const answers = [];
+      for (let index = 0; index < 21; index += 1) answers.push(await limited.platform.get('/v1/tenants'));
+      expect(answers.slice(0, 20).every(({ status }) => status === 200)).toBe(true);
+      const refused = answers.at(-1)!;
+      expect([refused.status, refused.body.code]).toEqual([429, 'rate-limited']);
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect(refused.headers.get('ratelimit-remaining')).toBe('0');
+      expect((await limited.anonymous.get('/livez')).status).toBe(200);
+    } finally {
+      await limited.stop();
+    }
+  });
+
+  it('with keys that are not valid are 429 for their address', async () => {
+    const limited = await startTestApi({ rateLimits: { perKey: 1_000, failedSignIns: 3 } });
+    try {
+      const guess = (index: number) =>
+        limited.anonymous.with(`moo_${String(index).padStart(12, '0')}_${'A'.repeat(43)}`).get('/v1/tenants');
+      const statuses = [];
+      for (let index = 0; index < 5; index += 1) statuses.push((await guess(index)).status);
+      expect(statuses).toEqual([401, 401, 401, 429, 429]);
+      expect(Number((await guess(9)).headers.get('retry-after'))).toBeGreaterThan(0);
+    } finally {
+      await limited.stop();
+    }
+  });
+});
+
+describe('health', () => {
+  it('is told to everybody', async () => {
+    expect((await api.anonymous.get('/livez')).body).toEqual({ live: true });
+    expect((await api.anonymous.get('/readyz')).body).toEqual({ ready: true, waitingFor: {} });
+  });
+
+  it('says that the store is gone, and requests are 503 with nothing of its words', async () => {
+    const lost = await startTestApi();
+    await lost.database.drop();
+    const ready = await lost.anonymous.get('/readyz');
+    expect([ready.status, ready.body]).toEqual([
+      503,
+      { ready: false, waitingFor: { store: 'cannot be reached' } },
+    ]);
+    const refused = await lost.platform.get('/v1/tenants');
+    expect([refused.status, refused.body.code]).toEqual([503, 'unavailable']);
+    expect(refused.text).not.toMatch(/postgres|prisma|database/i);
+    expect((await lost.anonymous.get('/livez')).status).toBe(200);
+    await lost.stop();
+  });
+});

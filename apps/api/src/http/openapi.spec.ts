@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { startTestApi, type Json, type TestApi } from '../../../../test/support/api.js';
+
+let api: TestApi;
+let document: Json;
+beforeAll(async () => {
+  api = await startTestApi();
+  document = (await api.anonymous.get('/openapi.json')).body;
+});
+afterAll(() => api.stop());
+
+const methods = ['get', 'put', 'post', 'patch', 'delete'];
+
+function operations(): [name: string, operation: Json][] {
+  return Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item as Json)
+      .filter(([method]) => methods.includes(method))
+      .map(([method, operation]): [string, Json] => [`${method} ${path}`, operation]),
+  );
+}
+
+describe('the OpenAPI document', () => {
+  it('is valid OpenAPI 3.1', async () => {
+    expect(document.openapi).toMatch(/^3\.1\./);
+    const validator = new Validator();
+    const result = await validator.validate(structuredClone(document));
+    expect(result).toEqual({ valid: true });
+  });
+
+  it('names every route that Fastify has', () => {
+    const routes = api.api.routes.filter(({ url }) => !/^\/(docs|openapi|graphql)/.test(url));
+    const known = new Set(operations().map(([name]) => name));
+    const served = routes
+      .filter(({ method }) => methods.includes(method.toLowerCase()))
+      .map(({ method, url }) => `${method.toLowerCase()} ${url.replaceAll(/:(\w+)/g, '{$1}')}`);
+    expect(served.length).toBeGreaterThan(30);
+    expect(served.filter((route) => !known.has(route))).toEqual([]);
+    expect([...known].filter((route) => !served.includes(route))).toEqual([]);
+  });
+
+  it('says for every route who may call it, and what it answers when all is well and when not', () => {
+    for (const [name, operation] of operations()) {
+      const isOpen = name === 'get /livez' || name === 'get /readyz';
+      expect([name, operation.security !== undefined, operation['x-permission'] !== undefined]).toEqual([
+        name,
+        !isOpen,
+        !isOpen,
+      ]);
+      expect([name, typeof operation.summary]).toEqual([name, 'string']);
+      const statuses = Object.keys(operation.responses);
+      expect([name, statuses.some((status) => status.startsWith('2'))]).toEqual([name, true]);
+      if (!isOpen) expect([name, statuses]).toEqual([name, expect.arrayContaining(['401', '403', '429'])]);
+      if (name.includes('{')) expect([name, statuses]).toEqual([name, expect.arrayContaining(['404'])]);
+    }
+  });
+
+  it('declares every parameter of a path', () => {
+    for (const [name, operation] of operations()) {
+      const inPath = [...name.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
+      const declared = operation.parameters
+        .filter((given: Json) => given.in === 'path')
+        .map((given: Json) => given.name);
+      expect([name, declared.toSorted()]).toEqual([name, inPath.toSorted()]);
+    }
+  });
+
+  it('has no reference that leads nowhere', () => {
+    const text = JSON.stringify(document);
+    const names = new Set([...text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map((match) => match[1]));
+    const missing = [...names].filter((name) => document.components.schemas[name ?? ''] === undefined);
+    expect(missing).toEqual([]);
+    expect(text).not.toContain('#/$defs');
+  });
+});
+
+describe('the page to browse it', () => {
+  it('takes every asset from here', async () => {
+    const page = await api.anonymous.get('/docs');
+    expect(page.status).toBe(200);
+    const assets = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1] ?? '');
+    expect(assets.length).toBeGreaterThan(2);
+    for (const asset of assets) {
+      expect(asset).not.toMatch(/^(https?:)?\/\//);
+      const url = new URL(asset, 'http://api/docs');
+      expect([asset, (await api.anonymous.get(url.pathname)).status]).toEqual([asset, 200]);
+    }
+    expect(page.headers.get('content-security-policy')).toContain("script-src 'self'");
+  });
+});

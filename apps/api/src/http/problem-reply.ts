@@ -1,0 +1,47 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from '#process';
+import { StoreError } from '#store';
+import { Failure } from '../failure.js';
+import { failureOf, problemMediaType, problemOf } from './problem.js';
+import { retryAfter } from './throttle.js';
+
+/**
+ * The one place where whatever went wrong becomes a reply: a route, a guard, a hook or the router itself. What is not
+ * expected is logged in full and told in one sentence.
+ */
+export function replyWithProblem(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  log: Logger,
+): void {
+  if (reply.sent) return;
+  const failure = failureOf(error) ?? unexpected(error, request, log);
+  if (failure.code === 'unauthenticated') void reply.header('WWW-Authenticate', 'Bearer realm="moorage"');
+  if (failure.code === 'unavailable') void reply.header('Retry-After', '2');
+  retryAfter(reply, failure);
+  const problem = problemOf(failure);
+  void reply.status(problem.status).type(problemMediaType).send(JSON.stringify(problem));
+}
+
+function unexpected(error: unknown, request: FastifyRequest, log: Logger): Failure {
+  const fields = {
+    requestId: request.id,
+    method: request.method,
+    route: request.routeOptions.url,
+    err: error,
+  };
+  // Both are worth trying again, and none of the client's fault.
+  if (
+    error instanceof StoreError &&
+    (error.code === 'store.unavailable' || error.code === 'store.contention')
+  ) {
+    log.warn('request.store-unavailable', fields);
+    return new Failure('unavailable', 'The store cannot do this just now: try again.');
+  }
+  log.error('request.failed', fields);
+  return new Failure(
+    'internal',
+    'Something went wrong here; X-Request-Id names the log line that says what.',
+  );
+}
