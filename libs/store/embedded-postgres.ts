@@ -50,12 +50,13 @@ const slowStartMs = 300_000;
 /** Makes the cluster on the first call, and starts it. Rejects with EmbeddedPostgresError. */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const dataDir = resolve(options.dataDir);
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const releaseLock = await takeLock(join(dataDir, 'postgres.lock'));
+  let releaseLock: (() => Promise<void>) | undefined;
   try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    releaseLock = await takeLock(join(dataDir, 'postgres.lock'));
     return await startLocked({ ...options, dataDir }, releaseLock);
   } catch (error) {
-    await releaseLock();
+    await releaseLock?.();
     throw fromSystem(error, dataDir);
   }
 }
@@ -69,9 +70,8 @@ async function startLocked(
   const user = await serverUser(cluster);
   if (user !== undefined) await letEnter(dataDir);
   const binaries = await findBinaries(user);
-  const password = await superuserPassword(dataDir);
-
   const state = await clusterState(cluster, binaries.major);
+  const password = await superuserPassword(dataDir, state);
   if (state === 'absent') await makeCluster(dataDir, binaries, user, password);
   else await stopOrphan(cluster, password);
 
@@ -168,11 +168,11 @@ async function makeCluster(
 }
 
 /** Made before the cluster, and kept: a cluster without its password would be a locked house. */
-async function superuserPassword(dataDir: string): Promise<string> {
+async function superuserPassword(dataDir: string, cluster: 'absent' | 'whole'): Promise<string> {
   const file = join(dataDir, 'postgres.password');
   const existing = await readText(file);
   if (existing !== undefined && existing.length >= 32) return existing;
-  if ((await readText(join(dataDir, 'postgres', 'PG_VERSION'))) !== undefined)
+  if (cluster === 'whole')
     throw new EmbeddedPostgresError(
       'postgres.damaged',
       `${file} is missing or cut short: restore it from a back-up`,
