@@ -291,16 +291,16 @@ describe('CONNECT', () => {
   });
 
   it.each([
-    ['MQTT 6', str('MQTT'), '06', 5],
+    ['MQTT 6', str('MQTT'), '06', 4],
     ['MQTT 0', str('MQTT'), '00', 4],
     ['MQTT 3', str('MQTT'), '03', 4],
     ['MQIsdp 4', str('MQIsdp'), '04', 4],
-    ['MQIsdp 5', str('MQIsdp'), '05', 5],
+    ['MQIsdp 5', str('MQIsdp'), '05', 4],
     ['a 3.1.1 bridge of mosquitto', str('MQTT'), '84', 4],
     ['another protocol', str('HTTP'), '04', undefined],
     ['another spelling', str('mqtt'), '04', undefined],
   ])(
-    '%s is not a protocol version there is, and the answer takes the form its client may know',
+    '%s is not a protocol version there is, and the answer is the one 3.1.1 obliges to',
     (_n, name, level, version) => {
       const refused = refusal(packet(0x10, name, level, '02 003c', id), undefined);
       expect(refused).toMatchObject({ reason: Reasons.unsupportedProtocolVersion, version });

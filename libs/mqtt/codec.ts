@@ -114,9 +114,8 @@ function readProtocol(reader: Reader): ProtocolVersion {
   if (name !== 'MQTT' && name !== 'MQIsdp') {
     throw new ProtocolViolation(Reasons.unsupportedProtocolVersion, 'not the MQTT protocol'); // MQTT-3.1.2-1
   }
-  // MQTT-3.1.2-2. The answer is in the form the client can read: mosquitto's bridges set the high bit of a level they know.
-  const answer = (level & 0x7f) >= 5 ? 5 : 4;
-  throw new ProtocolViolation(Reasons.unsupportedProtocolVersion, 'unknown protocol level', answer);
+  // 3.1.1 obliges the server to answer 0x01 in its own form; 5.0 allows 0x84 and does not oblige (MQTT-3.1.2-2 in both).
+  throw new ProtocolViolation(Reasons.unsupportedProtocolVersion, 'unknown protocol level', 4);
 }
 
 function readConnect(reader: Reader, version: ProtocolVersion, limits: DecodeLimits): ConnectPacket {
