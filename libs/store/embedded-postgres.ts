@@ -68,7 +68,7 @@ async function startLocked(
   const { dataDir } = options;
   const cluster = join(dataDir, 'postgres');
   const user = await serverUser(cluster);
-  if (user !== undefined) await letEnter(dataDir);
+  if (user !== undefined) await letEnter(dataDir, user);
   const binaries = await findBinaries(user);
   const state = await clusterState(cluster, binaries.major);
   const password = await superuserPassword(dataDir, state);
@@ -185,9 +185,15 @@ async function superuserPassword(dataDir: string, cluster: 'absent' | 'whole'): 
 }
 
 /** The server's user must be able to pass through the data directory, though not to list it. */
-async function letEnter(dataDir: string): Promise<void> {
+async function letEnter(dataDir: string, user: ServerUser): Promise<void> {
   const { mode } = await stat(dataDir);
   if ((mode & constants.S_IXOTH) === 0) await chmod(dataDir, (mode & 0o7777) | constants.S_IXOTH);
+  const { code } = await runAs(user, 'sh', ['-c', 'cd "$0"', dataDir]);
+  if (code !== 0)
+    throw new EmbeddedPostgresError(
+      'postgres.directory',
+      `PostgreSQL does not run as root, and the user it runs as (${user.uid}) cannot enter ${dataDir}: set MOORAGE_DATA_DIR to a directory below which other users may go, or start Moorage as an ordinary user`,
+    );
 }
 
 // ------------------------------------------------------------------------------------------------------------- the server
@@ -353,7 +359,7 @@ const knownFailures: readonly (readonly [EmbeddedPostgresErrorCode, string, RegE
   [
     'postgres.disk-full',
     'the disk, or this user’s share of it, is full',
-    /No space left on device|Disk quota exceeded|File too large/,
+    /No space left on device|Disk quota exceeded|File too large|wrote only \d+ of/,
   ],
   [
     'postgres.port-in-use',
