@@ -81,6 +81,8 @@ export async function updateCredential(
   return updated;
 }
 
-export async function deleteCredential(tx: TenantTx, id: string): Promise<void> {
-  await tx.db.credential.deleteMany({ where: { tenantId: tx.tenantId, id } });
+/** False: not there in that version any more. */
+export async function deleteCredential(tx: TenantTx, id: string, version: number): Promise<boolean> {
+  const deleted = await tx.db.credential.deleteMany({ where: { tenantId: tx.tenantId, id, version } });
+  return deleted.count > 0;
 }

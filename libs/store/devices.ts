@@ -141,9 +141,10 @@ export async function updateDevice(
 
 /**
  * The device and everything it left: credentials, memberships and bindings go with the row; what the broker wrote about it
- * goes here, so that a device of the same name, or a client of the same identifier, finds nothing of it.
+ * goes here, so that a device of the same name, or a client of the same identifier, finds nothing of it. False: the device is
+ * not there in that version any more, and the transaction must not be committed.
  */
-export async function deleteDevice(tx: TenantTx, id: string): Promise<void> {
+export async function deleteDevice(tx: TenantTx, id: string, version: number): Promise<boolean> {
   const { db, tenantId } = tx;
   const sessions = await db.session.findMany({
     where: { tenantId, deviceId: id },
@@ -163,7 +164,8 @@ export async function deleteDevice(tx: TenantTx, id: string): Promise<void> {
   await db.presenceEvent.deleteMany({ where: { tenantId, deviceId: id } });
   await db.telemetry.deleteMany({ where: { tenantId, deviceId: id } });
   await db.denial.deleteMany({ where: { tenantId, deviceId: id } });
-  await db.device.deleteMany({ where: { tenantId, id } });
+  const deleted = await db.device.deleteMany({ where: { tenantId, id, version } });
+  return deleted.count > 0;
 }
 
 async function joinGroups(tx: TenantTx, deviceId: string, groupIds: readonly string[]): Promise<void> {

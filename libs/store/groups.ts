@@ -46,8 +46,10 @@ export async function renameGroup(
   return updated;
 }
 
-export async function deleteGroup(tx: TenantTx, id: string): Promise<void> {
-  await tx.db.group.deleteMany({ where: { tenantId: tx.tenantId, id } });
+/** False: not there in that version any more. */
+export async function deleteGroup(tx: TenantTx, id: string, version: number): Promise<boolean> {
+  const deleted = await tx.db.group.deleteMany({ where: { tenantId: tx.tenantId, id, version } });
+  return deleted.count > 0;
 }
 
 /** True: it was not a member before. */

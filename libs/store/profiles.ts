@@ -52,7 +52,8 @@ export async function updateProfile(
   return updated;
 }
 
-/** A profile that devices have breaks a foreign key. */
-export async function deleteProfile(tx: TenantTx, id: string): Promise<void> {
-  await tx.db.profile.deleteMany({ where: { tenantId: tx.tenantId, id } });
+/** False: not there in that version any more. A profile that devices have breaks a foreign key. */
+export async function deleteProfile(tx: TenantTx, id: string, version: number): Promise<boolean> {
+  const deleted = await tx.db.profile.deleteMany({ where: { tenantId: tx.tenantId, id, version } });
+  return deleted.count > 0;
 }

@@ -121,7 +121,7 @@ export class CredentialService {
     return this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, deviceId, id);
       requireVersion(current, expected);
-      await deleteCredential(tx, id);
+      if (!(await deleteCredential(tx, id, current.version))) throw staleVersion();
       return record(tx, scope, about(current, 'credential.delete'));
     });
   }

@@ -101,7 +101,7 @@ export class DeviceService {
     return this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, id);
       requireVersion(current, expected);
-      await deleteDevice(tx, id);
+      if (!(await deleteDevice(tx, id, current.version))) throw staleVersion();
       return record(tx, scope, about(current, 'device.delete'));
     });
   }

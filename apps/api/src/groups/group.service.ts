@@ -75,7 +75,7 @@ export class GroupService {
     return this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, id);
       requireVersion(current, expected);
-      await deleteGroup(tx, id);
+      if (!(await deleteGroup(tx, id, current.version))) throw staleVersion();
       return record(tx, scope, about(current, 'group.delete'));
     });
   }

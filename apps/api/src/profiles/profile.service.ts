@@ -85,7 +85,7 @@ export class ProfileService {
         const current = await findProfile(tx, id);
         if (current === null) throw notFound();
         requireVersion(current, expected);
-        await deleteProfile(tx, id);
+        if (!(await deleteProfile(tx, id, current.version))) throw staleVersion();
         return record(tx, scope, about(id, 'profile.delete', { name: current.name }));
       });
     } catch (error) {
