@@ -65,7 +65,7 @@ async function run(url: string, fileSystem: FileSystem): Promise<void> {
     onLeaseLost: () => {
       throw new Error('the lease was lost');
     },
-    onTrouble: (error) => console.error(error.message),
+    onTrouble: (error) => console.error(String(error)),
   });
   try {
     await measure(superuser, store, fileSystem);

@@ -4,6 +4,7 @@ import { Pool } from 'pg';
 import type { Journal, Vault } from '#mqtt';
 
 import { leaseLost } from './broker-errors.js';
+import { toStoreError } from './errors.js';
 import { PostgresJournal } from './journal.js';
 import { Lease } from './lease.js';
 import { sweep } from './sweep.js';
@@ -21,7 +22,7 @@ export interface BrokerStoreOptions {
   /** Processes that were found dead: tenants whose wills or sessions were theirs have work. */
   readonly onProcessesLost?: (processIds: readonly string[]) => void;
   /** What is being retried or was refused: for the log. No secrets, no payloads. */
-  readonly onTrouble?: (error: Error) => void;
+  readonly onTrouble?: (error: unknown) => void;
   readonly leaseMs?: number;
   readonly maxWaiting?: number;
   readonly maxWaitingBytes?: number;
@@ -57,7 +58,8 @@ const sweepMs = 60_000;
 /** Rejects when the database cannot be used, for a process that cannot write must not accept anybody. */
 export async function openBrokerStore(options: BrokerStoreOptions): Promise<BrokerStore> {
   const { url, processId } = options;
-  const onTrouble = options.onTrouble ?? (() => undefined);
+  // PostgreSQL's own sentences may quote what was written.
+  const onTrouble = (error: unknown): void => options.onTrouble?.(toStoreError(error));
   const pool = new Pool({
     connectionString: url,
     max: 4,
@@ -106,6 +108,14 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
   }, sweepMs);
   sweeper.unref();
 
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    clearInterval(sweeper);
+    await journal.close();
+    await lease.release();
+    await pool.end();
+  };
+
   return {
     vault,
     journal,
@@ -115,12 +125,7 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
       await pool.query('SELECT 1');
     },
     drain: () => journal.flush(),
-    async close() {
-      clearInterval(sweeper);
-      await journal.close();
-      await lease.release();
-      await pool.end();
-    },
+    close: () => (closing ??= close()),
     get stats() {
       return { ...writer.stats, droppedDenials: journal.droppedDenials };
     },

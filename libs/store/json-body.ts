@@ -6,7 +6,9 @@ import { isUtf8 } from 'node:buffer';
 
 // PostgreSQL's parser recurses; its stack ends after some thousands. Nothing that people send comes near this.
 const maxDepth = 200;
-// Above it, 1e100000 in seven bytes would come out as a hundred thousand digits. A double ends at 308.
+// Above them, 1e100000 in eight bytes would come out as a hundred thousand digits. A double ends there too.
+const maxExponent = 308;
+const maxDigits = /\d{310}/;
 const riskyNumber = /[eE][+-]?\d{3}|\d{300}/;
 const riskyEscape = /\\u(?:0000|d[89a-f])/i;
 
@@ -43,7 +45,10 @@ function hasSafeEscapes(text: string): boolean {
 
 function hasSafeNumbers(text: string): boolean {
   const outsideStrings = text.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""');
-  return !riskyNumber.test(outsideStrings);
+  if (maxDigits.test(outsideStrings)) return false;
+  for (const [, exponent] of outsideStrings.matchAll(/[eE]([+-]?\d+)/g))
+    if (Math.abs(Number(exponent)) > maxExponent) return false;
+  return true;
 }
 
 function isShallow(text: string): boolean {
@@ -69,7 +74,8 @@ const lastYear = Date.UTC(9999, 11, 31);
  * microseconds or nanoseconds since 1970, told apart by size. What is no time in our calendar's years is undefined.
  */
 export function observedAt(body: unknown, timeField: string): number | undefined {
-  if (typeof body !== 'object' || body === null || !Object.hasOwn(body, timeField)) return undefined;
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined;
+  if (!Object.hasOwn(body, timeField)) return undefined;
   const value: unknown = Reflect.get(body, timeField);
   const ms =
     typeof value === 'number' ? fromNumber(value) : typeof value === 'string' ? fromText(value) : NaN;
