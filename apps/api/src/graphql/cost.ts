@@ -25,7 +25,7 @@ export const operationLimits: OperationLimits = Object.freeze({
   maxDepth: 10,
   // Each is a transaction of its own.
   maxRootFields: 20,
-  // A full page of 200 devices with five linked objects each is about 1 600.
+  // A full page of 200 devices with five links each is 1 400.
   maxCost: 5_000,
 });
 
@@ -89,7 +89,12 @@ export function measureOperation(
     if (field.selectionSet === undefined || !isObjectType(type)) return { depth: 1, rootFields: 1, cost: 0 };
     const inner = ofSelections(field.selectionSet, type);
     const paged = definition.args.some((argument) => argument.name === 'first');
-    const size = paged ? pageSize(field, variables) : isList(definition.type) ? unpagedListSize : 1;
+    // The edges of a connection are as many as its page, which has been counted.
+    const size = paged
+      ? pageSize(field, variables)
+      : isList(definition.type) && !parent.name.endsWith('Connection')
+        ? unpagedListSize
+        : 1;
     return { depth: 1 + inner.depth, rootFields: 1, cost: 1 + size * inner.cost };
   };
 

@@ -45,5 +45,5 @@ function refuseExpensive(
 }
 
 function requestIdOf(context: unknown): string {
-  return context instanceof GraphqlContext ? String(context.req.id) : '';
+  return context instanceof GraphqlContext ? context.req.id : '';
 }

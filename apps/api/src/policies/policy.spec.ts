@@ -105,7 +105,7 @@ describe('policies', () => {
     const added = await Promise.all(
       Array.from({ length: 5 }, () => acme.admin.post(`${path}/versions`, { rules: [] })),
     );
-    expect(added.map(({ body }) => body.number).sort()).toEqual([2, 3, 4, 5, 6]);
+    expect(added.map(({ body }) => body.number).toSorted((a, b) => a - b)).toEqual([2, 3, 4, 5, 6]);
   });
 
   it('are not deleted while bound, unless asked to', async () => {
