@@ -45,6 +45,9 @@ export interface Ending {
   readonly will: 'discarded' | 'held' | 'due';
 }
 
+/** Whose telemetry a message is, and where it says its own time. */
+export type Reader = Pick<Reading, 'principal' | 'timeField'>;
+
 /** A delivery to a session that is not durable, put off until the message is stored. */
 interface PutOff {
   readonly session: Session;
@@ -160,7 +163,7 @@ export class Space {
    */
   publish(
     message: Message,
-    reader: Principal | undefined,
+    reader: Reader | undefined,
     inbound: InboundPacket | undefined,
   ): Commit | undefined {
     const publication = this.#publication;
@@ -216,13 +219,13 @@ export class Space {
 
   #store(
     message: Message,
-    reader: Principal | undefined,
+    reader: Reader | undefined,
     entries: Placed[] | undefined,
     inbound: InboundPacket | undefined,
     putOff: PutOff[] | undefined,
   ): Commit {
     const commit = new Commit();
-    if (reader !== undefined) this.journal.telemetry({ principal: reader, message }, commit.expect());
+    if (reader !== undefined) this.journal.telemetry({ ...reader, message }, commit.expect());
     if (message.retain) this.#retain(message, commit);
     if (entries !== undefined || inbound !== undefined) {
       const part = commit.expect();

@@ -135,7 +135,11 @@ export class Wills {
     }
     space.stats.willsPublished += 1;
     const message = asMessage(principal, will, space.clock.now());
-    const commit = space.publish(message, right.telemetry ? principal : undefined, undefined);
+    const commit = space.publish(
+      message,
+      right.telemetry ? { principal, timeField: right.timeField } : undefined,
+      undefined,
+    );
     commit?.whenStored((error) => {
       if (error !== undefined) space.stats.storeErrors += 1;
     });

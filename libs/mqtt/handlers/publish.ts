@@ -48,7 +48,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
   if (qos === 2) session.keepInbound(packetId);
   const commit = space.publish(
     message,
-    right.telemetry ? session.principal : undefined,
+    right.telemetry ? { principal: session.principal, timeField: right.timeField } : undefined,
     isKept ? { session: session.key, packetId } : undefined,
   );
   if (qos === 0) {
