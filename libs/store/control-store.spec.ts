@@ -37,6 +37,15 @@ describe('the control store', () => {
     expect(counts).toEqual([0, 1, 0]);
   });
 
+  it('leaves a tenant behind when the work inside it fails', async () => {
+    const count = await store.platform(async (tx) => {
+      const failed = tx.tenant(other, () => Promise.reject(new RangeError('mine')));
+      await expect(failed).rejects.toBeInstanceOf(RangeError);
+      return tx.db.device.count();
+    });
+    expect(count).toBe(0);
+  });
+
   it('cannot write a row of another tenant, or change or delete one', async () => {
     await expect(
       store.tenant(one, ({ db }) => db.profile.create({ data: { tenantId: other, name: 'x' } })),

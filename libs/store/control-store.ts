@@ -83,9 +83,12 @@ export function openControlStore(options: ControlStoreOptions): ControlStore {
           async tenant(tenantId, inner) {
             mustBeTenantId(tenantId);
             await setScope(db, tenantId, 'platform');
-            const result = await inner({ scope: 'tenant', tenantId, db });
-            await setScope(db, '', 'platform');
-            return result;
+            try {
+              return await inner({ scope: 'tenant', tenantId, db });
+            } finally {
+              // Where a statement has failed, so does this one; then the transaction can only be rolled back, and nothing is left to fence.
+              await setScope(db, '', 'platform').catch(() => undefined);
+            }
           },
         });
       });
