@@ -14,7 +14,7 @@ import type {
   Journal,
   Policy,
   PresenceCause,
-  Principal,
+  Reading,
   StoredSession,
   Vault,
 } from './ports.js';
