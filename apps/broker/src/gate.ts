@@ -65,6 +65,8 @@ export class StoreGate implements Gate {
   readonly #failures = new TokenBuckets();
   /** What an unknown user's password is compared with: as long as a known one's takes. */
   readonly #nobodysHash: Buffer;
+  /** Reviews that ended without a judgement, because the store could not be asked. Only grows. */
+  unansweredReviews = 0;
 
   constructor(options: StoreGateOptions) {
     this.#directory = options.directory;
@@ -82,7 +84,9 @@ export class StoreGate implements Gate {
   }
 
   async review(principal: Principal): Promise<Grant | Refusal> {
-    return this.#answer(() => this.#reviewRights(principal));
+    const result = await this.#answer(() => this.#reviewRights(principal));
+    if (result.kind === 'refused' && result.reason === Reasons.serverUnavailable) this.unansweredReviews += 1;
+    return result;
   }
 
   exchange(_method: string, _request: SignIn): Exchange | undefined {

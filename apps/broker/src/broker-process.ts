@@ -1,0 +1,99 @@
+import type { Broker } from '#mqtt';
+import type { Readiness, Registry } from '#process';
+import type { BrokerStore, ChangeFeed, Directory } from '#store';
+
+import type { Listener, ListenOptions } from './listeners/accept.js';
+import type { Admission } from './listeners/admission.js';
+import { listenOps } from './listeners/ops.js';
+import { listenMqtt } from './listeners/tcp.js';
+import { listenMqtts, type ServerIdentity } from './listeners/tls.js';
+import { listenSecureWebSocket, listenWebSocket } from './listeners/websocket.js';
+import type { BrokerOptions } from './options.js';
+
+export interface BrokerParts extends Pick<BrokerOptions, 'bind' | 'ports' | 'log'> {
+  readonly directory: Directory;
+  readonly store: BrokerStore;
+  readonly broker: Broker;
+  readonly changes: ChangeFeed;
+  readonly admission: Admission;
+  readonly identity: ServerIdentity;
+  readonly readiness: Readiness;
+  readonly metrics: Registry;
+}
+
+/** Milliseconds between looks at the store, for readiness. */
+const checkEveryMs = 1_000;
+
+/** What a started broker listens on. */
+export type Ports = BrokerOptions['ports'];
+
+/** The parts as one process: started and stopped in an order that keeps what the broker promised. */
+export class BrokerProcess {
+  readonly #parts: BrokerParts;
+  readonly #listeners: Listener[] = [];
+  #ops: Listener | undefined;
+  #checking: NodeJS.Timeout | undefined;
+
+  constructor(parts: BrokerParts) {
+    this.#parts = parts;
+  }
+
+  async start(): Promise<Ports> {
+    const { broker, changes, readiness, metrics, bind, ports } = this.#parts;
+    this.#ops = await listenOps({ host: bind, port: ports.ops, readiness, metrics });
+    // Changes are followed from a moment before the first right is read: none falls in between.
+    await changes.start();
+    await broker.start();
+    await this.#check();
+    const actual = await this.#listen();
+    readiness.ready('listeners');
+    return { ...actual, ops: this.#ops.port };
+  }
+
+  /** No one new comes in; wills are held and clients told; what was accepted is stored; then the rest goes. */
+  async stop(): Promise<void> {
+    const { broker, changes, store, directory, readiness } = this.#parts;
+    readiness.notReady('listeners', 'stopping');
+    clearTimeout(this.#checking);
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+    await changes.stop();
+    await broker.stop();
+    await store.drain();
+    await store.close();
+    await directory.close();
+    await this.#ops?.close();
+  }
+
+  async #listen(): Promise<Omit<Ports, 'ops'>> {
+    const { bind, ports, admission, identity, broker, log } = this.#parts;
+    const on = (port: number): ListenOptions => ({
+      host: bind,
+      port,
+      admission,
+      accept: (link) => broker.accept(link),
+      refused: (why, address) => log.debug('link.refused', { why, address }),
+    });
+    const mqtt = await this.#keep(listenMqtt(on(ports.mqtt)));
+    const mqtts = await this.#keep(listenMqtts({ ...on(ports.mqtts), identity }));
+    const ws = await this.#keep(listenWebSocket(on(ports.ws)));
+    const wss = await this.#keep(listenSecureWebSocket({ ...on(ports.wss), identity }));
+    return { mqtt, mqtts, ws, wss };
+  }
+
+  async #keep(opening: Promise<Listener>): Promise<number> {
+    const listener = await opening;
+    this.#listeners.push(listener);
+    return listener.port;
+  }
+
+  async #check(): Promise<void> {
+    const { store, readiness } = this.#parts;
+    try {
+      await store.check();
+      readiness.ready('store');
+    } catch (error) {
+      readiness.notReady('store', error instanceof Error ? error.message : 'unknown');
+    }
+    this.#checking = setTimeout(() => void this.#check(), checkEveryMs).unref();
+  }
+}

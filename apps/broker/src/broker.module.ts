@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+
+import { type DynamicModule, Module } from '@nestjs/common';
+
+import { type Broker, createBroker } from '#mqtt';
+import { Counter, createMetrics, createReadiness, type Readiness, type Registry } from '#process';
+import { type BrokerStore, ChangeFeed, type Directory, openBrokerStore, openDirectory } from '#store';
+
+import { BrokerProcess } from './broker-process.js';
+import { applyChange } from './changes.js';
+import { systemClock } from './clock.js';
+import { StoreGate } from './gate.js';
+import { Admission, maxConnectionsOf } from './listeners/admission.js';
+import type { ServerIdentity } from './listeners/tls.js';
+import { exposeBroker } from './metrics.js';
+import type { BrokerOptions } from './options.js';
+
+const options = Symbol('options');
+const processId = Symbol('processId');
+const identity = Symbol('identity');
+const metrics = Symbol('metrics');
+const readiness = Symbol('readiness');
+const directory = Symbol('directory');
+const store = Symbol('store');
+const gate = Symbol('gate');
+const broker = Symbol('broker');
+const admission = Symbol('admission');
+const feed = Symbol('feed');
+
+/** The composition root: every part is made here, once, from what it needs, and nowhere else. */
+@Module({})
+export class BrokerModule {
+  static with(given: BrokerOptions): DynamicModule {
+    return {
+      module: BrokerModule,
+      providers: [
+        { provide: options, useValue: given },
+        { provide: processId, useFactory: randomUUID },
+        { provide: metrics, useFactory: () => createMetrics('broker') },
+        { provide: readiness, useFactory: () => createReadiness('store', 'listeners') },
+        { provide: identity, useFactory: readIdentity, inject: [options] },
+        { provide: admission, useFactory: () => new Admission(maxConnectionsOf(openFileLimit())) },
+        { provide: directory, useFactory: makeDirectory, inject: [options] },
+        { provide: store, useFactory: makeStore, inject: [options, processId, directory] },
+        { provide: gate, useFactory: makeGate, inject: [options, directory, metrics] },
+        { provide: broker, useFactory: makeBroker, inject: [options, gate, store, metrics, admission] },
+        { provide: feed, useFactory: makeFeed, inject: [options, processId, broker, gate] },
+        {
+          provide: BrokerProcess,
+          useFactory: makeProcess,
+          inject: [options, directory, store, broker, feed, admission, identity, readiness, metrics],
+        },
+      ],
+    };
+  }
+}
+
+async function readIdentity({ tls }: BrokerOptions): Promise<ServerIdentity> {
+  const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
+  return { cert, key };
+}
+
+function makeDirectory({ databaseUrl, log }: BrokerOptions): Directory {
+  return openDirectory({
+    url: databaseUrl,
+    onError: (error) => log.warn('directory.trouble', { err: error }),
+  });
+}
+
+async function makeStore(
+  { databaseUrl, log, onLost }: BrokerOptions,
+  id: string,
+  opened: Directory,
+): Promise<BrokerStore> {
+  // Before the process registers itself: one that finds the fences between tenants down does not start.
+  await opened.verifyFences();
+  return openBrokerStore({
+    url: databaseUrl,
+    processId: id,
+    onLeaseLost: () => onLost('lease lost'),
+    onTrouble: (error) => log.warn('store.trouble', { err: error }),
+  });
+}
+
+function makeGate({ secretKey, log }: BrokerOptions, opened: Directory, registry: Registry): StoreGate {
+  const signIns = new Counter({
+    name: 'moorage_sign_ins_total',
+    help: 'Sign-ins that reached the gate, by outcome',
+    labelNames: ['outcome'],
+    registers: [registry],
+  });
+  return new StoreGate({
+    directory: opened,
+    secretKey,
+    now: () => systemClock.now(),
+    log,
+    outcome: (outcome) => signIns.inc({ outcome }),
+  });
+}
+
+function makeBroker(
+  { log }: BrokerOptions,
+  made: StoreGate,
+  brokerStore: BrokerStore,
+  registry: Registry,
+  door: Admission,
+): Broker {
+  const core = createBroker({
+    gate: made,
+    vault: brokerStore.vault,
+    journal: brokerStore.journal,
+    clock: systemClock,
+    onFault: (error) => log.error('broker.fault', { err: error }),
+  });
+  exposeBroker(registry, core, door, brokerStore);
+  return core;
+}
+
+function makeFeed(
+  { databaseUrl, log }: BrokerOptions,
+  id: string,
+  core: Broker,
+  made: StoreGate,
+): ChangeFeed {
+  return new ChangeFeed({
+    url: databaseUrl,
+    processId: id,
+    apply: async (change) => {
+      const receipt = await applyChange(core, made, change);
+      const { number, kind, tenantId } = change;
+      log.info('change.applied', { number: String(number), kind, tenant: tenantId, ...receipt });
+      return receipt;
+    },
+    onError: (error) => log.warn('changes.trouble', { err: error }),
+  });
+}
+
+function makeProcess(
+  given: BrokerOptions,
+  opened: Directory,
+  brokerStore: BrokerStore,
+  core: Broker,
+  changes: ChangeFeed,
+  door: Admission,
+  server: ServerIdentity,
+  ready: Readiness,
+  registry: Registry,
+): BrokerProcess {
+  const { bind, ports, log } = given;
+  return new BrokerProcess({
+    directory: opened,
+    store: brokerStore,
+    broker: core,
+    changes,
+    admission: door,
+    identity: server,
+    readiness: ready,
+    metrics: registry,
+    bind,
+    ports,
+    log,
+  });
+}
+
+/** The soft limit of open files. */
+function openFileLimit(): number | 'unlimited' | undefined {
+  const report = process.report.getReport() as {
+    userLimits?: { open_files?: { soft?: number | 'unlimited' } };
+  };
+  return report.userLimits?.open_files?.soft;
+}

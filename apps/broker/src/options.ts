@@ -1,0 +1,15 @@
+import type { Logger } from '#process';
+
+export interface BrokerOptions {
+  /** With the role moorage_broker. */
+  readonly databaseUrl: string;
+  readonly secretKey: Buffer;
+  /** Interface to listen on. */
+  readonly bind: string;
+  /** 0: one that is free. */
+  readonly ports: Readonly<Record<'mqtt' | 'mqtts' | 'ws' | 'wss' | 'ops', number>>;
+  readonly tls: { readonly certFile: string; readonly keyFile: string };
+  readonly log: Logger;
+  /** This process can no longer be one: its sessions belong to others. It must end. */
+  readonly onLost: (why: string) => void;
+}
