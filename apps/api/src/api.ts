@@ -2,7 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { createReadiness, type Logger } from '#process';
-import { openControlStore } from '#store';
+import { openControlStore, sweepRequests } from '#store';
 import { ApiModule } from './api.module.js';
 import { createAdapter } from './http/fastify.js';
 import { serveDocumentation } from './http/openapi.js';
@@ -71,6 +71,10 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     serveDocumentation(app);
     await app.init();
     await fastify.ready();
+    // Unref'd: it keeps no process alive. A sweep that fails is tried again with the next; nothing depends on it.
+    const sweeping = setInterval(() => {
+      store.platform(sweepRequests).catch((err: unknown) => log.warn('idempotency.not-swept', { err }));
+    }, sweepEveryMs).unref();
     return {
       app,
       routes,
@@ -80,6 +84,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       },
       async close() {
         readiness.notReady('process', 'stopping');
+        clearInterval(sweeping);
         await app.close();
         await store.close();
       },
@@ -89,3 +94,6 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     throw error;
   }
 }
+
+/** Kept answers live for a day; an hour more does no harm. */
+const sweepEveryMs = 3_600_000;

@@ -29,6 +29,8 @@ export function createAdapter(log: Logger): FastifyAdapter {
   registerBodyParsers(fastify);
   // What goes wrong before Nest has the request: its body, its rate.
   fastify.setErrorHandler((error, request, reply) => replyWithProblem(error, request, reply, log));
+  // Nest sets one of its own after the routes, too late to reach them.
+  adapter.setErrorHandler = () => fastify;
   fastify.addHook('onRequest', (request, reply, done) => {
     setHeaders(request, reply);
     done();
