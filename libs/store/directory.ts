@@ -10,6 +10,7 @@ import DataLoader from 'dataloader';
 import { Pool } from 'pg';
 
 import { withStoreErrors } from './errors.js';
+import { verifyFences } from './fences.js';
 
 export interface DirectoryTenant {
   readonly id: string;
@@ -88,6 +89,8 @@ export interface Directory {
   documents(versions: readonly PolicyVersionKey[]): Promise<readonly DirectoryDocument[] | undefined>;
   /** Written down within seconds; the last use of a credential is for people, not for decisions. */
   noteUse(tenantId: string, credentialId: string, remoteAddress: string, at: number): void;
+  /** Start-up: rejects with FenceError where the fences between tenants are not all up for the broker's role. */
+  verifyFences(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -147,6 +150,10 @@ class PgDirectory implements Directory {
   noteUse(tenantId: string, credentialId: string, remoteAddress: string, at: number): void {
     this.#uses.set(`${tenantId} ${credentialId}`, { tenantId, credentialId, remoteAddress, at });
     this.#noting ??= setTimeout(() => void this.#writeUses(), noteEveryMs).unref();
+  }
+
+  async verifyFences(): Promise<void> {
+    await withStoreErrors(() => verifyFences(this.#pool));
   }
 
   async close(): Promise<void> {
