@@ -1,5 +1,5 @@
 // The PostgreSQL servers of test runs: each in its own directory, named for the process that ran the tests.
-import { readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export async function endAbandonedServers() {
   for (const name of readdirSync(tmpdir())) {
     const runner = /^moorage-test-(\d+)-/.exec(name)?.[1];
-    if (runner !== undefined && !isAlive(Number(runner))) await endServer(join(tmpdir(), name));
+    if (runner === undefined || isAlive(Number(runner))) continue;
+    // Another user's is that user's to clear away.
+    if (isOurs(join(tmpdir(), name))) await endServer(join(tmpdir(), name));
   }
 }
 
@@ -31,6 +33,11 @@ function isServerOf(pid, directory) {
   } catch (error) {
     return error.code === 'ENOENT' && process.platform !== 'linux' && isAlive(pid);
   }
+}
+
+function isOurs(directory) {
+  const owner = statSync(directory, { throwIfNoEntry: false })?.uid;
+  return owner !== undefined && owner === process.getuid?.();
 }
 
 function isAlive(pid) {
