@@ -166,6 +166,7 @@ function join(
       if (!wills.has(key)) wills.set(key, { tenantId, clientId, epoch: 0, change: undefined });
       return true;
     }
+    case 'barrier':
     case 'telemetry':
     case 'retain':
     case 'presence':
@@ -222,6 +223,7 @@ export function coalesce(batch: Batch, nextMessageId: () => bigint): Effects {
         denials.push(...operation.denials);
         errors.push(undefined);
         break;
+      case 'barrier':
       case 'claim':
         errors.push(undefined);
         break;

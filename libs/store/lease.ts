@@ -20,6 +20,8 @@ export interface LeaseOptions {
   readonly onTrouble: (error: Error) => void;
 }
 
+const reconnectMs = 500;
+
 /** Wills of a process that stopped as planned wait so long for their clients to come back to the next one. */
 const plannedStopGraceS = 60;
 
@@ -28,6 +30,8 @@ export class Lease {
   #client: Client | undefined;
   #timer: NodeJS.Timeout | undefined;
   #renewal: Promise<void> = Promise.resolve();
+  /** The last renewal came through, and in time. */
+  #isSteady = true;
   #isOver = false;
   /** Of the process's row. */
   readonly number: number;
@@ -54,8 +58,8 @@ export class Lease {
       if (row === undefined) throw new Error('the process could not be registered');
       await giveUp(client, options, isDeadAtStart);
       const lease = new Lease(options, client, row);
-      client.on('error', () => lease.#drop(client));
-      lease.#schedule();
+      client.on('error', () => lease.#lostConnection(client));
+      lease.#schedule(options.leaseMs / 3);
       return lease;
     } catch (error) {
       client.connection.stream.destroy();
@@ -89,15 +93,19 @@ export class Lease {
     }
   }
 
-  #schedule(): void {
+  #schedule(ms: number): void {
+    if (this.#isOver) return;
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#renewal = this.#renew();
-    }, this.#options.leaseMs / 3);
+    }, ms);
   }
 
   /** Never rejects. */
   async #renew(): Promise<void> {
     const { processId, leaseMs } = this.#options;
+    const started = performance.now();
+    const wasSteady = this.#isSteady;
     try {
       const client = await this.#connected();
       const { rowCount } = await client.query(
@@ -105,18 +113,22 @@ export class Lease {
         [processId, leaseMs],
       );
       if (rowCount === 0) return this.#lose();
-      await giveUp(client, this.#options, isDead);
+      this.#isSteady = performance.now() - started < leaseMs / 3;
+      // After PostgreSQL stood still everybody is late: those who live get one more turn to say so.
+      if (wasSteady && this.#isSteady) await giveUp(client, this.#options, isDead);
+      this.#schedule(leaseMs / 3);
     } catch (error) {
       this.#options.onTrouble(toError(error));
+      this.#isSteady = false;
       if (this.#client !== undefined) this.#drop(this.#client);
+      this.#schedule(reconnectMs);
     }
-    if (!this.#isOver) this.#schedule();
   }
 
   async #connected(): Promise<Client> {
     if (this.#client !== undefined) return this.#client;
     const client = await connect(this.#options);
-    client.on('error', () => this.#drop(client));
+    client.on('error', () => this.#lostConnection(client));
     this.#client = client;
     return client;
   }
@@ -126,6 +138,14 @@ export class Lease {
     this.#isOver = true;
     clearTimeout(this.#timer);
     this.#options.onLost();
+  }
+
+  /** The lock went with it, and until it is back a process that starts takes this one for dead. */
+  #lostConnection(client: Client): void {
+    if (this.#client !== client) return;
+    this.#drop(client);
+    this.#isSteady = false;
+    this.#schedule(reconnectMs);
   }
 
   #drop(client: Client): void {

@@ -307,6 +307,25 @@ describe('what is written and undone', () => {
   });
 });
 
+describe('reading', () => {
+  it('sees what was written before it, and is not held up by what is written meanwhile', async () => {
+    const store = await open();
+    const principal = newPrincipal();
+    const session = keyOf(await store.vault.claim(principal, 100, 60, false));
+    let going = true;
+    const publish = (): void => {
+      if (going) store.journal.telemetry({ principal, message: message('t') }, publish);
+    };
+    for (let i = 0; i < 10; i++) publish();
+    for (let i = 1; i <= 5; i++) {
+      store.vault.append(message('q'), [entry(session, i)], undefined, () => undefined);
+      expect(await store.vault.read(session, 1, 100, 1e6)).toHaveLength(i);
+    }
+    going = false;
+    await store.drain();
+  });
+});
+
 describe('a process that was given up', () => {
   it('is told, writes nothing more, and its clients count as gone', async () => {
     let told = 0;

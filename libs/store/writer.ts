@@ -72,7 +72,6 @@ export class Writer {
   #waiting = 0;
   #waitingBytes = 0;
   #whenReady: (() => void)[] = [];
-  #whenIdle: (() => void)[] = [];
   /** Why nothing can be written now, until something has been again. */
   #down: Error | undefined;
   /** Why nothing will ever be written again. */
@@ -121,7 +120,7 @@ export class Writer {
   /** Resolves when everything submitted so far is committed or has failed. */
   flush(): Promise<void> {
     if (!this.#running) return Promise.resolve();
-    return new Promise((resolve) => this.#whenIdle.push(resolve));
+    return new Promise((resolve) => this.submit({ kind: 'barrier', stored: () => resolve() }));
   }
 
   /** Undefined: the last attempt to write went well. */
@@ -163,16 +162,14 @@ export class Writer {
       this.#tellReady();
     }
     this.#running = false;
-    const idle = this.#whenIdle;
-    this.#whenIdle = [];
-    for (const resolve of idle) resolve();
   }
 
   /** Returns when every one of the operations has been reported. */
   async #write(operations: readonly Operation[]): Promise<void> {
+    if (operations.every(({ kind }) => kind === 'barrier')) return this.#tellAll(operations, undefined);
     let left = operations;
     for (let retryMs = firstRetryMs; left.length > 0; retryMs = Math.min(retryMs * 2, longestRetryMs)) {
-      if (this.#ended !== undefined) return this.#fail(left, this.#ended);
+      if (this.#ended !== undefined) return this.#tellAll(left, this.#ended);
       const attempt: Attempt = {
         batch: takeBatch(left, Infinity),
         number: this.#batch + 1,
@@ -247,7 +244,7 @@ export class Writer {
     // Whatever keeps it from being JSON: it can be kept as bytes.
     if (culprit.kind === 'telemetry' && !culprit.asBytes) return this.#write([{ ...culprit, asBytes: true }]);
     this.#refused += 1;
-    this.#fail(operations, new VaultError('vault.refused', 'PostgreSQL refuses this row', cause));
+    this.#tellAll(operations, new VaultError('vault.refused', 'PostgreSQL refuses this row', cause));
   }
 
   async #report({ batch, effects }: Attempt): Promise<void> {
@@ -261,6 +258,7 @@ export class Writer {
   }
 
   async #readClaims(batch: Batch): Promise<ReadonlyMap<string, ClaimedSession>> {
+    if (!batch.operations.some(({ kind }) => kind === 'claim')) return new Map();
     try {
       return await this.#use((client) => readClaims(client, batch));
     } catch (error) {
@@ -269,7 +267,7 @@ export class Writer {
     }
   }
 
-  #fail(operations: readonly Operation[], error: Error): void {
+  #tellAll(operations: readonly Operation[], error: Error | undefined): void {
     for (const operation of operations) this.#tell(operation, error);
   }
 

@@ -112,6 +112,8 @@ export type Operation =
       readonly dueAt: number | undefined;
       readonly stored: Stored | undefined;
     }
+  /** Writes nothing: reported when what was submitted before it has been. */
+  | { readonly kind: 'barrier'; readonly stored: Stored }
   | { readonly kind: 'presence'; readonly event: PresenceEvent; readonly stored: undefined }
   | { readonly kind: 'denials'; readonly denials: readonly DenialCount[]; readonly stored: undefined };
 
@@ -128,6 +130,8 @@ export function weightOf(operation: Operation): number {
       return operation.sequences.length;
     case 'denials':
       return operation.denials.length;
+    case 'barrier':
+      return 0;
     case 'claim':
     case 'forget':
     case 'presence':
@@ -162,6 +166,7 @@ export function bytesOf(operation: Operation): number {
     case 'denials':
     case 'settle':
       return overheadBytes + weightOf(operation) * 300;
+    case 'barrier':
     case 'claim':
     case 'forget':
     case 'receive':
