@@ -78,6 +78,9 @@ describe('a request', () => {
     const unknown = await tenant.admin.get(`${tenant.path}/devices/018f4e8e-0000-7000-8000-000000000000`);
     expect(unknown.status).toBe(404);
     expect(unknown.headers.get('content-type')).toContain('application/problem+json');
+    const nul = await api.platform.get(`/v1/tenants/${tenant.slug}%00`);
+    expect(nul.text).toBe(unknown.text);
+    expect((await tenant.admin.get(`${tenant.path}/devices?namePrefix=%00`)).status).toBe(400);
     const paths = [
       `${tenant.path}/devices/not-an-id`,
       `${tenant.path}/nothing`,

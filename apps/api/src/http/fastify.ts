@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RawRequestDefaultExpression } from 'fastify';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { Logger } from '#process';
+import { Failure, notFound } from '../failure.js';
 import { replyWithProblem } from './problem-reply.js';
 
 export const maxBodyBytes = 256 * 1024;
@@ -33,9 +34,17 @@ export function createAdapter(log: Logger): FastifyAdapter {
   adapter.setErrorHandler = () => fastify;
   fastify.addHook('onRequest', (request, reply, done) => {
     setHeaders(request, reply);
-    done();
+    done(refusedUrl(request.url));
   });
   return adapter;
+}
+
+/** U+0000 names nothing here, and PostgreSQL's texts cannot hold it. */
+function refusedUrl(url: string): Failure | undefined {
+  const at = url.toLowerCase().indexOf('%00');
+  if (at === -1) return undefined;
+  const isInPath = !url.slice(0, at).includes('?');
+  return isInPath ? notFound() : new Failure('invalid-parameter', 'A query parameter holds U+0000.');
 }
 
 function setHeaders(request: FastifyRequest, reply: FastifyReply): void {

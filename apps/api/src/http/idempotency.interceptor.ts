@@ -57,7 +57,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
         return body;
       }),
       catchError(async (error: unknown) => {
-        await this.store.platform((tx) => forgetRequest(tx, kept));
+        await this.forget(kept);
         throw error;
       }),
     );
@@ -81,6 +81,15 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const { status, headers, body } = seal.open(earlier.answer);
     void reply.status(status).headers(headers).header('Idempotent-Replayed', 'true');
     return body;
+  }
+
+  /** What the client is told is why its request failed; a key that stays taken is free again after a minute. */
+  private async forget(kept: KeptRequest): Promise<void> {
+    try {
+      await this.store.platform((tx) => forgetRequest(tx, kept));
+    } catch (err) {
+      this.log.warn('idempotency.key-not-freed', { actor: kept.scope, err });
+    }
   }
 
   /** The work is done and committed: an answer that cannot be kept must not turn it into an error. */

@@ -39,6 +39,11 @@ function unexpected(error: unknown, request: FastifyRequest, log: Logger): Failu
     log.warn('request.store-unavailable', fields);
     return new Failure('unavailable', 'The store cannot do this just now: try again.');
   }
+  if (error instanceof StoreError && error.code === 'store.check') {
+    // Bad input that got past its schema: the schema is at fault too, hence the log line.
+    log.warn('request.refused-by-store', fields);
+    return new Failure('invalid', 'A value of the request cannot be stored.');
+  }
   log.error('request.failed', fields);
   return new Failure(
     'internal',
