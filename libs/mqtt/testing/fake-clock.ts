@@ -41,6 +41,12 @@ export class FakeClock implements Clock {
     return this.#alarms.filter((alarm) => !alarm.cancelled).length;
   }
 
+  /** What a process that is killed leaves undone. */
+  forget(): void {
+    this.#alarms = [];
+    this.#soon = [];
+  }
+
   /** Lets promises and turns of the loop run until nothing new comes of them. */
   async settle(): Promise<void> {
     for (let quiet = 0; quiet < 2; quiet++) {
