@@ -75,10 +75,6 @@ export async function takenDeviceNames(tx: TenantTx, names: readonly string[]): 
   return new Set(rows.map(({ name }) => name));
 }
 
-export function countDevices(tx: TenantTx): Promise<number> {
-  return tx.db.device.count({ where: { tenantId: tx.tenantId } });
-}
-
 export async function findDevice(tx: TenantTx, id: string): Promise<Device | null> {
   const row = await tx.db.device.findUnique({
     where: { tenantId_id: { tenantId: tx.tenantId, id } },

@@ -6,8 +6,6 @@ export interface AnswerOptions {
   /** One line: what the route does. */
   readonly summary: string;
   readonly description?: string;
-  /** Where the body is not JSON. */
-  readonly mediaType?: string;
 }
 
 /** What a route answers when all is well: the status it sends, and the schema that documents it. Undefined: no body. */

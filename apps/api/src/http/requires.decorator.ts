@@ -1,5 +1,5 @@
 import { applyDecorators, createParamDecorator, SetMetadata, type ExecutionContext } from '@nestjs/common';
-import { ApiBearerAuth, ApiExcludeEndpoint, ApiExtension } from '@nestjs/swagger';
+import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Permission } from '../permissions.js';
 import type { Caller, TenantScope } from '../scope.js';
@@ -20,11 +20,6 @@ export function Requires(permission: Permission): MethodDecorator {
 /** A route for everybody, without a key. */
 export function Open(): MethodDecorator {
   return SetMetadata(openRoute, true);
-}
-
-/** Open, and not part of the API: a page for people. */
-export function OpenPage(): MethodDecorator {
-  return applyDecorators(Open(), ApiExcludeEndpoint());
 }
 
 /** The tenant the path names, which the guard has let the caller into. */
