@@ -39,6 +39,8 @@ export class Broker {
   isStopping = false;
   /** Sign-ins that were refused. */
   refused = 0;
+  /** Grows with every change of rights: a sign-in under way sees that its answer may be of before. */
+  rightsVersion = 0;
 
   readonly #willGraceMs: number;
   readonly #connections = new Set<Connection>();
@@ -100,7 +102,8 @@ export class Broker {
    * whoever may not be here any more is shown out.
    */
   async reauthorize(tenantId: TenantId, concerns: (principal: Principal) => boolean): Promise<Receipt> {
-    const receipt = { sessionsTouched: 0, subscriptionsRemoved: 0, connectionsClosed: 0, willsSuppressed: 0 };
+    this.rightsVersion += 1;
+    const receipt = emptyReceipt();
     const space = this.#open.get(tenantId);
     if (space === undefined) return receipt;
     const concerned = [...space.sessions.values()].filter((session) => concerns(session.principal));
@@ -109,16 +112,23 @@ export class Broker {
     return receipt;
   }
 
-  async #review(session: Session, receipt: Writable<Receipt>): Promise<void> {
+  /** For a newcomer whose rights may have changed while it signed in. Who cannot be judged does not stay. */
+  async reviewNewcomer(session: Session): Promise<void> {
+    if (await this.#review(session, emptyReceipt())) return;
+    session.connection?.end(Reasons.serverUnavailable, 'kicked');
+  }
+
+  /** False: the store is down and says nothing about rights; those of before hold until it can be asked. */
+  async #review(session: Session, receipt: Writable<Receipt>): Promise<boolean> {
     const { space, principal } = session;
     const answer = await this.gate.review(principal);
-    // Whoever left or signed in anew meanwhile has been judged by the rights of now.
-    if (session.hasEnded || session.principal !== principal) return;
+    // Whoever left has no rights to review, and whoever signs in meanwhile notices the change of rights.
+    if (session.hasEnded || session.principal !== principal) return true;
     const { connection } = session;
     receipt.sessionsTouched += 1;
     if (answer.kind === 'refused') {
-      // A store that is down says nothing about rights: those of before hold until it can be asked.
-      if (answer.reason === Reasons.serverUnavailable || connection === undefined) return;
+      if (answer.reason === Reasons.serverUnavailable) return false;
+      if (connection === undefined) return true;
       if (connection.will !== undefined) {
         connection.will = undefined;
         space.wills.discard(principal, session.epoch);
@@ -126,7 +136,7 @@ export class Broker {
       }
       connection.end(answer.reason, 'kicked');
       receipt.connectionsClosed += 1;
-      return;
+      return true;
     }
     const grant = { ...answer, principal: { ...answer.principal, clientId: session.clientId } };
     if (connection === undefined) {
@@ -142,6 +152,7 @@ export class Broker {
       }
     }
     receipt.subscriptionsRemoved += reviewSubscriptions(session);
+    return true;
   }
 
   /** Shows a client out. False: it is not connected here. */
@@ -187,6 +198,10 @@ export class Broker {
     const links = this.#connections.size;
     return { ...sum, links, connections, sessions, subscriptions, retained, refused: this.refused };
   }
+}
+
+function emptyReceipt(): Writable<Receipt> {
+  return { sessionsTouched: 0, subscriptionsRemoved: 0, connectionsClosed: 0, willsSuppressed: 0 };
 }
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };

@@ -26,6 +26,8 @@ interface Admission {
   /** The last Authentication Data for the client. */
   readonly data: Buffer | undefined;
   readonly expiryIntervalS: number;
+  /** Of the moment before the Gate was asked. */
+  readonly rightsVersion: number;
 }
 
 export function connect(connection: Connection, packet: ConnectPacket): void {
@@ -35,6 +37,7 @@ export function connect(connection: Connection, packet: ConnectPacket): void {
 }
 
 async function signIn(connection: Connection, packet: ConnectPacket): Promise<void> {
+  const { rightsVersion } = connection.broker;
   const outcome = await ask(connection, packet);
   if (connection.isClosed) return;
   if (!('grant' in outcome)) return refuse(connection, packet, outcome);
@@ -46,7 +49,7 @@ async function signIn(connection: Connection, packet: ConnectPacket): Promise<vo
   const refusal = examine(connection, packet, grant, space);
   if (refusal !== undefined) return refuse(connection, packet, refusal);
   const expiryIntervalS = Math.min(packet.sessionExpiryIntervalS, grant.limits.maxSessionExpiryS);
-  await arrive(connection, { packet, grant, space, data, expiryIntervalS });
+  await arrive(connection, { packet, grant, space, data, expiryIntervalS, rightsVersion });
 }
 
 // --------------------------------------------------------------------------------------------------------- who is it
@@ -210,6 +213,9 @@ async function takeSession(connection: Connection, admission: Admission): Promis
     return;
   }
   welcome(connection, admission, session, claimed?.resumed === true);
+  // A right that went between the Gate's answer and now was not this session's to lose yet.
+  const { broker } = connection;
+  if (broker.rightsVersion !== admission.rightsVersion) await broker.reviewNewcomer(session);
 }
 
 function settle(
