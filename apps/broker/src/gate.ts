@@ -7,7 +7,9 @@ import {
   generateSecret,
   hashSecret,
   isExpandable,
+  isScramMethod,
   mayUseClientId,
+  nobodysVerifier,
   validityAt,
   type Variables,
   verifySecret,
@@ -30,6 +32,7 @@ import { type Directory, type DirectoryDocument, type DirectoryEntry, StoreError
 import { limitsWith } from './limits.js';
 import { isLoopback } from './listeners/admission.js';
 import { Policies, UnreadableRulesError } from './policies.js';
+import { ScramExchange } from './scram-exchange.js';
 import { type Rate, TokenBuckets } from './token-buckets.js';
 
 /** Failed sign-ins. A site with many wrong devices must not lock out its right ones at once; a guesser gets nowhere near 256 bits. */
@@ -89,8 +92,30 @@ export class StoreGate implements Gate {
     return result;
   }
 
-  exchange(_method: string, _request: SignIn): Exchange | undefined {
-    return undefined;
+  exchange(method: string, request: SignIn): Exchange | undefined {
+    if (!isScramMethod(method)) return undefined;
+    const { remoteAddress } = request;
+    const exchange = new ScramExchange(method, request, {
+      isThrottled: (username) => this.#isThrottled(username, remoteAddress),
+      find: (username) => this.#find(parseUsername(username)),
+      nobody: (username) => nobodysVerifier(method, this.#secretKey, username),
+      admit: (entry, holder, username) => this.#admitHolder(entry, holder, username, request),
+    });
+    return { next: (data) => this.#step(exchange, remoteAddress, data) };
+  }
+
+  async #step(
+    exchange: ScramExchange,
+    address: string,
+    data: Buffer | undefined,
+  ): ReturnType<Exchange['next']> {
+    const result = await this.#answer(() => exchange.next(data));
+    if ('grant' in result) this.#outcome('granted');
+    else if (result.kind === 'refused') {
+      this.#outcome(result.reason.name);
+      if (countsAsFailure(result)) this.#noteFailure(exchange.username, address);
+    }
+    return result;
   }
 
   async #signIn(request: SignIn): Promise<Grant | Refusal> {
@@ -99,9 +124,7 @@ export class StoreGate implements Gate {
       return refuse(Reasons.connectionRateExceeded, 'too many failed sign-ins');
     }
     const result = await this.#verify(request, parseUsername(username), password);
-    if (result.kind === 'refused' && result.reason !== Reasons.serverUnavailable) {
-      this.#noteFailure(username, remoteAddress);
-    }
+    if (result.kind === 'refused' && countsAsFailure(result)) this.#noteFailure(username, remoteAddress);
     return result;
   }
 
@@ -110,7 +133,7 @@ export class StoreGate implements Gate {
     name: { authId: string; slug: string } | undefined,
     password: Buffer | undefined,
   ): Promise<Grant | Refusal> {
-    const entry = name && (await this.#directory.findByName(name.slug, name.authId));
+    const entry = await this.#find(name);
     const holder = entry?.holder;
     const hash = holder?.credential.secretHash ?? this.#nobodysHash;
     const proven = verifySecret(this.#secretKey, password ?? '', hash);
@@ -119,12 +142,25 @@ export class StoreGate implements Gate {
     const tenantId = entry.tenant.id as TenantId;
     if (holder === undefined) return refuse(Reasons.badUserNameOrPassword, 'unknown credential', tenantId);
     if (!proven) return refuse(Reasons.badUserNameOrPassword, 'wrong password', tenantId);
-    // Only who has proven to be the device is told more about it.
-    const grant = await this.#grant(entry, holder, request.username ?? '', (rule) =>
-      request.clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : request.clientId,
+    return this.#admitHolder(entry, holder, request.username ?? '', request);
+  }
+
+  async #find(name: { authId: string; slug: string } | undefined): Promise<DirectoryEntry | undefined> {
+    return name && this.#directory.findByName(name.slug, name.authId);
+  }
+
+  /** Only who has proven to be the device is told more about it. */
+  async #admitHolder(
+    entry: DirectoryEntry,
+    holder: Holder,
+    username: string,
+    { clientId, remoteAddress }: SignIn,
+  ): Promise<Grant | Refusal> {
+    const grant = await this.#grant(entry, holder, username, (rule) =>
+      clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : clientId,
     );
     if (grant.kind === 'granted') {
-      this.#directory.noteUse(tenantId, holder.credential.id, request.remoteAddress, this.#now());
+      this.#directory.noteUse(entry.tenant.id, holder.credential.id, remoteAddress, this.#now());
     }
     return grant;
   }
@@ -228,7 +264,7 @@ export class StoreGate implements Gate {
   }
 
   /** The port's promise: an answer, never a rejection. Whatever failed on our side is no judgement on the client. */
-  async #answer(work: () => Promise<Grant | Refusal>): Promise<Grant | Refusal> {
+  async #answer<Answer>(work: () => Promise<Answer | Refusal>): Promise<Answer | Refusal> {
     try {
       return await work();
     } catch (error) {
@@ -245,6 +281,11 @@ export class StoreGate implements Gate {
 
 function refuse(reason: Reason, detail: string, tenantId?: TenantId): Refusal {
   return { kind: 'refused', reason, detail, tenantId };
+}
+
+/** A store that is down is no failure of the client's, and who is throttled already is not counted again. */
+function countsAsFailure({ reason }: Refusal): boolean {
+  return reason !== Reasons.serverUnavailable && reason !== Reasons.connectionRateExceeded;
 }
 
 const slugForm = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;

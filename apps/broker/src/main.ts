@@ -28,12 +28,21 @@ async function main(): Promise<void> {
     log,
     onLost: (why) => void lifecycle.stop(why, 1),
   });
-  const context = await NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
-  const broker = context.get(BrokerProcess);
-  lifecycle.onStop('broker', () => broker.stop());
-  const ports = await broker.start();
-  log.info('broker.listening', { bind: settings.bind, ...ports });
-  process.send?.({ kind: 'listening', ports });
+  try {
+    const context = await NestFactory.createApplicationContext(module, {
+      logger: false,
+      abortOnError: false,
+    });
+    const broker = context.get(BrokerProcess);
+    lifecycle.onStop('broker', () => broker.stop());
+    const ports = await broker.start();
+    log.info('broker.listening', { bind: settings.bind, ...ports });
+    process.send?.({ kind: 'listening', ports });
+  } catch (err) {
+    // A stop that was asked for during the start makes the start fail somewhere: that is no error.
+    if (!lifecycle.isStopping) log.error('broker.cannot-start', { err });
+    await lifecycle.stop('cannot start', 1);
+  }
 }
 
 try {
