@@ -32,6 +32,18 @@ export function findPresence(tx: TenantTx, clientId: string): Promise<Presence |
   return tx.db.presence.findUnique({ where: { tenantId_clientId: { tenantId: tx.tenantId, clientId } } });
 }
 
+/** Clients whose state changed at `since` or later, in that order. */
+export function presenceSince(
+  tx: TenantTx,
+  query: { readonly since: Date; readonly deviceId?: string | undefined; readonly limit: number },
+): Promise<Presence[]> {
+  return tx.db.presence.findMany({
+    where: { tenantId: tx.tenantId, since: { gte: query.since }, ...defined({ deviceId: query.deviceId }) },
+    orderBy: [{ since: 'asc' }, { clientId: 'asc' }],
+    take: query.limit,
+  });
+}
+
 /** Of many devices at once, bounded for each; for a request's DataLoader. */
 export function presenceOfDevices(
   tx: TenantTx,

@@ -19,6 +19,7 @@ import { DeviceService } from './devices/device.service.js';
 import { GraphqlEndpoint } from './graphql/endpoint.js';
 import { FieldGuard } from './graphql/field.guard.js';
 import { graphqlModule } from './graphql/graphql.module.js';
+import { GraphqlSubscriptions } from './graphql/subscriptions.js';
 import { GroupController } from './groups/group.controller.js';
 import { GroupResolver } from './groups/group.resolver.js';
 import { GroupService } from './groups/group.service.js';
@@ -97,6 +98,7 @@ export class ApiModule {
         Cursors,
         SignInThrottle,
         GraphqlEndpoint,
+        GraphqlSubscriptions,
         PolicyService,
         PolicyResolver,
         TelemetryService,

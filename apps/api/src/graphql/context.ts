@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ControlStore } from '#store';
 import type { Access, AccessDesk } from '../http/access.js';
+import type { Permission } from '../permissions.js';
 import type { Caller, TenantScope } from '../scope.js';
 import { TenantLoaders } from './loaders.js';
 
@@ -29,6 +30,16 @@ export class GraphqlContext {
       this.#scopes.set(tenantRef, scope);
     }
     return scope;
+  }
+
+  /** For what outlives its request: whether the key still has the right it began with. */
+  async mustStillBeAllowed(tenantRef: string, permission: Permission): Promise<void> {
+    await this.desk.admit(this.authorization, tenantRef, permission);
+  }
+
+  /** For what outlives its request: links are read anew for what comes next. */
+  forgetLinks(): void {
+    this.#loaders.clear();
   }
 
   loadersOf(scope: TenantScope): TenantLoaders {

@@ -29,6 +29,9 @@ export const operationLimits: OperationLimits = Object.freeze({
   maxCost: 5_000,
 });
 
+/** Of a document; a page full of nested fields has some hundreds. Checked while it is parsed. */
+export const maxTokens = 2_000;
+
 export interface Measure {
   readonly depth: number;
   readonly rootFields: number;

@@ -13,6 +13,7 @@ import { retryAfter, SignInThrottle } from '../http/throttle.js';
 import { LOGGER, STORE } from '../tokens.js';
 import { GraphqlContext } from './context.js';
 import { formatError } from './errors.js';
+import { GraphqlSubscriptions } from './subscriptions.js';
 
 export const graphqlPath = '/graphql';
 
@@ -36,10 +37,12 @@ export class GraphqlEndpoint implements OnModuleInit {
     @Inject(SignInThrottle) private readonly throttle: SignInThrottle,
     @Inject(STORE) private readonly store: ControlStore,
     @Inject(LOGGER) private readonly log: Logger,
+    @Inject(GraphqlSubscriptions) private readonly subscriptions: GraphqlSubscriptions,
   ) {}
 
-  onModuleInit(): void {
+  async onModuleInit(): Promise<void> {
     const fastify: FastifyInstance = this.host.httpAdapter.getInstance();
+    await this.subscriptions.register(fastify, graphqlPath);
     fastify.post(graphqlPath, (request, reply) => this.answer(request, reply));
   }
 

@@ -63,9 +63,12 @@ class ThingResolver {
       `,
       fieldResolverEnhancers: ['guards'],
       routes: false,
-      errorFormatter: ({ data, errors = [] }) => ({
+      errorFormatter: ({ data, errors }) => ({
         statusCode: 200,
-        response: { data, errors: errors.map((error) => formatError(error, silentLogger(), '')) as never },
+        response: {
+          data: data ?? null,
+          errors: errors.map((error) => formatError(error, silentLogger(), '')) as never,
+        },
       }),
     }),
   ],
@@ -87,7 +90,7 @@ describe('the guard of GraphQL fields', () => {
     query: string,
     context: object,
   ): Promise<{ data: unknown; messages: (string | undefined)[] }> {
-    const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+    const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
     const { data, errors } = await fastify.graphql(query, context as Record<string, unknown>);
     return { data, messages: (errors ?? []).map(({ message }) => message) };
   }

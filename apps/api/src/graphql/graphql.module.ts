@@ -4,13 +4,10 @@ import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
 import type { DocumentNode, GraphQLSchema } from 'graphql';
 import type { Logger } from '#process';
 import { Failure } from '../failure.js';
-import { exceeds, measureOperation, operationLimits } from './cost.js';
+import { exceeds, maxTokens, measureOperation, operationLimits } from './cost.js';
 import { GraphqlContext } from './context.js';
 import { formatError } from './errors.js';
 import { typeDefs } from './type-defs.js';
-
-/** Tokens of a document; a page full of nested fields has some hundreds. */
-const maxTokens = 2_000;
 
 /** The schema over the resolvers of all resources. */
 export function graphqlModule(log: Logger): DynamicModule {

@@ -1,8 +1,9 @@
 import { Inject } from '@nestjs/common';
-import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import { Args, Context, Parent, Query, ResolveField, Resolver, Subscription } from '@nestjs/graphql';
 import { presentDevice } from '../devices/device.schema.js';
 import { checkArguments, connectionOf, pageRequest, type PageArguments } from '../graphql/connection.js';
 import type { GraphqlContext } from '../graphql/context.js';
+import { feedOf } from '../graphql/feed.js';
 import { idOf } from '../graphql/ids.js';
 import { FieldScope, inScope, scopeOfNode } from '../graphql/scope.js';
 import { Requires } from '../http/requires.decorator.js';
@@ -45,5 +46,22 @@ export class PresenceResolver {
   ) {
     const page = await this.presence.history(scope, idOf(device), pageRequest(args));
     return connectionOf(page, presentPresenceEvent);
+  }
+
+  @Subscription('presence')
+  @Requires('presence:read')
+  async follow(
+    @FieldScope() scope: TenantScope,
+    @Args('device') device: string | null,
+    @Context() context: GraphqlContext,
+  ) {
+    const poll = await this.presence.follow(scope, device ? idOf(device) : undefined);
+    return feedOf({
+      poll: async () => {
+        context.forgetLinks();
+        return (await poll()).map((row) => ({ presence: inScope(scope, presentPresence(row)) }));
+      },
+      recheck: () => context.mustStillBeAllowed(scope.tenantId, 'presence:read'),
+    });
   }
 }

@@ -4,12 +4,15 @@ import {
   findPresence,
   listPresence,
   listPresenceHistory,
+  presenceSince,
+  storeTime,
   type ControlStore,
   type Presence,
   type PresenceEvent,
   type PresenceState,
 } from '#store';
 import { notFound } from '../failure.js';
+import { LookBack } from '../graphql/feed.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
@@ -18,6 +21,9 @@ export interface PresenceListing extends PageRequest {
   readonly state?: PresenceState | undefined;
   readonly deviceId?: string | undefined;
 }
+
+/** Clients that change within one look back; more than this is a reconnect storm, told in part and then further. */
+const maxFollowed = 10_000;
 
 @Injectable()
 export class PresenceService {
@@ -33,6 +39,25 @@ export class PresenceService {
       listPresence(tx, { ...query, afterClientId, limit: query.limit + 1 }),
     );
     return this.cursors.page(listing, rows, query.limit, (row) => [row.clientId]);
+  }
+
+  /** Changes of state from now on, of the tenant's clients or of one device's. */
+  async follow(scope: TenantScope, deviceId: string | undefined): Promise<() => Promise<Presence[]>> {
+    const start = await this.store.tenant(scope.tenantId, async (tx) => {
+      if (deviceId !== undefined && (await findDevice(tx, deviceId)) === null) throw notFound();
+      return storeTime(tx);
+    });
+    const seen = new LookBack<Presence>(
+      start,
+      (row) => `${row.epoch} ${row.state} ${row.clientId}`,
+      (row) => row.since,
+    );
+    return async () =>
+      seen.untold(
+        await this.store.tenant(scope.tenantId, (tx) =>
+          presenceSince(tx, { since: seen.from, deviceId, limit: maxFollowed }),
+        ),
+      );
   }
 
   async get(scope: TenantScope, clientId: string): Promise<Presence> {

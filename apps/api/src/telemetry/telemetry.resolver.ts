@@ -1,6 +1,8 @@
 import { Inject } from '@nestjs/common';
-import { Args, Query, Resolver } from '@nestjs/graphql';
+import { Args, Context, Query, Resolver, Subscription } from '@nestjs/graphql';
 import { checkArguments, connectionOf, pageRequest, type PageArguments } from '../graphql/connection.js';
+import type { GraphqlContext } from '../graphql/context.js';
+import { feedOf } from '../graphql/feed.js';
 import { idOf } from '../graphql/ids.js';
 import { FieldScope } from '../graphql/scope.js';
 import { Requires } from '../http/requires.decorator.js';
@@ -36,5 +38,19 @@ export class TelemetryResolver {
     const { from, to, topic } = args;
     const window = checkArguments(telemetryCountQuery, { from, to, topic });
     return this.telemetry.count(scope, { ...window, deviceId: args.device ? idOf(args.device) : undefined });
+  }
+
+  @Subscription('telemetry')
+  @Requires('telemetry:read')
+  async follow(
+    @FieldScope() scope: TenantScope,
+    @Args('device') device: string,
+    @Context() context: GraphqlContext,
+  ) {
+    const poll = await this.telemetry.follow(scope, idOf(device));
+    return feedOf({
+      poll: async () => (await poll()).map((row) => ({ telemetry: presentTelemetry(row) })),
+      recheck: () => context.mustStillBeAllowed(scope.tenantId, 'telemetry:read'),
+    });
   }
 }

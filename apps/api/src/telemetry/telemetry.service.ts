@@ -3,12 +3,14 @@ import {
   countTelemetry,
   findDevice,
   listTelemetry,
+  storeTime,
   type ControlStore,
   type TelemetryPlace,
   type TelemetryRow,
   type TelemetryWindow,
 } from '#store';
 import { notFound } from '../failure.js';
+import { LookBack } from '../graphql/feed.js';
 import { Cursors, type Page, type PageRequest, type Position } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
@@ -19,6 +21,9 @@ export interface TelemetryListing extends PageRequest {
   readonly topic?: string | undefined;
   readonly order: 'newest' | 'oldest';
 }
+
+const followedPage = 1_000;
+const maxFollowed = 10_000;
 
 @Injectable()
 export class TelemetryService {
@@ -38,6 +43,32 @@ export class TelemetryService {
       row.receivedAt.toISOString(),
       String(row.id),
     ]);
+  }
+
+  /** Readings of a device from now on. */
+  async follow(scope: TenantScope, deviceId: string): Promise<() => Promise<TelemetryRow[]>> {
+    const start = await this.store.tenant(scope.tenantId, async (tx) => {
+      if ((await findDevice(tx, deviceId)) === null) throw notFound();
+      return storeTime(tx);
+    });
+    const seen = new LookBack<TelemetryRow>(
+      start,
+      (row) => String(row.id),
+      (row) => row.receivedAt,
+    );
+    return async () => {
+      const { from } = seen;
+      const rows: TelemetryRow[] = [];
+      for (let after: TelemetryPlace | undefined; ; after = rows.at(-1)) {
+        const page = await this.store.tenant(scope.tenantId, (tx) =>
+          listTelemetry(tx, { deviceId, from, order: 'oldest', after, limit: followedPage }),
+        );
+        rows.push(...page);
+        if (page.length < followedPage) return seen.untold(rows);
+        // A device that sends more than this between two polls is followed by pages, from where it was left.
+        if (rows.length >= maxFollowed) return seen.untold(rows);
+      }
+    };
   }
 
   /** Exact. A device that is not there is an error, and not nothing received. */
