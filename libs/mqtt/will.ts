@@ -36,6 +36,7 @@ export class Wills {
       this.discard(principal, epoch);
       return Promise.resolve();
     }
+    this.#cancel(principal.clientId);
     this.#kept.add(principal.clientId);
     return new Promise((resolve, reject) =>
       this.#space.vault.keepWill(principal, epoch, will, undefined, (error) =>

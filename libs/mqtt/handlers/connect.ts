@@ -99,12 +99,12 @@ function unavailable(grant: Grant): Refusal {
 
 function refuse(connection: Connection, packet: ConnectPacket, refusal: Refusal): void {
   const { broker, link } = connection;
-  const { tenantId, reason, detail } = refusal;
+  const { tenantId, deviceId, reason, detail } = refusal;
   broker.refused += 1;
   if (tenantId !== undefined) {
     broker.journal.denied({
       tenantId,
-      deviceId: undefined,
+      deviceId,
       clientId: packet.clientId,
       username: packet.username ?? '',
       remoteAddress: link.remoteAddress,

@@ -1,0 +1,131 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { defaultLimits } from './limits.js';
+import { acknowledgement, Harness, type TestClient } from './testing/index.js';
+
+async function publishMany(publisher: TestClient, count: number, qos: number): Promise<void> {
+  for (let i = 0; i < count; i++) await publisher.publish('a', String(i), { qos });
+}
+
+async function counts(...members: TestClient[]): Promise<number[]> {
+  for (const member of members) await member.settle();
+  return members.map((member) => member.messages().length);
+}
+
+describe('a shared subscription', () => {
+  it('spreads messages evenly over its members, of every version', async () => {
+    const h = new Harness();
+    const members = [
+      await h.connect('a', { version: 4 }),
+      await h.connect('b', { version: 5 }),
+      await h.connect('c', { version: 3 }),
+    ];
+    for (const member of members) await member.subscribe('$share/g/a');
+    const outside = await h.connect('d');
+    await outside.subscribe('a');
+    await publishMany(outside, 30, 1);
+    expect(await counts(...members)).toEqual([10, 10, 10]);
+    expect(await counts(outside)).toEqual([30]);
+  });
+
+  it('is another one for another group, and for another filter', async () => {
+    const h = new Harness();
+    const one = await h.connect('a');
+    const two = await h.connect('b');
+    await one.subscribe(['$share/g/a', '$share/h/a', '$share/g/#']);
+    await two.subscribe('$share/g/a');
+    await publishMany(two, 4, 0);
+    expect(await counts(one, two)).toEqual([2 + 4 + 4, 2]);
+  });
+
+  it('grants QoS per member', async () => {
+    const h = new Harness();
+    const one = await h.connect('a');
+    const two = await h.connect('b');
+    await one.subscribe('$share/g/a', { qos: 0 });
+    await two.subscribe('$share/g/a', { qos: 2 });
+    await publishMany(await h.connect('p'), 2, 2);
+    await one.settle();
+    await two.settle();
+    expect([one.take('publish')[0]?.qos, two.take('publish')[0]?.qos]).toEqual([0, 2]);
+  });
+
+  it('skips a member that is full', async () => {
+    const h = new Harness();
+    const slow = await h.connect5('slow', { properties: [['receiveMaximum', 2]] });
+    slow.acknowledges = false;
+    const quick = await h.connect5('quick');
+    await slow.subscribe('$share/g/a');
+    await quick.subscribe('$share/g/a');
+    await publishMany(await h.connect('p'), 20, 1);
+    expect(await counts(slow, quick)).toEqual([2, 18]);
+  });
+
+  it('skips a member that does not read', async () => {
+    const h = new Harness();
+    h.gate.limits = { ...defaultLimits, maxOutboxBytes: 100 };
+    const stalled = await h.connect('stalled');
+    const reading = await h.connect('reading');
+    await stalled.subscribe('$share/g/a');
+    await reading.subscribe('$share/g/a');
+    stalled.link.stall();
+    await publishMany(await h.connect('p'), 200, 0);
+    const [, got] = await counts(stalled, reading);
+    expect(got).toBeGreaterThan(150);
+    expect(h.broker.stats.droppedSlow).toBe(0);
+  });
+
+  it('skips a durable member that is away while another is there, and queues for it when nobody is', async () => {
+    const h = new Harness();
+    const away = await h.connect('away', { clean: false });
+    const here = await h.connect('here');
+    await away.subscribe('$share/g/a');
+    await here.subscribe('$share/g/a');
+    await away.cut();
+    const publisher = await h.connect('p');
+    await publishMany(publisher, 5, 1);
+    expect(await counts(here)).toEqual([5]);
+    await here.cut();
+    await publishMany(publisher, 3, 1);
+    const back = await h.connect('away', { clean: false });
+    expect(await counts(back)).toEqual([3]);
+  });
+
+  it('gives what a leaving member has not acknowledged at QoS 1 to another', async () => {
+    const h = new Harness();
+    const leaving = await h.connect('leaving');
+    leaving.acknowledges = false;
+    await leaving.subscribe('$share/g/a');
+    await publishMany(await h.connect('p'), 3, 1);
+    const staying = await h.connect('staying');
+    await staying.subscribe('$share/g/a');
+    await leaving.settle();
+    await leaving.send(acknowledgement('puback', leaving.take('publish')[0]!.packetId));
+    await leaving.cut();
+    await staying.settle();
+    expect(staying.messages()).toEqual(['a 1', 'a 2']);
+  });
+
+  it('never moves a QoS 2 message that was sent, but one that was not', async () => {
+    const h = new Harness();
+    const leaving = await h.connect5('leaving', { properties: [['receiveMaximum', 1]] });
+    leaving.acknowledges = false;
+    await leaving.subscribe('$share/g/a');
+    await publishMany(await h.connect('p'), 3, 2);
+    const staying = await h.connect('staying');
+    await staying.subscribe('$share/g/a');
+    await leaving.cut();
+    await staying.settle();
+    expect(staying.messages()).toEqual(['a 1', 'a 2']);
+  });
+
+  it("is nobody else's once the last member has left", async () => {
+    const h = new Harness();
+    const member = await h.connect('a');
+    await member.subscribe('$share/g/a');
+    await member.unsubscribe('$share/g/a');
+    expect(h.broker.stats.subscriptions).toBe(0);
+    const publisher = await h.connect5('p');
+    expect((await publisher.publish('a', 'x', { qos: 1 }))?.code).toBe(0x10);
+  });
+});

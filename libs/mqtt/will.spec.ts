@@ -1,0 +1,209 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { connectBytes, frame, Harness, property, type TestClient } from './testing/index.js';
+
+const will = { topic: 'will', payload: 'gone', qos: 1 };
+const delayed = (seconds: number) => ({ ...will, properties: [['willDelayInterval', seconds]] as const });
+
+async function watching(h: Harness): Promise<TestClient> {
+  const watcher = await h.connect5('watcher');
+  await watcher.subscribe('#');
+  return watcher;
+}
+
+async function seen(watcher: TestClient): Promise<string[]> {
+  await watcher.settle();
+  return watcher.messages();
+}
+
+describe('a will', () => {
+  it.each([3, 4, 5])('is published when the network goes away, level %i', async (version) => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    const client = await h.connect('alice', { version, will });
+    await client.cut();
+    expect(await seen(watcher)).toEqual(['will gone']);
+    expect(h.journal.current('tenant-a', 'alice')).toMatchObject({
+      cause: 'network',
+      will: { topic: 'will' },
+    });
+    expect((await h.vault.reopen().open(client.tenantId)).wills).toEqual([]);
+  });
+
+  it('is discarded by DISCONNECT 0x00, and by no other', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    await (await h.connect5('alice', { will })).disconnect();
+    expect(await seen(watcher)).toEqual([]);
+    expect((await h.vault.reopen().open(watcher.tenantId)).wills).toEqual([]);
+    for (const code of [0x04, 0x80, 0x81, 0x93]) {
+      const client = await h.connect5('alice', { will });
+      await client.disconnect(code);
+      expect(await seen(watcher)).toEqual(['will gone']);
+    }
+  });
+
+  it('is published after a protocol error, a second CONNECT, a keep-alive time-out, a take-over and a kick', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    const ends: ((client: TestClient) => Promise<unknown> | void)[] = [
+      (client) => client.send(frame(0xc1)),
+      (client) => client.send(connectBytes('alice')),
+      () => h.clock.advance(15_000),
+      () => h.connect('alice'),
+      (client) => void h.broker.disconnect(client.tenantId, 'alice' as never),
+    ];
+    for (const end of ends) {
+      const client = await h.connect('alice', { will, keepAlive: 10 });
+      await end(client);
+      await watcher.ping();
+      expect(await seen(watcher)).toEqual(['will gone']);
+    }
+  });
+
+  it('carries its properties, its QoS and its retain flag, and no Will Delay Interval', async () => {
+    const h = new Harness();
+    const watcher = await h.connect5('watcher');
+    await watcher.subscribe('#', { retainAsPublished: true });
+    const list = [
+      ['willDelayInterval', 0],
+      ['messageExpiryInterval', 20],
+      ['contentType', 'text/plain'],
+      ['userProperty', ['b', '1']],
+      ['userProperty', ['a', '2']],
+    ] as const;
+    const client = await h.connect5('alice', {
+      will: { topic: 'w', payload: '', qos: 2, retain: true, properties: list },
+    });
+    await client.cut();
+    await watcher.settle();
+    const [got] = watcher.take('publish');
+    expect(got).toMatchObject({ qos: 2, retain: true, payload: '' });
+    expect(property(got, 'messageExpiryInterval')).toBe(20);
+    expect(property(got, 'contentType')).toBe('text/plain');
+    expect(got?.properties.filter(([name]) => name === 'userProperty')).toHaveLength(2);
+    expect(property(got, 'willDelayInterval')).toBeUndefined();
+  });
+
+  it('waits for its delay, and is called off by a reconnect in time', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    await (await h.connect5('alice', { expiry: 100, will: delayed(10) })).cut();
+    await h.clock.advance(9_999);
+    expect(await seen(watcher)).toEqual([]);
+    await h.clock.advance(1);
+    expect(await seen(watcher)).toEqual(['will gone']);
+    await (await h.connect5('alice', { expiry: 100, will: delayed(10) })).cut();
+    await h.clock.advance(5_000);
+    await h.connect5('alice', { expiry: 100 });
+    await h.clock.advance(60_000);
+    expect(await seen(watcher)).toEqual([]);
+  });
+
+  it('waits no longer than its session', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    await (await h.connect5('alice', { expiry: 5, will: delayed(60) })).cut();
+    await h.clock.advance(5_000);
+    expect(await seen(watcher)).toEqual(['will gone']);
+    await (await h.connect5('bob', { will: delayed(60) })).cut();
+    expect(await seen(watcher)).toEqual(['will gone']);
+    await (await h.connect5('carol', { expiry: 100, will: delayed(60) })).cut();
+    await h.connect5('carol', { clean: true });
+    expect(await seen(watcher)).toEqual(['will gone']);
+  });
+
+  it('with a delay is not published on a take-over that goes on with the session', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    await h.connect5('alice', { expiry: 100, will: delayed(10) });
+    await h.connect5('alice', { expiry: 100 });
+    await h.clock.advance(60_000);
+    expect(await seen(watcher)).toEqual([]);
+    await h.connect5('bob', { expiry: 100, will: delayed(10) });
+    await h.connect5('bob', { clean: true });
+    expect(await seen(watcher)).toEqual(['will gone']);
+  });
+
+  it('is published with the rights of the day it fires', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    const client = await h.connect5('alice', { will });
+    h.gate.allow({ publish: ['other'] }, 'alice');
+    await client.cut();
+    expect(await seen(watcher)).toEqual([]);
+    expect(h.journal.denials).toMatchObject([{ action: 'publish', topic: 'will', clientId: 'alice' }]);
+    expect(h.broker.stats.willsSuppressed).toBe(1);
+    expect((await h.vault.reopen().open(client.tenantId)).wills).toEqual([]);
+  });
+
+  it('waits while the rights cannot be asked', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    const client = await h.connect5('alice', { will });
+    const review = h.gate.review.bind(h.gate);
+    h.gate.review = () => Promise.reject(new Error('down'));
+    await client.cut();
+    expect(await seen(watcher)).toEqual([]);
+    h.gate.review = review;
+    await h.clock.advance(5_000);
+    expect(await seen(watcher)).toEqual(['will gone']);
+  });
+
+  it('does not come before CONNACK has accepted its client', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    h.store.hold();
+    const client = await h.connect5('alice', { will });
+    await client.cut();
+    h.store.commit();
+    expect(await seen(watcher)).toEqual([]);
+    await h.settle();
+    expect((await h.vault.reopen().open(client.tenantId)).wills).toEqual([]);
+  });
+
+  it('outlives its process, and its client may come back before it is due', async () => {
+    const h = new Harness();
+    await h.connect('alice', { will });
+    await h.connect('bob', { will: { ...will, payload: 'bob gone' } });
+    const next = await h.crash({ willGraceMs: 10_000 });
+    const watcher = await watching(next);
+    await next.connect('alice', { will });
+    await next.clock.advance(9_999);
+    expect(await seen(watcher)).toEqual([]);
+    await next.clock.advance(1);
+    expect(await seen(watcher)).toEqual(['will bob gone']);
+    const third = await next.crash({ willGraceMs: 0 });
+    await third.clock.advance(0);
+    const late = await third.connect5('late');
+    await late.subscribe('#');
+    expect(await seen(late)).toEqual([]);
+  });
+
+  it('that waited when its process died is published when it is due', async () => {
+    const h = new Harness();
+    await (await h.connect5('alice', { expiry: 100, will: delayed(30) })).cut();
+    await h.clock.advance(10_000);
+    const next = await h.crash();
+    const watcher = await watching(next);
+    await next.clock.advance(19_999);
+    expect(await seen(watcher)).toEqual([]);
+    await next.clock.advance(1);
+    expect(await seen(watcher)).toEqual(['will gone']);
+  });
+
+  it('is stored before CONNACK, and not at all where there is none', async () => {
+    const h = new Harness();
+    h.store.hold();
+    const client = await h.connect('alice', { will });
+    expect(client.connack).toBeUndefined();
+    h.store.commit();
+    await client.settle();
+    expect(client.connack?.code).toBe(0);
+    const commits = h.store.commits;
+    const plain = await h.connect('bob');
+    expect(plain.connack?.code).toBe(0);
+    await h.settle();
+    expect(h.store.commits - commits).toBe(1); // its presence
+  });
+});
