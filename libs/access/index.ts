@@ -9,6 +9,15 @@ export { compile } from './policy.js';
 export type { CompiledPolicy, ConnectRight, PolicyDocument } from './policy.js';
 export { actions, checkRules, ruleLimits, ruleSchema } from './rules.js';
 export type { Action, CheckedRules, Rule, RuleError } from './rules.js';
+export {
+  deriveVerifiers,
+  isScramMethod,
+  nobodysVerifier,
+  scramMethods,
+  ScramServer,
+  scramVerifiersSchema,
+} from './scram.js';
+export type { ScramFault, ScramMethod, ScramVerifier, ScramVerifiers } from './scram.js';
 export { generateSecret, hashSecret, verifySecret } from './secret.js';
 export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';
 export type { TelemetryRule } from './telemetry.js';

@@ -2,13 +2,14 @@ import type { TenantTx } from './control-store.js';
 import { defined } from './defined.js';
 import type { Credential as CredentialRow, Prisma } from './generated/client.js';
 
-/** Without the hash of its secret: only sign-in reads that. */
-export type Credential = Omit<CredentialRow, 'secretHash'>;
+/** Without what proves its secret: only sign-in reads that. */
+export type Credential = Omit<CredentialRow, 'secretHash' | 'scram'>;
 
 export interface NewCredential {
   readonly deviceId: string;
   readonly authId: string;
   readonly secretHash: Buffer<ArrayBuffer>;
+  readonly scram: Prisma.InputJsonObject;
   readonly clientIdRule: Prisma.InputJsonObject;
   readonly notBefore: Date | null;
   readonly notAfter: Date | null;
@@ -21,7 +22,7 @@ export interface CredentialChange {
   readonly disabledAt?: Date | null | undefined;
 }
 
-const omit = { secretHash: true } as const;
+const omit = { secretHash: true, scram: true } as const;
 
 /** A taken authId breaks `credentials_tenant_id_auth_id_key`. */
 export function createCredential(tx: TenantTx, credential: NewCredential): Promise<Credential> {

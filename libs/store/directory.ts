@@ -34,6 +34,8 @@ export interface DirectoryCredential {
   readonly id: string;
   readonly authId: string;
   readonly secretHash: Buffer;
+  /** Verifiers for SCRAM, as stored; null where there are none. */
+  readonly scram: unknown;
   readonly clientIdRule: unknown;
   readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
@@ -255,6 +257,7 @@ interface Row {
   readonly credential_id: string | null;
   readonly auth_id: string;
   readonly secret_hash: Buffer;
+  readonly scram: unknown;
   readonly client_id_rule: unknown;
   readonly not_before: Date | null;
   readonly not_after: Date | null;
@@ -269,7 +272,7 @@ interface Row {
 
 const columns = `
   SELECT asked.place, t.id AS tenant_id, t.slug, t.status AS tenant_status, t.limits, t.settings,
-         c.id AS credential_id, c.auth_id, c.secret_hash, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
+         c.id AS credential_id, c.auth_id, c.secret_hash, c.scram, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
          d.id AS device_id, d.name AS device_name, d.status AS device_status, d.attributes, p.telemetry, bound.versions`;
 
 const byName = `
@@ -321,6 +324,7 @@ function toEntry(row: Row): DirectoryEntry {
     id: row.credential_id,
     authId: row.auth_id,
     secretHash: row.secret_hash,
+    scram: row.scram,
     clientIdRule: row.client_id_rule,
     notBefore: row.not_before?.getTime(),
     notAfter: row.not_after?.getTime(),

@@ -1,7 +1,7 @@
 /** A tenant with a device that may sign in, written the way the api writes: rows and the numbered change in one transaction. */
 import { randomBytes } from 'node:crypto';
 
-import { generateSecret, hashSecret, type Rule } from '#access';
+import { deriveVerifiers, generateSecret, hashSecret, type Rule } from '#access';
 import { recordChange, type ChangeKind, type ControlStore, type TenantTx } from '#store';
 
 export interface TestTenant {
@@ -90,6 +90,7 @@ export async function createTestTenant(
         notAfter = null,
       } = options;
       const password = generateSecret();
+      const scram = await deriveVerifiers(password);
       return store.tenant(id, async ({ db }) => {
         const device = await db.device.create({
           data: { tenantId: id, name, profileId: profile.id, attributes },
@@ -100,6 +101,7 @@ export async function createTestTenant(
             deviceId: device.id,
             authId: name,
             secretHash: Uint8Array.from(hashSecret(secretKey, password)),
+            scram,
             clientIdRule,
             notBefore,
             notAfter,

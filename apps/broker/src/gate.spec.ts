@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-import type { Rule } from '#access';
-import { defaultLimits, type Grant, Reasons, type Refusal, type SignIn } from '#mqtt';
+import { type Rule, type ScramMethod, scramMethods } from '#access';
+import { defaultLimits, type Exchange, type Grant, Reasons, type Refusal, type SignIn } from '#mqtt';
 import { silentLogger } from '#process';
 import { openControlStore, openDirectory, type ControlStore, type Directory } from '#store';
 
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
+import { ScramClient } from '../../../test/support/scram-client.js';
 import { createTestTenant, type TestDevice, type TestTenant } from '../../../test/support/tenant.js';
 import { parseUsername, StoreGate } from './gate.js';
 
@@ -360,3 +361,111 @@ function setCredential(data: {
     db.credential.updateMany({ where: { deviceId: device.id }, data }),
   );
 }
+
+describe('SCRAM', () => {
+  /** An exchange from its first message to its end. */
+  async function converse(
+    method: ScramMethod,
+    client: ScramClient,
+    asked: Partial<SignIn>,
+  ): Promise<{ answer: Awaited<ReturnType<Exchange['next']>>; challenge: string }> {
+    const exchange = gate.exchange(
+      method,
+      request(device, { username: undefined, password: undefined, ...asked }),
+    );
+    const challenge = await exchange!.next(client.first());
+    if ('grant' in challenge || challenge.kind === 'refused') return { answer: challenge, challenge: '' };
+    const answer = await exchange!.next(client.final(challenge.data));
+    return { answer, challenge: challenge.data.toString() };
+  }
+
+  it.each(scramMethods)(
+    '%s grants the same as a password, and proves that the server knows the verifier',
+    async (method) => {
+      const client = new ScramClient(method, device.username, device.password);
+      const { answer } = await converse(method, client, {});
+      if (!('grant' in answer)) throw new Error('it was refused');
+      expect(client.trusts(answer.data)).toBe(true);
+      expect(answer.grant.principal).toEqual((await granted(device)).principal);
+    },
+  );
+
+  it('refuses a wrong password, an unknown user and an unknown tenant alike, and tells only the tenant which it was', async () => {
+    const asked: [string, string, string | undefined][] = [
+      [device.username, 'wrong password', tenant.id],
+      [`ghost@${tenant.slug}`, 'unknown credential', tenant.id],
+      ['pump-1@nowhere', 'unknown tenant', undefined],
+      ['pump-1', 'unknown tenant', undefined],
+    ];
+    for (const [username, detail, tenantId] of asked) {
+      const { answer, challenge } = await converse(
+        'SCRAM-SHA-256',
+        new ScramClient('SCRAM-SHA-256', username, 'x'),
+        {},
+      );
+      expect(answer).toEqual({
+        kind: 'refused',
+        reason: Reasons.badUserNameOrPassword,
+        detail: `SCRAM-SHA-256: ${detail}`,
+        tenantId,
+      });
+      expect(challenge).toMatch(/^r=[^,]+,s=[A-Za-z0-9+/]{22}==,i=4096$/);
+    }
+  });
+
+  it('challenges an unknown user with the same salt each time', async () => {
+    const salts = new Set<string | undefined>();
+    for (let i = 0; i < 2; i++) {
+      const client = new ScramClient('SCRAM-SHA-512', `ghost@${tenant.slug}`, 'x');
+      const { challenge } = await converse('SCRAM-SHA-512', client, {});
+      salts.add(challenge.split(',')[1]);
+    }
+    expect(salts.size).toBe(1);
+  });
+
+  it('refuses a credential from before there was SCRAM, and the tenant reads why', async () => {
+    await store.tenant(
+      tenant.id,
+      ({ db }) => db.$executeRaw`UPDATE credentials SET scram = NULL WHERE id = ${device.credentialId}::uuid`,
+    );
+    const client = new ScramClient('SCRAM-SHA-256', device.username, device.password);
+    const { answer, challenge } = await converse('SCRAM-SHA-256', client, {});
+    expect(challenge).not.toBe('');
+    expect(answer).toMatchObject({
+      reason: Reasons.badUserNameOrPassword,
+      detail: 'SCRAM-SHA-256: the credential is older than SCRAM-SHA-256 here: rotate it',
+      tenantId: tenant.id,
+    });
+    expect((await granted(device)).kind).toBe('granted');
+  });
+
+  it('refuses a CONNECT that names another user than the exchange', async () => {
+    const client = new ScramClient('SCRAM-SHA-256', device.username, device.password);
+    const { answer } = await converse('SCRAM-SHA-256', client, { username: `other@${tenant.slug}` });
+    expect(answer).toMatchObject({ detail: 'SCRAM-SHA-256: CONNECT names another user than the exchange' });
+  });
+
+  it('holds a credential to its validity and its client-id rule, as any sign-in', async () => {
+    const client = new ScramClient('SCRAM-SHA-256', device.username, device.password);
+    const { answer } = await converse('SCRAM-SHA-256', client, { clientId: 'other' });
+    expect(answer).toMatchObject({ kind: 'refused', reason: Reasons.clientIdentifierNotValid });
+  });
+
+  it('slows one who tries passwords of a user, as any sign-in', async () => {
+    let reason;
+    for (let i = 0; i < 40; i++) {
+      const { answer } = await converse(
+        'SCRAM-SHA-256',
+        new ScramClient('SCRAM-SHA-256', device.username, 'x'),
+        {},
+      );
+      if (!('grant' in answer) && answer.kind === 'refused') reason = answer.reason;
+    }
+    expect(reason).toBe(Reasons.connectionRateExceeded);
+  });
+
+  it('is the only method', () => {
+    expect(gate.exchange('PLAIN', request(device))).toBeUndefined();
+    expect(gate.exchange('SCRAM-SHA-1', request(device))).toBeUndefined();
+  });
+});

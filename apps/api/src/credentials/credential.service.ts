@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { generateSecret, hashSecret } from '#access';
+import { deriveVerifiers, generateSecret, hashSecret } from '#access';
 import {
   countCredentials,
   createCredential,
@@ -53,6 +53,7 @@ export class CredentialService {
 
   async create(scope: TenantScope, deviceId: string, input: NewCredentialInput): Promise<IssuedCredential> {
     const password = generateSecret();
+    const scram = await deriveVerifiers(password);
     try {
       const credential = await this.store.tenant(scope.tenantId, async (tx) => {
         await requireDevice(tx, deviceId);
@@ -66,6 +67,7 @@ export class CredentialService {
           deviceId,
           authId: input.authId ?? `c-${randomBytes(9).toString('hex')}`,
           secretHash: Buffer.from(hashSecret(this.secretKey, password)),
+          scram,
           clientIdRule: input.clientIdRule,
           notBefore: input.notBefore,
           notAfter: input.notAfter,
