@@ -22,7 +22,7 @@ import { Outbox } from './outbox.js';
 import type { ClientPacket } from './packets.js';
 import type { DenialNote, Grant, Link, LinkSink, PresenceCause, PublishRight, SignIn } from './ports.js';
 import { encodePublish, type Publication } from './publication.js';
-import { Reasons, type Reason } from './reason.js';
+import { inConnack, inDisconnect, Reasons, type Reason } from './reason.js';
 import { Receipts } from './receipts.js';
 import { serversTopic, tooLongTopic } from './rights.js';
 import type { Session } from './session.js';
@@ -481,8 +481,8 @@ export class Connection implements LinkSink {
     if (this.state === 'open') {
       if (version !== 5) return; // 3.x: closing says it (MQTT-3.14.0-1)
       const reasonString = text === undefined ? undefined : this.explanation(text);
-      this.outbox.write(encodeDisconnect(reason.code, { reasonString }));
-    } else this.outbox.write(encodeConnack(version, reason, false));
+      this.outbox.write(encodeDisconnect(inDisconnect(reason).code, { reasonString }));
+    } else this.outbox.write(encodeConnack(version, inConnack(reason), false));
   }
 
   /** The client said DISCONNECT: nothing is sent any more (MQTT-3.14.4-2). */

@@ -55,3 +55,35 @@ export const Reasons = Object.freeze({
   subscriptionIdentifiersNotSupported: reason(0xa1, 'subscription-identifiers-not-supported'),
   wildcardSubscriptionsNotSupported: reason(0xa2, 'wildcard-subscriptions-not-supported'),
 });
+
+/** What DISCONNECT says: it has not all codes that CONNACK has (3.14.2.1), so the nearest of its own. MQTT-3.14.2-1 */
+export function inDisconnect(reason: Reason): Reason {
+  switch (reason) {
+    case Reasons.serverUnavailable:
+      return Reasons.serverBusy;
+    case Reasons.badUserNameOrPassword:
+    case Reasons.clientIdentifierNotValid:
+    case Reasons.badAuthenticationMethod:
+    case Reasons.banned:
+      return Reasons.notAuthorized;
+    default:
+      return reason;
+  }
+}
+
+/** What CONNACK says: it has not all codes that DISCONNECT has (3.2.2.2), so the nearest of its own. MQTT-3.2.2-8 */
+export function inConnack(reason: Reason): Reason {
+  switch (reason) {
+    case Reasons.serverShuttingDown:
+      return Reasons.serverUnavailable;
+    case Reasons.sessionTakenOver:
+      return Reasons.serverBusy;
+    case Reasons.administrativeAction:
+      return Reasons.notAuthorized;
+    case Reasons.receiveMaximumExceeded:
+    case Reasons.topicAliasInvalid:
+      return Reasons.protocolError;
+    default:
+      return reason;
+  }
+}
