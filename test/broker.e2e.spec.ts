@@ -96,6 +96,7 @@ describe('rights', () => {
     expect(denials[0]).toMatchObject({
       action: 'connect',
       reason: 'bad-user-name-or-password',
+      deviceId: pump.id,
       username: pump.username,
     });
   });

@@ -138,6 +138,8 @@ export interface Refusal {
   readonly detail: string;
   /** Where it is known: the tenant that may see the refusal. */
   readonly tenantId: TenantId | undefined;
+  /** Where it is known: the device whose credential was named. */
+  readonly deviceId?: string | undefined;
 }
 
 /** One step of an enhanced authentication (MQTT 5.0, 4.12). */

@@ -82,7 +82,8 @@ export class StoreGate implements Gate {
 
   async admit(request: SignIn): Promise<Grant | Refusal> {
     const result = await this.#answer(() => this.#signIn(request));
-    this.#outcome(result.kind === 'granted' ? 'granted' : result.reason.name);
+    if (result.kind === 'refused') this.#noteRefusal(request, result);
+    else this.#outcome('granted');
     return result;
   }
 
@@ -141,7 +142,7 @@ export class StoreGate implements Gate {
     if (entry === undefined) return refuse(Reasons.badUserNameOrPassword, 'unknown tenant');
     const tenantId = entry.tenant.id as TenantId;
     if (holder === undefined) return refuse(Reasons.badUserNameOrPassword, 'unknown credential', tenantId);
-    if (!proven) return refuse(Reasons.badUserNameOrPassword, 'wrong password', tenantId);
+    if (!proven) return refuse(Reasons.badUserNameOrPassword, 'wrong password', tenantId, holder.device.id);
     return this.#admitHolder(entry, holder, request.username ?? '', request);
   }
 
@@ -185,16 +186,17 @@ export class StoreGate implements Gate {
     const { tenant } = entry;
     const { credential, device } = holder;
     const tenantId = tenant.id as TenantId;
-    if (tenant.status !== 'active') return refuse(Reasons.notAuthorized, 'the tenant is suspended', tenantId);
-    if (device.status !== 'active') return refuse(Reasons.notAuthorized, 'the device is disabled', tenantId);
+    const no = (reason: Reason, detail: string): Refusal => refuse(reason, detail, tenantId, device.id);
+    if (tenant.status !== 'active') return no(Reasons.notAuthorized, 'the tenant is suspended');
+    if (device.status !== 'active') return no(Reasons.notAuthorized, 'the device is disabled');
     const validity = validityAt(credential, this.#now());
-    if (validity !== 'valid') return refuse(Reasons.notAuthorized, `the credential is ${validity}`, tenantId);
+    if (validity !== 'valid') return no(Reasons.notAuthorized, `the credential is ${validity}`);
 
     const rule = clientIdRuleSchema.safeParse(credential.clientIdRule);
     const clientId = rule.success ? chooseClientId(rule.data) : '';
     if (!rule.success || !mayUseClientId(rule.data, clientId, device.name)) {
       const detail = "the credential's client-id rule does not allow this client identifier";
-      return refuse(Reasons.clientIdentifierNotValid, detail, tenantId);
+      return no(Reasons.clientIdentifierNotValid, detail);
     }
 
     const variables: Variables = {
@@ -205,10 +207,10 @@ export class StoreGate implements Gate {
       attributes: textsOf(device.attributes),
     };
     const documents = await this.#documentsOf(entry, holder);
-    if (documents === undefined) return refuse(Reasons.serverUnavailable, 'policies are changing', tenantId);
+    if (documents === undefined) return no(Reasons.serverUnavailable, 'policies are changing');
     const policy = this.#policies.of(documents, device.telemetry, variables);
     if (!policy.connectRight.allowed) {
-      return refuse(Reasons.notAuthorized, policy.connectRight.detail, tenantId);
+      return no(Reasons.notAuthorized, policy.connectRight.detail);
     }
     return {
       kind: 'granted',
@@ -249,6 +251,14 @@ export class StoreGate implements Gate {
     return limits;
   }
 
+  /** What a tenant sees as a denial; here, also what belongs to no tenant. At debug: strangers must not fill the log. */
+  #noteRefusal({ username, clientId, remoteAddress }: SignIn, { reason, detail, tenantId }: Refusal): void {
+    this.#outcome(reason.name);
+    if (!this.#log.isDebug) return;
+    const who = { tenant: tenantId, client: clientId, username, address: remoteAddress };
+    this.#log.debug('sign-in.refused', { ...who, reason: reason.name, detail });
+  }
+
   #isThrottled(username: string | undefined, address: string): boolean {
     if (isLoopback(address)) return false;
     return (
@@ -279,8 +289,8 @@ export class StoreGate implements Gate {
   }
 }
 
-function refuse(reason: Reason, detail: string, tenantId?: TenantId): Refusal {
-  return { kind: 'refused', reason, detail, tenantId };
+function refuse(reason: Reason, detail: string, tenantId?: TenantId, deviceId?: string): Refusal {
+  return { kind: 'refused', reason, detail, tenantId, deviceId };
 }
 
 /** A store that is down is no failure of the client's, and who is throttled already is not counted again. */
