@@ -8,7 +8,7 @@ const patienceMs = 30_000;
 export function checkWhileUp(platform: Platform, devices: readonly Device[]): Promise<readonly string[]> {
   return settle(platform, devices, (device, row) => {
     if (!device.isDead) return row.state === 'online';
-    return row.state === 'offline' && row.cause === 'keep-alive' && row.will === encodedWill;
+    return row.state === 'offline' && (row.cause === 'presumed' || foundBySilence(row));
   });
 }
 
@@ -18,6 +18,11 @@ export function checkWhenGone(platform: Platform, devices: readonly Device[]): P
     if (device.isDead) return row.state === 'offline';
     return row.state === 'offline' && row.cause === 'clean' && row.will === null;
   });
+}
+
+/** Presumed, otherwise: the broker process that held the connection died meanwhile, and the next one concluded it. */
+function foundBySilence({ cause, will }: PresenceRow): boolean {
+  return cause === 'keep-alive' && will === encodedWill;
 }
 
 const encodedWill = Buffer.from(willPayload).toString('base64');
