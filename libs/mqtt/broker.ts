@@ -120,10 +120,13 @@ export class Broker {
 
   /** False: the store is down and says nothing about rights; those of before hold until it can be asked. */
   async #review(session: Session, receipt: Writable<Receipt>): Promise<boolean> {
-    const { space, principal } = session;
+    const { space, principal, epoch } = session;
+    const version = this.rightsVersion;
     const answer = await this.gate.review(principal);
-    // Whoever left has no rights to review, and whoever signs in meanwhile notices the change of rights.
-    if (session.hasEnded || session.principal !== principal) return true;
+    // Whoever left has no rights to review, and whoever signs in meanwhile notices the change of rights. Of two answers under
+    // way at once the one that was asked for later holds, whichever comes first.
+    if (session.hasEnded || session.epoch !== epoch || session.rightsVersion > version) return true;
+    session.rightsVersion = version;
     const { connection } = session;
     receipt.sessionsTouched += 1;
     if (answer.kind === 'refused') {

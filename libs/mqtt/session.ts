@@ -65,6 +65,8 @@ export class Session {
   expiryIntervalS = 0;
   connection: Connection | undefined = undefined;
   hasEnded = false;
+  /** Of the change of rights it was reviewed after last. */
+  rightsVersion = 0;
 
   /** Identifiers of QoS 2 messages taken over and not yet released by the client (MQTT-4.3.3-10). */
   #inbound: Set<number> | undefined = undefined;

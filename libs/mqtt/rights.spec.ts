@@ -1,0 +1,161 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { defaultLimits } from './limits.js';
+import type { TenantId } from './message.js';
+import { Reasons } from './reason.js';
+import { Harness } from './testing/index.js';
+
+const tenantId = 'tenant-a' as TenantId;
+const everybody = (): boolean => true;
+
+describe('a change of rights', () => {
+  it('ends subscriptions on live connections, durably, and lowers QoS', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice', { expiry: 100 });
+    await client.subscribe(['a', 'b', '$share/g/c']);
+    h.gate.allow({ subscribe: ['b'], maxQos: 1 }, 'alice');
+    const receipt = await h.broker.reauthorize(tenantId, everybody);
+    expect(receipt).toEqual({
+      sessionsTouched: 1,
+      subscriptionsRemoved: 2,
+      connectionsClosed: 0,
+      willsSuppressed: 0,
+    });
+    for (const topic of ['a', 'b', 'c']) await client.publish(topic, 'x', { qos: 2 });
+    expect(client.take('publish')).toMatchObject([{ topic: 'b', qos: 1 }]);
+    const next = await h.crash();
+    expect((await next.vault.open(tenantId)).sessions[0]?.subscriptions).toMatchObject([
+      { filter: 'b', qos: 1 },
+    ]);
+  });
+
+  it('concerns whom it concerns, in its tenant', async () => {
+    const h = new Harness();
+    const alice = await h.connect5('alice');
+    const bob = await h.connect5('bob');
+    const stranger = await h.connect5('alice', { username: 'x@tenant-b' });
+    for (const client of [alice, bob, stranger]) await client.subscribe('a');
+    h.gate.allow({ subscribe: [] });
+    const receipt = await h.broker.reauthorize(tenantId, ({ clientId }) => clientId === 'alice');
+    expect(receipt).toMatchObject({ sessionsTouched: 1, subscriptionsRemoved: 1 });
+    expect(h.broker.stats.subscriptions).toBe(2);
+    expect(await h.broker.reauthorize('nobody' as TenantId, everybody)).toMatchObject({ sessionsTouched: 0 });
+  });
+
+  it.each([
+    ['not-authorized', Reasons.notAuthorized],
+    ['administrative-action', Reasons.administrativeAction],
+  ])('that refuses somebody closes with %s, and the will does not fire', async (_name, reason) => {
+    const h = new Harness();
+    const watcher = await h.connect5('watcher');
+    await watcher.subscribe('#');
+    const client = await h.connect5('alice', { will: { topic: 'w', payload: 'gone' } });
+    h.gate.refusal = reason;
+    const receipt = await h.broker.reauthorize(tenantId, ({ clientId }) => clientId === 'alice');
+    await client.settle();
+    expect(receipt).toMatchObject({ connectionsClosed: 1, willsSuppressed: 1 });
+    expect(client.goodbye).toBe(reason.code);
+    h.gate.refusal = undefined;
+    await watcher.settle();
+    expect(watcher.messages()).toEqual([]);
+    expect(h.journal.current(tenantId, 'alice')).toMatchObject({ state: 'offline', cause: 'kicked' });
+  });
+
+  it('suppresses wills whose right is gone, of live connections and of those that wait for their delay', async () => {
+    const h = new Harness();
+    const will = { topic: 'w', properties: [['willDelayInterval', 50]] as const };
+    await (await h.connect5('away', { expiry: 100, will })).cut();
+    await h.connect5('here', { will });
+    h.gate.allow({ publish: ['other'] });
+    expect(await h.broker.reauthorize(tenantId, everybody)).toMatchObject({ willsSuppressed: 2 });
+    await h.settle();
+    expect((await h.vault.reopen().open(tenantId)).wills).toEqual([]);
+  });
+
+  it('reaches sessions that are away', async () => {
+    const h = new Harness();
+    const client = await h.connect('alice', { clean: false });
+    await client.subscribe('a', { qos: 1 });
+    await client.cut();
+    h.gate.allow({ subscribe: [] }, 'alice');
+    expect(await h.broker.reauthorize(tenantId, everybody)).toMatchObject({ subscriptionsRemoved: 1 });
+    await (await h.connect('bob')).publish('a', 'x', { qos: 1 });
+    expect((await h.vault.open(tenantId)).sessions).toMatchObject([{ queuedMessages: 0 }]);
+  });
+
+  it('that cannot be asked for changes nothing', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice');
+    await client.subscribe('a');
+    h.gate.refusal = Reasons.serverUnavailable;
+    expect(await h.broker.reauthorize(tenantId, everybody)).toMatchObject({ connectionsClosed: 0 });
+    await client.publish('a', 'x');
+    expect(client.messages()).toEqual(['a x']);
+  });
+
+  it('close behind another one wins, whichever answer comes first', async () => {
+    for (const order of [
+      [0, 1],
+      [1, 0],
+    ]) {
+      const h = new Harness();
+      const client = await h.connect5('alice');
+      const answers: (() => void)[] = [];
+      const review = h.gate.review.bind(h.gate);
+      h.gate.review = async (principal) => {
+        const answer = await review(principal);
+        return new Promise((resolve) => answers.push(() => resolve(answer)));
+      };
+      h.gate.allow({ publish: ['old'] });
+      const first = h.broker.reauthorize(tenantId, everybody);
+      await h.settle();
+      h.gate.allow({ publish: ['new'] });
+      const second = h.broker.reauthorize(tenantId, everybody);
+      await h.settle();
+      for (const at of order) answers[at]!();
+      await Promise.all([first, second]);
+      expect((await client.publish('old', 'x', { qos: 1 }))?.code).toBe(0x87);
+      expect((await client.publish('new', 'x', { qos: 1 }))?.code).toBe(0x10);
+    }
+  });
+
+  it('brings new limits', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice');
+    h.gate.limits = { ...defaultLimits, maxSubscriptionsPerSession: 1 };
+    await h.broker.reauthorize(tenantId, everybody);
+    expect((await client.subscribe(['a', 'b']))?.codes).toEqual([2, 0x97]);
+  });
+});
+
+describe('the right to receive', () => {
+  it('narrows a subscription, message by message, retained ones too', async () => {
+    const h = new Harness();
+    h.gate.allow({ receive: ['open/#'] }, 'alice');
+    const publisher = await h.connect('bob');
+    await publisher.publish('secret/r', 'x', { retain: true });
+    await publisher.publish('open/r', 'x', { retain: true });
+    const client = await h.connect('alice');
+    await client.subscribe('#');
+    for (const topic of ['secret/a', 'open/a']) await publisher.publish(topic, 'x', { qos: 1 });
+    await client.settle();
+    expect(client.messages()).toEqual(['open/r x', 'open/a x']);
+  });
+});
+
+describe('tenants', () => {
+  it("are out of each other's reach, with the same identifiers, topics, groups, wills and retained messages", async () => {
+    const h = new Harness();
+    const ours = await h.connect5('alice', { username: 'x@tenant-a', will: { topic: 'w', payload: 'ours' } });
+    const theirs = await h.connect5('alice', { username: 'x@tenant-b', expiry: 100 });
+    await theirs.subscribe(['#', '$share/g/#', '$SYS/#']);
+    await ours.publish('r', 'ours', { qos: 2, retain: true });
+    await ours.cut();
+    await theirs.subscribe('r');
+    await theirs.settle();
+    expect(theirs.messages()).toEqual([]);
+    expect(h.broker.statsOf('tenant-b' as TenantId)).toMatchObject({ messagesReceived: 0, messagesSent: 0 });
+    const back = await h.connect5('alice', { username: 'x@tenant-a', clean: false });
+    expect(back.connack?.sessionPresent).toBe(false);
+  });
+});
