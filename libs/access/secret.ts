@@ -6,9 +6,13 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 const minKeyBytes = 32;
 
-/** 256 random bits as 43 characters that need no quoting anywhere. */
+/** 256 random bits (less a hair) as 43 characters that need no quoting anywhere. */
 export function generateSecret(): string {
-  return randomBytes(32).toString('base64url');
+  for (;;) {
+    const secret = randomBytes(32).toString('base64url');
+    // Pasted after `--password`, one that begins with a dash would be taken for the next option.
+    if (!secret.startsWith('-')) return secret;
+  }
 }
 
 /** HMAC-SHA-256 under the installation's key. */
