@@ -40,12 +40,25 @@ describe('settings', () => {
     ['MOORAGE_WS_PORT', '80.5'],
     ['MOORAGE_BIND', 'not an address'],
     ['MOORAGE_LOG_LEVEL', 'loud'],
+    ['MOORAGE_PROXY_PROTOCOL_FROM', 'all'],
+    ['MOORAGE_PROXY_PROTOCOL_FROM', '10.0.0.0/33'],
+    ['MOORAGE_PROXY_PROTOCOL_FROM', '10.0.0.1,'],
     ['MOORAGE_SECRET_KEY', 'short'],
     ['DATABASE_URL', 'mysql://localhost/x'],
   ])('refuse %s=%s and name the variable', (variable, value) => {
     const error = refusal({ [variable]: value });
     expect(error).toMatchObject({ code: 'config.invalid', variable });
     expect(error.message).toContain(variable);
+  });
+
+  it('read addresses and ranges of proxies, and have none by default', () => {
+    const text = '192.0.2.7, 10.0.0.0/8,2001:db8::/32';
+    expect(readSettings({ MOORAGE_PROXY_PROTOCOL_FROM: text }).proxyProtocolFrom).toEqual([
+      '192.0.2.7',
+      '10.0.0.0/8',
+      '2001:db8::/32',
+    ]);
+    expect(readSettings({}).proxyProtocolFrom).toEqual([]);
   });
 
   it('want certificate and key together', () => {

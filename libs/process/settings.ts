@@ -1,4 +1,7 @@
 import { resolve } from 'node:path';
+
+import { z } from 'zod';
+
 import { Secret } from './secret.js';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -20,6 +23,8 @@ export interface Settings {
   readonly wssPort: number;
   readonly opsPort: number;
   readonly postgresPort: number;
+  /** Addresses and ranges that proxies connect to the broker from, each connection with a header of the PROXY protocol. */
+  readonly proxyProtocolFrom: readonly string[];
   /** Undefined: the supervisor runs its own PostgreSQL. */
   readonly databaseUrl: Secret<string> | undefined;
   /** 32 bytes. Undefined: `loadSecretKey` keeps one in the data directory. */
@@ -56,6 +61,7 @@ export const settingNames = [
   'MOORAGE_WSS_PORT',
   'MOORAGE_OPS_PORT',
   'MOORAGE_POSTGRES_PORT',
+  'MOORAGE_PROXY_PROTOCOL_FROM',
   'MOORAGE_SECRET_KEY',
   'MOORAGE_TLS_CERT_FILE',
   'MOORAGE_TLS_KEY_FILE',
@@ -92,6 +98,8 @@ export function readSettings(env: Environment = process.env): Settings {
     opsPort: readPort(env, 'MOORAGE_OPS_PORT', 3001),
     // A free one: the embedded PostgreSQL is nobody's but ours, and must not meet one that is installed.
     postgresPort: readPort(env, 'MOORAGE_POSTGRES_PORT', 0),
+    // None: clients connect directly, and nobody may say who somebody else is.
+    proxyProtocolFrom: readAddressRanges(env, 'MOORAGE_PROXY_PROTOCOL_FROM'),
     databaseUrl: readDatabaseUrl(env),
     secretKey: readSecretKey(env),
     tls: Object.freeze({
@@ -134,6 +142,23 @@ function readPort(env: Environment, name: SettingName, fallback: number): number
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Infinity;
   if (port > 65_535) throw new ConfigError('config.invalid', name, `'${text}' is not a port (0 to 65535)`);
   return port;
+}
+
+const addressRange = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
+
+function readAddressRanges(env: Environment, name: SettingName): readonly string[] {
+  const ranges = read(env, name)?.split(',') ?? [];
+  return Object.freeze(
+    ranges.map((text) => {
+      const range = addressRange.safeParse(text.trim());
+      if (range.success) return range.data;
+      throw new ConfigError(
+        'config.invalid',
+        name,
+        `'${text.trim()}' is not an address or a range like 10.0.0.0/8`,
+      );
+    }),
+  );
 }
 
 function readBind(env: Environment): string {

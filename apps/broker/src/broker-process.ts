@@ -5,12 +5,13 @@ import type { BrokerStore, ChangeFeed, Directory } from '#store';
 import type { Listener, ListenOptions } from './listeners/accept.js';
 import type { Admission } from './listeners/admission.js';
 import { listenOps } from './listeners/ops.js';
+import { TrustedProxies } from './listeners/proxy-protocol.js';
 import { listenMqtt } from './listeners/tcp.js';
 import { listenMqtts, type ServerIdentity } from './listeners/tls.js';
 import { listenSecureWebSocket, listenWebSocket } from './listeners/websocket.js';
 import type { BrokerOptions } from './options.js';
 
-export interface BrokerParts extends Pick<BrokerOptions, 'bind' | 'ports' | 'log'> {
+export interface BrokerParts extends Pick<BrokerOptions, 'bind' | 'ports' | 'proxyProtocolFrom' | 'log'> {
   readonly directory: Directory;
   readonly store: BrokerStore;
   readonly broker: Broker;
@@ -65,11 +66,13 @@ export class BrokerProcess {
   }
 
   async #listen(): Promise<Omit<Ports, 'ops'>> {
-    const { bind, ports, admission, identity, broker, log } = this.#parts;
+    const { bind, ports, proxyProtocolFrom = [], admission, identity, broker, log } = this.#parts;
+    const proxies = proxyProtocolFrom.length === 0 ? undefined : new TrustedProxies(proxyProtocolFrom);
     const on = (port: number): ListenOptions => ({
       host: bind,
       port,
       admission,
+      proxies,
       accept: (link) => broker.accept(link),
       refused: (why, address) => log.debug('link.refused', { why, address }),
     });

@@ -147,7 +147,7 @@ function makeProcess(
   ready: Readiness,
   registry: Registry,
 ): BrokerProcess {
-  const { bind, ports, log } = given;
+  const { bind, ports, proxyProtocolFrom = [], log } = given;
   return new BrokerProcess({
     directory: opened,
     store: brokerStore,
@@ -159,6 +159,7 @@ function makeProcess(
     metrics: registry,
     bind,
     ports,
+    proxyProtocolFrom,
     log,
   });
 }

@@ -24,6 +24,7 @@ async function main(): Promise<void> {
     secretKey: await loadSecretKey(settings),
     bind: settings.bind,
     ports: { mqtt, mqtts, ws, wss, ops },
+    proxyProtocolFrom: settings.proxyProtocolFrom,
     tls: settings.tls,
     log,
     onLost: (why) => void lifecycle.stop(why, 1),

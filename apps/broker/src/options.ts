@@ -9,6 +9,8 @@ export interface BrokerOptions {
   /** 0: one that is free. */
   readonly ports: Readonly<Record<'mqtt' | 'mqtts' | 'ws' | 'wss' | 'ops', number>>;
   readonly tls: { readonly certFile: string; readonly keyFile: string };
+  /** Addresses and ranges of proxies: connections come from them alone, with a header of the PROXY protocol. Empty: from anybody. */
+  readonly proxyProtocolFrom?: readonly string[];
   readonly log: Logger;
   /** This process can no longer be one: its sessions belong to others. It must end. */
   readonly onLost: (why: string) => void;

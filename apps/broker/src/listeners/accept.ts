@@ -2,7 +2,8 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 
 import type { Link, LinkSink } from '#mqtt';
 
-import { type Admission, type Denied, plainAddress } from './admission.js';
+import type { Admission, Denied } from './admission.js';
+import { ownSource, readProxyHeader, type Source, type TrustedProxies } from './proxy-protocol.js';
 
 /** Hands a new link to the core, which from now on answers through the sink. */
 export type Accept = (link: Link) => LinkSink;
@@ -13,8 +14,10 @@ export interface ListenOptions {
   readonly port: number;
   readonly admission: Admission;
   readonly accept: Accept;
+  /** Connections come from these alone, each with a header of the PROXY protocol. */
+  readonly proxies?: TrustedProxies | undefined;
   /** Told about what never became a link. */
-  readonly refused?: (why: Denied | 'handshake', address: string) => void;
+  readonly refused?: (why: Denied | 'handshake' | 'not-a-proxy' | 'proxy-header', address: string) => void;
 }
 
 /** A port that is listened on. */
@@ -37,20 +40,21 @@ const backlog = 4_096;
  */
 export async function listenTcp(
   options: ListenOptions,
-  connected: (socket: Socket, remoteAddress: string) => void,
+  connected: (socket: Socket, source: Source) => void,
 ): Promise<Listener> {
   const { host, port, admission } = options;
   // noDelay: acknowledgements are small and somebody waits for them. keepAlive: a peer that vanished is noticed by the kernel.
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
     if (socket.remoteAddress === undefined) return void socket.destroy(); // gone before it was accepted
-    const address = plainAddress(socket.remoteAddress);
-    const denied = admission.enter(address);
+    if (options.proxies !== undefined) return acceptProxied(socket, options.proxies, options, connected);
+    const source = ownSource(socket);
+    const denied = admission.enter(source.address);
     if (denied !== undefined) {
-      options.refused?.(denied, address);
+      options.refused?.(denied, source.address);
       return void socket.resetAndDestroy();
     }
     socket.once('close', () => admission.leave());
-    connected(socket, address);
+    connected(socket, source);
   });
   await listening(server, host, port);
   const { port: actual } = server.address() as AddressInfo;
@@ -63,6 +67,30 @@ export async function listenTcp(
       return Promise.resolve();
     },
   };
+}
+
+function acceptProxied(
+  socket: Socket,
+  proxies: TrustedProxies,
+  { admission, refused }: ListenOptions,
+  connected: (socket: Socket, source: Source) => void,
+): void {
+  const proxy = ownSource(socket);
+  const denied = proxies.includes(proxy.address) ? admission.enterProxied() : 'not-a-proxy';
+  if (denied !== undefined) {
+    refused?.(denied, proxy.address);
+    return void socket.resetAndDestroy();
+  }
+  socket.once('close', () => admission.leave());
+  readProxyHeader(
+    socket,
+    (source) => {
+      if (admission.isInRate(source.address)) return connected(socket, source);
+      refused?.('rate', source.address);
+      socket.resetAndDestroy();
+    },
+    () => refused?.('proxy-header', proxy.address),
+  );
 }
 
 function listening(server: Server, host: string, port: number): Promise<void> {

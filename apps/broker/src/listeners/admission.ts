@@ -26,9 +26,20 @@ export class Admission {
   /** Undefined: admitted; `leave` must follow when the connection ends. */
   enter(address: string): Denied | undefined {
     if (this.#open >= this.#maxConnections) return 'too-many-connections';
-    if (!this.#rates.take(address, isLoopback(address) ? loopbackRate : acceptRate)) return 'rate';
+    if (!this.isInRate(address)) return 'rate';
     this.#open += 1;
     return undefined;
+  }
+
+  /** As `enter`, for a proxy in which many clients have one address: `isInRate` is asked when it has said whose it is. */
+  enterProxied(): Denied | undefined {
+    if (this.#open >= this.#maxConnections) return 'too-many-connections';
+    this.#open += 1;
+    return undefined;
+  }
+
+  isInRate(address: string): boolean {
+    return this.#rates.take(address, isLoopback(address) ? loopbackRate : acceptRate);
   }
 
   leave(): void {

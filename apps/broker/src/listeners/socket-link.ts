@@ -7,6 +7,7 @@ import { type Accept, lingerMs } from './accept.js';
 export interface Peer {
   readonly transport: Transport;
   readonly remoteAddress: string;
+  readonly remotePort: number;
   readonly serverName: string | undefined;
   readonly peerCertificate: Buffer | undefined;
 }
@@ -27,7 +28,7 @@ export class SocketLink implements Link {
     this.#socket = socket;
     this.transport = peer.transport;
     this.remoteAddress = peer.remoteAddress;
-    this.remotePort = socket.remotePort ?? 0;
+    this.remotePort = peer.remotePort;
     this.serverName = peer.serverName;
     this.peerCertificate = peer.peerCertificate;
   }

@@ -3,10 +3,16 @@ import { SocketLink } from './socket-link.js';
 
 /** MQTT over TCP. */
 export function listenMqtt(options: ListenOptions): Promise<Listener> {
-  return listenTcp(options, (socket, remoteAddress) =>
+  return listenTcp(options, (socket, { address, port }) =>
     SocketLink.open(
       socket,
-      { transport: 'tcp', remoteAddress, serverName: undefined, peerCertificate: undefined },
+      {
+        transport: 'tcp',
+        remoteAddress: address,
+        remotePort: port,
+        serverName: undefined,
+        peerCertificate: undefined,
+      },
       options.accept,
     ),
   );

@@ -1,7 +1,7 @@
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 
 import { listenTcp, type Listener, type ListenOptions } from './accept.js';
-import { plainAddress } from './admission.js';
+import { Sources } from './proxy-protocol.js';
 import { SocketLink } from './socket-link.js';
 
 /** The server's certificate chain and private key, PEM. */
@@ -37,15 +37,16 @@ export function tlsPeer(socket: TLSSocket): {
 export function listenMqtts(
   options: ListenOptions & { readonly identity: ServerIdentity },
 ): Promise<Listener> {
+  const sources = new Sources();
   const handshakes = createServer(tlsOptions(options.identity));
   handshakes.on('secureConnection', (socket) => {
-    const remoteAddress = remoteOf(socket);
-    SocketLink.open(socket, { transport: 'tls', remoteAddress, ...tlsPeer(socket) }, options.accept);
+    const { address: remoteAddress, port: remotePort } = sources.of(socket);
+    const peer = { transport: 'tls', remoteAddress, remotePort, ...tlsPeer(socket) } as const;
+    SocketLink.open(socket, peer, options.accept);
   });
-  handshakes.on('tlsClientError', (_, socket) => options.refused?.('handshake', remoteOf(socket)));
-  return listenTcp(options, (socket) => handshakes.emit('connection', socket));
-}
-
-function remoteOf(socket: TLSSocket): string {
-  return plainAddress(socket.remoteAddress ?? '');
+  handshakes.on('tlsClientError', (_, socket) => options.refused?.('handshake', sources.of(socket).address));
+  return listenTcp(options, (socket, source) => {
+    sources.note(socket, source);
+    handshakes.emit('connection', socket);
+  });
 }

@@ -42,7 +42,7 @@ export class WebSocketLink implements Link {
     this.#socket = socket;
     this.transport = peer.transport;
     this.remoteAddress = peer.remoteAddress;
-    this.remotePort = socket.remotePort ?? 0;
+    this.remotePort = peer.remotePort;
     this.serverName = peer.serverName;
     this.peerCertificate = peer.peerCertificate;
   }

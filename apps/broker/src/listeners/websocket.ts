@@ -6,7 +6,7 @@ import { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
 
 import { listenTcp, type Listener, type ListenOptions } from './accept.js';
-import { plainAddress } from './admission.js';
+import { Sources } from './proxy-protocol.js';
 import { type ServerIdentity, tlsOptions, tlsPeer } from './tls.js';
 import { WebSocketLink } from './websocket-link.js';
 
@@ -27,9 +27,6 @@ export function listenSecureWebSocket(
   options: ListenOptions & { readonly identity: ServerIdentity },
 ): Promise<Listener> {
   const server = createSecureServer({ ...httpLimits, ...tlsOptions(options.identity) }, upgradeRequired);
-  server.on('tlsClientError', (_, socket) =>
-    options.refused?.('handshake', plainAddress(socket.remoteAddress ?? '')),
-  );
   return listenOn(server, options);
 }
 
@@ -43,6 +40,10 @@ const httpLimits = {
 };
 
 async function listenOn(server: Server, options: ListenOptions): Promise<Listener> {
+  const sources = new Sources();
+  server.on('tlsClientError', (_, socket: TLSSocket) =>
+    options.refused?.('handshake', sources.of(socket).address),
+  );
   const webSockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -55,13 +56,18 @@ async function listenOn(server: Server, options: ListenOptions): Promise<Listene
     socket.on('error', () => socket.destroy());
     const refusal = refusalOf(request);
     if (refusal !== undefined) {
-      options.refused?.('handshake', plainAddress(request.socket.remoteAddress ?? ''));
+      options.refused?.('handshake', sources.of(request.socket).address);
       socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
-    webSockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, request, options));
+    webSockets.handleUpgrade(request, socket, head, (webSocket) =>
+      open(webSocket, request, sources, options),
+    );
   });
-  const listener = await listenTcp(options, (socket) => server.emit('connection', socket));
+  const listener = await listenTcp(options, (socket, source) => {
+    sources.note(socket, source);
+    server.emit('connection', socket);
+  });
   return {
     ...listener,
     close: async () => {
@@ -73,15 +79,22 @@ async function listenOn(server: Server, options: ListenOptions): Promise<Listene
   };
 }
 
-function open(webSocket: WebSocket, request: IncomingMessage, options: ListenOptions): void {
+function open(
+  webSocket: WebSocket,
+  request: IncomingMessage,
+  sources: Sources,
+  options: ListenOptions,
+): void {
   const { socket } = request;
+  const { address: remoteAddress, port: remotePort } = sources.of(socket);
   const secure = socket instanceof TLSSocket;
   WebSocketLink.open(
     webSocket,
     socket,
     {
       transport: secure ? 'wss' : 'ws',
-      remoteAddress: plainAddress(socket.remoteAddress ?? ''),
+      remoteAddress,
+      remotePort,
       ...(secure ? tlsPeer(socket) : { serverName: undefined, peerCertificate: undefined }),
     },
     options.accept,
