@@ -1,4 +1,6 @@
-import { createApiKey, makeApiKey, openControlStore } from '#store';
+import { fork } from 'node:child_process';
+import { join } from 'node:path';
+import { z } from 'zod';
 import { restClient, RestError } from './rest.js';
 
 /**
@@ -6,22 +8,23 @@ import { restClient, RestError } from './rest.js';
  * that is written past the api, because nobody can ask the api for the first key.
  */
 export async function ensureAdminKey(
-  appUrl: string,
-  secretKey: Buffer,
+  environment: NodeJS.ProcessEnv,
   api: string,
   known: string | undefined,
 ): Promise<string> {
-  if (known !== undefined && (await works(api, known))) return known;
-  const made = makeApiKey(secretKey);
-  const store = openControlStore({ url: appUrl, poolSize: 1 });
-  try {
-    await store.platform((tx) =>
-      createApiKey(tx, { name: 'first administrator', role: 'admin', expiresAt: null, made }),
+  return known !== undefined && (await works(api, known)) ? known : makeKey(environment);
+}
+
+/** In a process of its own: the database client it takes would stay with the supervisor as 60 MB for ever. */
+function makeKey(environment: NodeJS.ProcessEnv): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = fork(join(import.meta.dirname, 'make-admin-key.js'), { env: environment });
+    child.once('message', (key) => resolve(z.string().parse(key)));
+    child.once('error', reject);
+    child.once('exit', (code) =>
+      reject(new Error(`no administrator's key could be made (exit code ${code})`)),
     );
-  } finally {
-    await store.close();
-  }
-  return made.key;
+  });
 }
 
 /** False for a key that was revoked, or that belongs to another database. */

@@ -8,6 +8,8 @@ export interface ChildOptions {
   /** The script Node runs. */
   readonly entry: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Of Node's own, e.g. how much memory it may hold. */
+  readonly flags?: readonly string[];
   /** Answers 200 when the child may be used. */
   readonly readyUrl: string;
   readonly log: Logger;
@@ -48,7 +50,7 @@ export function superviseChild(options: ChildOptions): Child {
 
   function launch(): void {
     const launchedAt = performance.now();
-    const child = spawn(process.execPath, ['--enable-source-maps', options.entry], {
+    const child = spawn(process.execPath, ['--enable-source-maps', ...(options.flags ?? []), options.entry], {
       env: options.env,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // A session of its own: Ctrl-C goes to the supervisor alone, which stops its children in order. Should the
