@@ -22,8 +22,11 @@ const matching: Readonly<Record<string, readonly string[]>> = {
 };
 const expiryS = 100;
 
+/** What a client acknowledges: everything, a message but not its PUBREL, or nothing. */
+type Diligence = 'all' | 'first' | 'none';
+
 type Step =
-  | { readonly kind: 'connect'; readonly who: number; readonly clean: boolean; readonly lazy: boolean }
+  | { readonly kind: 'connect'; readonly who: number; readonly clean: boolean; readonly diligence: Diligence }
   | { readonly kind: 'cut' | 'goodbye' | 'revoke' | 'permit'; readonly who: number }
   | { readonly kind: 'subscribe'; readonly who: number; readonly filter: number; readonly qos: number }
   | { readonly kind: 'unsubscribe'; readonly who: number; readonly filter: number }
@@ -41,7 +44,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       kind: fc.constant('connect' as const),
       who,
       clean: fc.boolean(),
-      lazy: fc.boolean(),
+      diligence: fc.constantFrom('all' as const, 'first' as const, 'none' as const),
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('cut' as const, 'goodbye' as const), who }) },
@@ -61,7 +64,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('wait' as const), seconds: fc.constantFrom(1, 60, 101) }),
   },
   {
-    weight: 1,
+    weight: 4,
     arbitrary: fc.record({ kind: fc.constantFrom('kill' as const, 'hold' as const, 'commit' as const) }),
   },
 );
@@ -89,6 +92,8 @@ class Device {
   readonly got = new Map<number, number>();
   /** QoS 2 identifiers between PUBLISH and PUBREL: a receiver's half of exactly-once. */
   #half = new Set<number>();
+  /** Those for which PUBREL has come, and PUBCOMP has not been sent: only PUBREL may follow (MQTT-4.3.3-6). */
+  #released = new Set<number>();
   #last = new Map<string, number>();
   #read = 0;
   readonly name: string;
@@ -108,6 +113,7 @@ class Device {
     this.welcome.clear();
     this.got.clear();
     this.#half.clear();
+    this.#released.clear();
     this.#last.clear();
   }
 
@@ -125,9 +131,14 @@ class Device {
     if (client === undefined) return;
     for (; this.#read < client.packets.length; this.#read++) {
       const packet = client.packets[this.#read]!;
-      if (packet.type === 'pubrel') this.#half.delete(packet.packetId);
+      if (packet.type === 'pubrel') {
+        this.#half.delete(packet.packetId);
+        if (client.wouldAcknowledge(packet)) this.#released.delete(packet.packetId);
+        else this.#released.add(packet.packetId);
+      }
       if (packet.type !== 'publish') continue;
       if (packet.qos === 2) {
+        expect(this.#released.has(packet.packetId)).toBe(false);
         if (this.#half.has(packet.packetId)) {
           expect(packet.dup).toBe(true);
           continue;
@@ -168,7 +179,7 @@ class World {
   async take(step: Step): Promise<void> {
     switch (step.kind) {
       case 'connect':
-        await this.#connect(this.devices[step.who]!, step.clean, step.lazy);
+        await this.#connect(this.devices[step.who]!, step.clean, step.diligence);
         break;
       case 'cut':
       case 'goodbye':
@@ -241,13 +252,14 @@ class World {
     return device.client !== undefined || this.h.clock.now() - device.awayAt < expiryS * 1000;
   }
 
-  async #connect(device: Device, clean: boolean, lazy: boolean): Promise<void> {
+  async #connect(device: Device, clean: boolean, diligence: Diligence): Promise<void> {
     await this.#commit();
     device.takeIn();
     const resumes = !clean && this.#isAlive(device);
     if (!resumes) device.startOver();
     const client = this.h.open(5, device.name);
-    client.acknowledges = !lazy;
+    client.acknowledges =
+      diligence === 'none' ? () => false : ({ type }) => type !== 'pubrel' || diligence === 'all';
     device.isDurable = !clean;
     device.attach(client);
     const list = clean ? [] : ([['sessionExpiryInterval', expiryS]] as const);
@@ -327,7 +339,7 @@ class World {
     await this.#commit();
     for (const device of this.devices) {
       if (!this.#isAlive(device)) continue;
-      await this.#connect(device, false, false);
+      await this.#connect(device, false, 'all');
       for (let i = 0; i < 3; i++) await this.#settle();
       const missing = [...device.owed.keys()].filter((number) => !device.got.has(number));
       expect({ device: device.name, missing }).toEqual({ device: device.name, missing: [] });

@@ -60,7 +60,8 @@ export class TestClient {
   readonly clientId: string;
   /** Where the clients of most tests belong. */
   readonly tenantId = 'tenant-a' as TenantId;
-  acknowledges = true;
+  /** Which packets it answers. */
+  acknowledges: boolean | ((packet: ServerPacket) => boolean) = true;
   /** Every packet it has got. */
   readonly packets: ServerPacket[] = [];
   readonly #clock: FakeClock;
@@ -93,12 +94,16 @@ export class TestClient {
     let answered = false;
     for (const packet of packets) {
       this.packets.push(packet);
-      const answer = this.acknowledges ? answerTo(packet) : undefined;
+      const answer = this.wouldAcknowledge(packet) ? answerTo(packet) : undefined;
       if (answer === undefined || this.link.isEnded) continue;
       this.link.send(answer);
       answered = true;
     }
     return answered;
+  }
+
+  wouldAcknowledge(packet: ServerPacket): boolean {
+    return typeof this.acknowledges === 'boolean' ? this.acknowledges : this.acknowledges(packet);
   }
 
   /** Packets since the last look; all of a type where one is given. */
