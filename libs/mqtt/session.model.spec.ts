@@ -32,7 +32,9 @@ type Step =
   | { readonly kind: 'unsubscribe'; readonly who: number; readonly filter: number }
   | { readonly kind: 'publish'; readonly topic: number; readonly qos: number }
   | { readonly kind: 'wait'; readonly seconds: number }
-  | { readonly kind: 'kill' | 'hold' | 'commit' };
+  | { readonly kind: 'hold' | 'commit' }
+  /** A kill -9 with so many messages under way that are not committed. */
+  | { readonly kind: 'kill'; readonly publishing: number };
 
 const who = fc.nat({ max: names.length - 1 });
 const qos = fc.nat({ max: 2 });
@@ -43,7 +45,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('connect' as const),
       who,
-      clean: fc.boolean(),
+      clean: fc.nat({ max: 3 }).map((n) => n === 0),
       diligence: fc.constantFrom('all' as const, 'first' as const, 'none' as const),
     }),
   },
@@ -63,10 +65,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('wait' as const), seconds: fc.constantFrom(1, 60, 101) }),
   },
-  {
-    weight: 4,
-    arbitrary: fc.record({ kind: fc.constantFrom('kill' as const, 'hold' as const, 'commit' as const) }),
-  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('hold' as const, 'commit' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('kill' as const), publishing: fc.nat({ max: 3 }) }) },
 );
 
 /** A message of the publisher's, and which durable sessions it has to reach at which QoS once it is acknowledged. */
@@ -203,7 +203,7 @@ class World {
         await this.h.clock.advance(step.seconds * 1000);
         break;
       case 'kill':
-        await this.#kill();
+        await this.#kill(step.publishing);
         break;
       case 'hold':
         // While commits are held only publishing goes on: every other step lets them go first.
@@ -325,7 +325,9 @@ class World {
     await this.publisher?.send(this.publisher.publishBytes(topic, String(number), { qos: published, id }));
   }
 
-  async #kill(): Promise<void> {
+  async #kill(publishing: number): Promise<void> {
+    this.h.store.hold();
+    for (let i = 0; i < publishing; i++) await this.#publish(topics[i % topics.length]!, 1 + (i % 2));
     await this.#settle();
     this.#isHeld = false;
     for (const device of this.devices) device.takeIn();
