@@ -1,0 +1,48 @@
+/** What a broker costs, by the kernel's own count. Linux: it is read from /proc. */
+import { readdirSync, readFileSync } from 'node:fs';
+
+// USER_HZ and the page size, which every Linux that Node runs on shows to programs as these.
+const ticksPerSecond = 100;
+const pageBytes = 4096;
+
+/** Processor time, user and system, that these processes have used so far. One that has ended counts no more. */
+export function cpuSeconds(pids: readonly number[]): number {
+  let ticks = 0;
+  for (const pid of pids) {
+    const fields = statOf(pid);
+    ticks += Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+  }
+  return ticks / ticksPerSecond;
+}
+
+/** Resident memory, of each process on its own: what several share is counted for each. */
+export function residentBytes(pids: readonly number[]): number {
+  let pages = 0;
+  for (const pid of pids) pages += Number(statOf(pid)[21] ?? 0);
+  return pages * pageBytes;
+}
+
+/** The process, its children and theirs. */
+export function treeOf(pid: number): number[] {
+  const childrenOf = new Map<number, number[]>();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const parent = Number(statOf(Number(name))[1] ?? 0);
+    const siblings = childrenOf.get(parent);
+    if (siblings === undefined) childrenOf.set(parent, [Number(name)]);
+    else siblings.push(Number(name));
+  }
+  const tree = [pid];
+  for (let at = 0; at < tree.length; at++) tree.push(...(childrenOf.get(tree[at] ?? 0) ?? []));
+  return tree;
+}
+
+/** The fields of /proc/PID/stat from the third on: the second, a name in parentheses, may hold anything. */
+function statOf(pid: number): string[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return []; // it has ended
+  }
+}
