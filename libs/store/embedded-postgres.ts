@@ -8,10 +8,9 @@
  *   <dataDir>/postgres.lock       who runs it
  *   <dataDir>/postgres.log        what it says; the one before is postgres.log.1
  */
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { chmod, chown, mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, readlink, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,7 +18,7 @@ import { Client } from 'pg';
 import { findBinaries, type Binaries } from './embedded-binaries.js';
 import { EmbeddedPostgresError, type EmbeddedPostgresErrorCode } from './embedded-error.js';
 import { takeLock } from './embedded-lock.js';
-import { runAs, serverUser, type ServerUser } from './embedded-user.js';
+import { handOver, runAs, serverUser, spawnAs, type ServerUser } from './embedded-user.js';
 import { codeOf } from './error-code.js';
 
 export interface EmbeddedPostgresOptions {
@@ -67,9 +66,8 @@ async function startLocked(
 ): Promise<EmbeddedPostgres> {
   const { dataDir } = options;
   const cluster = join(dataDir, 'postgres');
-  const user = await serverUser(cluster);
-  if (user !== undefined) await letEnter(dataDir, user);
-  const binaries = await findBinaries(user);
+  const binaries = await findBinaries();
+  const user = await serverUser(cluster, [binaries.postgres, binaries.initdb]);
   const state = await clusterState(cluster, binaries.major);
   const password = await superuserPassword(dataDir, state);
   if (state === 'absent') await makeCluster(dataDir, binaries, user, password);
@@ -131,7 +129,7 @@ async function clusterState(cluster: string, major: string): Promise<'absent' | 
 async function makeCluster(
   dataDir: string,
   binaries: Binaries,
-  user: ServerUser | undefined,
+  user: ServerUser,
   password: string,
 ): Promise<void> {
   const draft = join(dataDir, 'postgres.new');
@@ -141,10 +139,8 @@ async function makeCluster(
   try {
     await mkdir(draft, { mode: 0o700 });
     await writeFile(passwordFile, password, { mode: 0o600 });
-    if (user !== undefined) {
-      await chown(draft, user.uid, user.gid);
-      await chown(passwordFile, user.uid, user.gid);
-    }
+    await handOver(draft, user);
+    await handOver(passwordFile, user);
     const made = await runAs(user, binaries.initdb, [
       `--pgdata=${draft}`,
       `--username=${superuser}`,
@@ -184,18 +180,6 @@ async function superuserPassword(dataDir: string, cluster: 'absent' | 'whole'): 
   return password;
 }
 
-/** The server's user must be able to pass through the data directory, though not to list it. */
-async function letEnter(dataDir: string, user: ServerUser): Promise<void> {
-  const { mode } = await stat(dataDir);
-  if ((mode & constants.S_IXOTH) === 0) await chmod(dataDir, (mode & 0o7777) | constants.S_IXOTH);
-  const { code } = await runAs(user, 'sh', ['-c', 'cd "$0"', dataDir]);
-  if (code !== 0)
-    throw new EmbeddedPostgresError(
-      'postgres.directory',
-      `PostgreSQL does not run as root, and the user it runs as (${user.uid}) cannot enter ${dataDir}: set MOORAGE_DATA_DIR to a directory below which other users may go, or start Moorage as an ordinary user`,
-    );
-}
-
 // ------------------------------------------------------------------------------------------------------------- the server
 
 /**
@@ -203,11 +187,9 @@ async function letEnter(dataDir: string, user: ServerUser): Promise<void> {
  * child of ours tells us when it ends.
  */
 async function stopOrphan(cluster: string, password: string): Promise<void> {
-  const [pidLine, , , portLine] = ((await readText(join(cluster, 'postmaster.pid'))) ?? '').split('\n');
-  const pid = Number(pidLine);
-  if (!Number.isSafeInteger(pid) || pid <= 0 || !isAlive(pid)) return;
-  // The number may have been given to another program since. Only a server that knows this password and directory is ours.
-  if (!(await answersFor(cluster, Number(portLine), password))) return;
+  const { pid, port } = await lastServer(cluster);
+  // The number may have been given to another program since.
+  if (!isAlive(pid) || !(await isServerOf(cluster, pid, port, password))) return;
   process.kill(pid, 'SIGINT');
   const patience = Date.now() + slowStopMs;
   while (isAlive(pid)) {
@@ -220,7 +202,33 @@ async function stopOrphan(cluster: string, password: string): Promise<void> {
   }
 }
 
-async function answersFor(cluster: string, port: number, password: string): Promise<boolean> {
+/** As postmaster.pid has it; zeros where there was none, or it stopped as it should. */
+async function lastServer(cluster: string): Promise<{ readonly pid: number; readonly port: number }> {
+  const [pid, , , port] = ((await readText(join(cluster, 'postmaster.pid'))) ?? '').split('\n').map(Number);
+  return Number.isSafeInteger(pid) ? { pid: pid ?? 0, port: port ?? 0 } : { pid: 0, port: 0 };
+}
+
+/**
+ * The number in postmaster.pid where it is another program's now, as it soon is in a container that was killed. PostgreSQL takes any
+ * living process of its own user for a server, except the one that this variable names. Its check for backends of a killed server,
+ * who hold the shared memory, stands.
+ */
+async function exceptStranger(cluster: string): Promise<{ readonly PG_GRANDPARENT_PID?: string }> {
+  const { pid } = await lastServer(cluster);
+  const workplace = await workplaceOf(pid);
+  return workplace === undefined || workplace === (await realpath(cluster))
+    ? {}
+    : { PG_GRANDPARENT_PID: String(pid) };
+}
+
+async function workplaceOf(pid: number): Promise<string | undefined> {
+  return readlink(`/proc/${pid}/cwd`).catch(() => undefined);
+}
+
+/** PostgreSQL works in its data directory. Where the system does not tell: only one that knows this password and directory is ours. */
+async function isServerOf(cluster: string, pid: number, port: number, password: string): Promise<boolean> {
+  const workplace = await workplaceOf(pid);
+  if (workplace !== undefined) return workplace === (await realpath(cluster));
   const client = new Client({
     connectionString: urlOf(port, password, 'postgres'),
     connectionTimeoutMillis: 5_000,
@@ -248,7 +256,7 @@ async function startServer(
   options: EmbeddedPostgresOptions,
   cluster: string,
   binaries: Binaries,
-  user: ServerUser | undefined,
+  user: ServerUser,
 ): Promise<Server> {
   const patience = Date.now() + slowStartMs;
   for (let attempt = 1; ; attempt++) {
@@ -272,7 +280,7 @@ async function tryStart(
   cluster: string,
   port: number,
   binaries: Binaries,
-  user: ServerUser | undefined,
+  user: ServerUser,
   patience: number,
 ): Promise<ChildProcess> {
   const logFile = join(dirname(cluster), 'postgres.log');
@@ -280,12 +288,11 @@ async function tryStart(
   const log = await open(logFile, 'a', 0o600);
   let child: ChildProcess;
   try {
-    child = spawn(binaries.postgres, ['-D', cluster, ...settingArguments(port, options.settings)], {
-      ...user,
-      // Its own process group: Ctrl-C is for the supervisor, which stops the database last.
-      detached: true,
+    const parameters = ['-D', cluster, ...settingArguments(port, options.settings)];
+    // Its own process group: Ctrl-C is for the supervisor, which stops the database last.
+    child = spawnAs(user, binaries.postgres, parameters, {
       stdio: ['ignore', log.fd, log.fd],
-      env: { LC_ALL: 'C', TZ: 'UTC' },
+      env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC', ...(await exceptStranger(cluster)) },
     });
     await spawned(child);
   } finally {
@@ -436,6 +443,7 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 function isAlive(pid: number): boolean {
+  if (pid <= 0) return false;
   try {
     process.kill(pid, 0);
     return true;

@@ -2,18 +2,18 @@
 import { fork, type ChildProcess, type ForkOptions } from 'node:child_process';
 import { join } from 'node:path';
 
-const hooks = join(import.meta.dirname, 'typescript.js');
-
-/** `program` is a file of this folder. */
+/** `program` is a file of this folder, of this clone or of another one. */
 export function forkProgram(
   program: string,
   parameters: readonly string[],
   options: ForkOptions = {},
+  root = join(import.meta.dirname, '..', '..'),
 ): ChildProcess {
-  return fork(join(import.meta.dirname, program), parameters, {
+  const here = join(root, 'test', 'support');
+  return fork(join(here, program), parameters, {
     ...options,
     // Not Jest's own: the child is a plain Node process.
-    execArgv: ['--no-warnings', '--import', hooks],
+    execArgv: ['--no-warnings', '--import', join(here, 'typescript.js')],
     env: { PATH: process.env['PATH'], ...options.env },
   });
 }
