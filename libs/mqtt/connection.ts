@@ -39,6 +39,8 @@ export interface Authentication {
 
 /** What may arrive while reading is on hold: a few chunks that were on their way. */
 const mostHeldBytes = 1024 * 1024;
+/** Bytes of a PUBACK, PUBREC or DISCONNECT beside its Reason String. */
+const mostAround = 16;
 /** Rights are remembered for so many topics of a connection. */
 const mostRights = 1_000;
 
@@ -61,6 +63,8 @@ export class Connection implements LinkSink {
   facts: Readonly<Record<string, string | number | boolean>> = {};
   /** When the bytes that are being handled arrived. */
   now: number;
+  /** Nothing larger is sent to the client (MQTT-3.1.2-24). */
+  maximumPacketSize = Number.MAX_SAFE_INTEGER;
   /** QoS 1 and 2 messages that may be unacknowledged towards this client. */
   sendWindow = 0;
   receipts: Receipts;
@@ -75,7 +79,6 @@ export class Connection implements LinkSink {
   #rights = new Map<string, PublishRight>();
   #inboundAliases: InboundAliases | undefined;
   #outboundAliases: OutboundAliases | undefined;
-  #maximumPacketSize = Number.MAX_SAFE_INTEGER;
   #mayExplain = false;
   /** QoS 1 and 2 messages of the client's that are not acknowledged to the end (4.9). */
   #openInbound = 0;
@@ -205,7 +208,6 @@ export class Connection implements LinkSink {
     grant: Grant,
     client: {
       readonly receiveMaximum: number;
-      readonly maximumPacketSize: number | undefined;
       readonly topicAliasMaximum: number;
       readonly mayExplain: boolean;
       readonly keepAliveS: number;
@@ -221,7 +223,6 @@ export class Connection implements LinkSink {
     this.use(grant);
     this.receipts = new Receipts(this.outbox, this.version ?? 4);
     this.sendWindow = Math.min(client.receiveMaximum, limits.maxInFlight);
-    this.#maximumPacketSize = client.maximumPacketSize ?? Number.MAX_SAFE_INTEGER;
     this.#mayExplain = client.mayExplain;
     const aliases = Math.min(client.topicAliasMaximum, limits.maxOutboundTopicAliases);
     if (aliases > 0) this.#outboundAliases = new OutboundAliases(aliases);
@@ -231,8 +232,12 @@ export class Connection implements LinkSink {
         this.end(Reasons.keepAliveTimeout, 'keep-alive'),
       );
     }
-    this.outbox.write(connack);
     session.connection = this;
+    if (connack.length > this.maximumPacketSize) {
+      // There is no smaller truth about the limits: a client that cannot be told them is not let in.
+      return this.goodbye({ cause: 'protocol-error', reason: Reasons.packetTooLarge, will: 'discarded' });
+    }
+    this.outbox.write(connack);
     session.pump();
     this.release(Hold.signIn);
   }
@@ -353,7 +358,7 @@ export class Connection implements LinkSink {
       return this.sendAlone(publication.message, qos, retain, false, subscriptionIds, packetId);
     }
     const encoded = publication.encoded(this.version ?? 4, qos, retain);
-    if (encoded.totalBytes > this.#maximumPacketSize) return this.#tooLarge();
+    if (encoded.totalBytes > this.maximumPacketSize) return this.#tooLarge();
     this.outbox.publish(encoded, packetId);
     this.#countSent();
     return true;
@@ -382,7 +387,7 @@ export class Connection implements LinkSink {
       },
       message.expiresAt === undefined ? 0 : this.broker.clock.now(),
     );
-    if (encoded.totalBytes > this.#maximumPacketSize) return this.#tooLarge();
+    if (encoded.totalBytes > this.maximumPacketSize) return this.#tooLarge();
     if (alias !== undefined && !alias.isSet) this.#outboundAliases?.set(message, alias.alias);
     this.outbox.publish(encoded, packetId);
     this.#countSent();
@@ -408,9 +413,16 @@ export class Connection implements LinkSink {
     else this.outbox.write(encodeAcknowledge('pubcomp', this.version ?? 4, packetId, reasonCode));
   }
 
-  /** What a packet may say beside its code (MQTT-3.1.2-29). */
+  /** An answer that cannot be left out: where it is larger than the client takes, the connection ends. */
+  reply(bytes: Buffer): void {
+    if (bytes.length <= this.maximumPacketSize) this.outbox.write(bytes);
+    else this.end(Reasons.packetTooLarge, 'protocol-error');
+  }
+
+  /** What a packet may say beside its code, where the client wants to hear it (MQTT-3.1.2-29) and it fits (MQTT-3.4.2-2). */
   explanation(text: string): string | undefined {
-    return this.#mayExplain ? text : undefined;
+    const fits = Buffer.byteLength(text) + mostAround <= this.maximumPacketSize;
+    return this.#mayExplain && fits ? text : undefined;
   }
 
   /** Once a turn, after what there was has gone to the link. */

@@ -56,8 +56,30 @@ export const Reasons = Object.freeze({
   wildcardSubscriptionsNotSupported: reason(0xa2, 'wildcard-subscriptions-not-supported'),
 });
 
-/** What DISCONNECT says: it has not all codes that CONNACK has (3.14.2.1), so the nearest of its own. MQTT-3.14.2-1 */
+// Of the codes from 0x80 on, those that only others have (3.2.2.2, 3.14.2.1).
+const notInConnack: ReadonlySet<number> = new Set([
+  0x8b, 0x8d, 0x8e, 0x8f, 0x91, 0x92, 0x93, 0x94, 0x96, 0x98, 0x9e, 0xa0, 0xa1, 0xa2,
+]);
+const notInDisconnect: ReadonlySet<number> = new Set([0x84, 0x85, 0x86, 0x88, 0x8a, 0x8c, 0x91, 0x92]);
+
+/** What CONNACK says: the reason, or the nearest that it has. MQTT-3.2.2-8 */
+export function inConnack(reason: Reason): Reason {
+  if (!notInConnack.has(reason.code)) return reason;
+  switch (reason) {
+    case Reasons.serverShuttingDown:
+      return Reasons.serverUnavailable;
+    case Reasons.sessionTakenOver:
+      return Reasons.serverBusy;
+    case Reasons.administrativeAction:
+      return Reasons.notAuthorized;
+    default:
+      return Reasons.unspecified;
+  }
+}
+
+/** What DISCONNECT says: the reason, or the nearest that it has. MQTT-3.14.2-1 */
 export function inDisconnect(reason: Reason): Reason {
+  if (!notInDisconnect.has(reason.code)) return reason;
   switch (reason) {
     case Reasons.serverUnavailable:
       return Reasons.serverBusy;
@@ -67,23 +89,6 @@ export function inDisconnect(reason: Reason): Reason {
     case Reasons.banned:
       return Reasons.notAuthorized;
     default:
-      return reason;
-  }
-}
-
-/** What CONNACK says: it has not all codes that DISCONNECT has (3.2.2.2), so the nearest of its own. MQTT-3.2.2-8 */
-export function inConnack(reason: Reason): Reason {
-  switch (reason) {
-    case Reasons.serverShuttingDown:
-      return Reasons.serverUnavailable;
-    case Reasons.sessionTakenOver:
-      return Reasons.serverBusy;
-    case Reasons.administrativeAction:
-      return Reasons.notAuthorized;
-    case Reasons.receiveMaximumExceeded:
-    case Reasons.topicAliasInvalid:
       return Reasons.protocolError;
-    default:
-      return reason;
   }
 }

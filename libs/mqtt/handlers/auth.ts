@@ -48,7 +48,7 @@ export async function converse(
       connection.authentication = { method, next: resolve };
     });
     if (connection.isClosed) return gone;
-    connection.outbox.write(encodeAuth(Reasons.continueAuthentication.code, method, answer.data)); // MQTT-4.12.0-3
+    connection.reply(encodeAuth(Reasons.continueAuthentication.code, method, answer.data)); // MQTT-4.12.0-3
     connection.release(Hold.signIn);
     data = await next;
   }
@@ -88,5 +88,5 @@ async function reauthenticate(
   if (!isSame) return connection.end(Reasons.notAuthorized, 'kicked');
   connection.use({ ...grant, principal: { ...grant.principal, clientId } });
   reviewSubscriptions(session);
-  connection.outbox.write(encodeAuth(Reasons.success.code, method, outcome.data));
+  connection.reply(encodeAuth(Reasons.success.code, method, outcome.data));
 }

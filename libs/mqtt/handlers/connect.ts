@@ -33,6 +33,7 @@ interface Admission {
 export function connect(connection: Connection, packet: ConnectPacket): void {
   connection.hold(Hold.signIn);
   connection.requestedExpiryS = packet.sessionExpiryIntervalS;
+  connection.maximumPacketSize = packet.maximumPacketSize ?? Number.MAX_SAFE_INTEGER;
   signIn(connection, packet).catch((error: unknown) => connection.fail(error));
 }
 
@@ -277,19 +278,19 @@ function welcome(
     authenticationMethod: packet.authenticationMethod,
     authenticationData: data,
   });
-  const { receiveMaximum, maximumPacketSize, topicAliasMaximum } = packet;
+  const { receiveMaximum, topicAliasMaximum } = packet;
   connection.open(
     session,
     grant,
     {
       receiveMaximum,
-      maximumPacketSize,
       topicAliasMaximum,
       mayExplain: packet.requestProblemInformation,
       keepAliveS,
     },
     connack,
   );
+  if (connection.isClosed) return;
   space.journal.presence({
     principal: grant.principal,
     epoch: session.epoch,

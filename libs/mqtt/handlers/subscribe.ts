@@ -57,7 +57,7 @@ function take(
   const suback = encodeSuback(connection.version ?? 4, packetId, codes);
   if (suback === undefined) return connection.end(Reasons.notAuthorized, 'protocol-error');
   const wasThere = granted.map((subscription) => session.space.subscribe(session, subscription));
-  connection.outbox.write(suback);
+  connection.reply(suback);
   granted.forEach((subscription, i) => {
     if (wantsRetained(subscription, wasThere[i] === true)) sendRetained(session, subscription);
   });

@@ -23,5 +23,5 @@ function take(connection: Connection, session: Session, packetId: number, filter
     const isValid = isShared(filter) ? parseShared(filter) !== undefined : isTopicFilter(filter);
     return isValid ? Reasons.noSubscriptionExisted.code : Reasons.topicFilterInvalid.code;
   });
-  connection.outbox.write(encodeUnsuback(connection.version ?? 4, packetId, codes));
+  connection.reply(encodeUnsuback(connection.version ?? 4, packetId, codes));
 }
