@@ -18,6 +18,8 @@ export interface BrokerOptions {
   readonly preAuthLimits?: PreAuthLimits;
   /** How long clients of a process that ended may take to come back before their wills are due. */
   readonly willGraceMs?: number;
+  /** What `$SYS/broker/version` says. */
+  readonly version?: string;
   /** Told of what should not happen: an error that is no fault of the client's. The connection concerned has been ended. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -35,6 +37,7 @@ export class Broker {
   readonly clock: Clock;
   readonly preAuthLimits: PreAuthLimits;
   readonly flusher: Flusher;
+  readonly version: string;
   readonly onFault: (error: unknown) => void;
   isStopping = false;
   /** Sign-ins that were refused. */
@@ -54,6 +57,7 @@ export class Broker {
     this.clock = options.clock;
     this.preAuthLimits = options.preAuthLimits ?? defaultPreAuthLimits;
     this.#willGraceMs = options.willGraceMs ?? defaultWillGraceMs;
+    this.version = options.version ?? 'Moorage';
     this.onFault = options.onFault ?? (() => undefined);
     this.flusher = new Flusher((callback) => options.clock.soon(callback));
   }

@@ -227,6 +227,7 @@ describe('CONNECT', () => {
     ['a user name that is not there', connect(4, '82', noProps, id), malformedPacket, 4],
     ['a password that is not there', connect(4, 'c2', noProps, id, str('u')), malformedPacket, 4],
     ['a user name without its flag', connect(4, '02', noProps, id, str('u')), malformedPacket, 4],
+    ['a password without its flag', connect(4, '82', noProps, id, str('u'), str('p')), malformedPacket, 4],
     ['no payload', connect(4, '02', noProps), malformedPacket, 4],
     ['an identifier cut short', connect(4, '02', noProps, '0005 6964'), malformedPacket, 4],
     ['an identifier in ill-formed UTF-8', connect(4, '02', noProps, str(illFormed)), malformedPacket, 4],
@@ -444,6 +445,7 @@ describe('PUBLISH', () => {
     ['Payload Format Indicator 2', packet(0x30, str('a'), props('01 02')), protocolError],
     ['a wildcard in the Response Topic', packet(0x30, str('a'), props('08', str('a/#'))), protocolError],
     ['an empty Response Topic', packet(0x30, str('a'), props('08', str(''))), protocolError],
+    ['an ill-formed Response Topic', packet(0x30, str('a'), props('08', str(illFormed))), malformedPacket],
     ['an ill-formed Content Type', packet(0x30, str('a'), props('03', str(illFormed))), malformedPacket],
     [
       'an ill-formed User Property name',

@@ -24,6 +24,7 @@ import { RetainedStore } from './retained.js';
 import { neverExpires, Session, type Placed } from './session.js';
 import { SharedGroup } from './shared.js';
 import { noStats, type SpaceStats } from './stats.js';
+import { Sys } from './sys.js';
 import { Deadline } from './timers.js';
 import { parseShared } from './topic.js';
 import { TopicTree } from './tree.js';
@@ -35,6 +36,8 @@ export interface SpacePorts {
   readonly vault: Vault;
   readonly journal: Journal;
   readonly clock: Clock;
+  /** Of the software, for people. */
+  readonly version: string;
 }
 
 /** How a connection came to its end. */
@@ -80,10 +83,12 @@ export class Space {
   readonly vault: Vault;
   readonly journal: Journal;
   readonly clock: Clock;
+  readonly version: string;
   readonly sessions = new Map<ClientId, Session>();
   readonly retained = new RetainedStore();
   readonly wills: Wills;
   readonly stats: SpaceStats = noStats();
+  readonly sys = new Sys(this);
   /** Newcomers between their sign-in and their session: at most one a client identifier. */
   readonly arriving = new Map<ClientId, Connection>();
   readonly connections = new Set<Connection>();
@@ -101,6 +106,7 @@ export class Space {
     this.vault = ports.vault;
     this.journal = ports.journal;
     this.clock = ports.clock;
+    this.version = ports.version;
     this.wills = new Wills(this);
   }
 
@@ -285,6 +291,7 @@ export class Space {
     if (shared === undefined) this.#tree.set(filter, session.clientId, { session, subscription });
     else this.#join(session, subscription, shared.group, shared.filter);
     this.#matches.clear();
+    if (!wasThere) this.sys.subscribed(filter);
     return wasThere;
   }
 
@@ -295,6 +302,7 @@ export class Space {
     if (shared === undefined) this.#tree.delete(filter, session.clientId);
     else this.#leave(session, filter, shared.group, shared.filter);
     this.#matches.clear();
+    this.sys.unsubscribed(filter);
     return true;
   }
 
@@ -396,6 +404,7 @@ export class Space {
   }
 
   close(): void {
+    this.sys.close();
     this.wills.close();
     for (const deadline of this.#expiries.values()) deadline.cancel();
     this.#expiries.clear();

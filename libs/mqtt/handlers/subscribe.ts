@@ -87,4 +87,7 @@ function sendRetained(session: Session, subscription: Subscription): void {
     return true;
   });
   for (const message of expired) space.dropRetained(message); // MQTT-3.3.2-5
+  space.sys.visit(filter, (message) => {
+    if (session.mayReceive(message.topic)) session.offerRetained(message, 0, ids);
+  });
 }
