@@ -11,3 +11,4 @@ export { createReadiness } from './readiness.js';
 export type { Readiness, ReadinessReport } from './readiness.js';
 export { createLifecycle } from './lifecycle.js';
 export type { Lifecycle, LifecycleOptions } from './lifecycle.js';
+export { productVersion } from './version.js';

@@ -4,7 +4,14 @@ import { readFile } from 'node:fs/promises';
 import { type DynamicModule, Module } from '@nestjs/common';
 
 import { type Broker, createBroker } from '#mqtt';
-import { Counter, createMetrics, createReadiness, type Readiness, type Registry } from '#process';
+import {
+  Counter,
+  createMetrics,
+  createReadiness,
+  productVersion,
+  type Readiness,
+  type Registry,
+} from '#process';
 import { type BrokerStore, ChangeFeed, type Directory, openBrokerStore, openDirectory } from '#store';
 
 import { BrokerProcess } from './broker-process.js';
@@ -111,6 +118,7 @@ function makeBroker(
     vault: brokerStore.vault,
     journal: brokerStore.journal,
     clock: systemClock,
+    version: `Moorage ${productVersion()}`,
     onFault: (error) => log.error('broker.fault', { err: error }),
   });
   exposeBroker(registry, core, door, brokerStore);
