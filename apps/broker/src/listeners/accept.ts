@@ -16,6 +16,8 @@ export interface ListenOptions {
   readonly accept: Accept;
   /** Connections come from these alone, each with a header of the PROXY protocol. */
   readonly proxies?: TrustedProxies | undefined;
+  /** Milliseconds in which a TLS handshake is done, and again a request to upgrade: no client needs as long. */
+  readonly handshakeMs?: number;
   /** Told about what never became a link. */
   readonly refused?: (why: Denied | 'handshake' | 'not-a-proxy' | 'proxy-header', address: string) => void;
 }
@@ -27,6 +29,8 @@ export interface Listener {
   /** Takes no new connections; those that are there stay. */
   close(): Promise<void>;
 }
+
+export const defaultHandshakeMs = 10_000;
 
 /** Milliseconds after `end` in which a client may read what was sent and close; then the connection is cut. */
 export const lingerMs = 3_000;

@@ -86,9 +86,10 @@ afterEach(async () => {
   await Promise.all(listeners.splice(0).map((listener) => listener.close()));
 });
 
-function options(): ListenOptions {
+function options(handshakeMs?: number): ListenOptions {
   admission = new Admission(1_000);
   return {
+    ...(handshakeMs === undefined ? {} : { handshakeMs }),
     host: '127.0.0.1',
     port: 0,
     admission,
@@ -105,13 +106,14 @@ let accepted: (recorded: Recorded) => void = () => undefined;
 
 const transports = ['tcp', 'tls', 'ws', 'wss'] as const;
 
-async function listen(transport: (typeof transports)[number]): Promise<Listener> {
+async function listen(transport: (typeof transports)[number], handshakeMs?: number): Promise<Listener> {
   const identity = { cert: certificates.cert, key: certificates.key };
+  const given = options(handshakeMs);
   const open = {
-    tcp: () => listenMqtt(options()),
-    tls: () => listenMqtts({ ...options(), identity }),
-    ws: () => listenWebSocket(options()),
-    wss: () => listenSecureWebSocket({ ...options(), identity }),
+    tcp: () => listenMqtt(given),
+    tls: () => listenMqtts({ ...given, identity }),
+    ws: () => listenWebSocket(given),
+    wss: () => listenSecureWebSocket({ ...given, identity }),
   };
   const listener = await open[transport]();
   listeners.push(listener);
@@ -359,6 +361,60 @@ describe('a WebSocket listener', () => {
     client.send(Buffer.alloc(1024 * 1024));
     await recorded.until(() => recorded.length > 0);
     expect(recorded.length).toBe(1024 * 1024);
+  });
+});
+
+/** Resolves once it has, properly or not. */
+function closed(socket: Socket): Promise<void> {
+  socket.on('error', () => undefined);
+  return new Promise((resolve) => socket.resume().once('close', () => resolve()));
+}
+
+describe('a connection that does not become a link', () => {
+  const unfinished = [
+    ['tls', 'nothing', ''],
+    ['tls', 'half a hello', '\x16\x03\x01\x02\x00\x01'],
+    ['ws', 'nothing', ''],
+    ['ws', 'half a request', 'GET /mqtt HTTP/1.1\r\nHost: x\r\n'],
+    ['ws', 'half a body', 'POST /mqtt HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1'],
+    ['wss', 'nothing', ''],
+  ] as const;
+
+  it.each(unfinished)('is cut in time: %s, %s', async (transport, _what, bytes) => {
+    const { port } = await listen(transport, 50);
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.write(bytes, 'latin1');
+    await closed(socket);
+    expect(links).toEqual([]);
+  });
+
+  it('is cut in time: wss, half a request', async () => {
+    const { port } = await listen('wss', 50);
+    const socket = connectTls({ port, host: '127.0.0.1', ca: certificates.ca, servername: 'localhost' });
+    socket.write('GET /mqtt HTTP/1.1\r\nHost: x\r\n');
+    await closed(socket);
+    expect(links).toEqual([]);
+  });
+
+  it('is cut when the listener closes', async () => {
+    const listener = await listen('ws');
+    const socket = connect({ port: listener.port, host: '127.0.0.1' });
+    const ending = closed(socket);
+    socket.write('GET /mqtt HTTP/1.1\r\nHost: x\r\n');
+    while (admission.open === 0) await new Promise((resolve) => setImmediate(resolve));
+    await listener.close();
+    await ending;
+    expect(links).toEqual([]);
+  });
+
+  it('leaves a link alone that came in time', async () => {
+    const listener = await listen('ws', 50);
+    const { client, recorded } = await open('ws', listener);
+    const late = connect({ port: listener.port, host: '127.0.0.1' });
+    await closed(late); // the deadline of a younger one is over
+    client.send(Buffer.from('still here'));
+    await recorded.until(() => recorded.length === 10);
+    expect(recorded.endings).toEqual([]);
   });
 });
 

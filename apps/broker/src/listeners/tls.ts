@@ -1,6 +1,6 @@
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 
-import { listenTcp, type Listener, type ListenOptions } from './accept.js';
+import { defaultHandshakeMs, listenTcp, type Listener, type ListenOptions } from './accept.js';
 import { Sources } from './proxy-protocol.js';
 import { SocketLink } from './socket-link.js';
 
@@ -33,20 +33,31 @@ export function tlsPeer(socket: TLSSocket): {
   return { serverName: servername || undefined, peerCertificate: socket.getPeerX509Certificate()?.raw };
 }
 
+export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
+
 /** MQTT over TLS. */
-export function listenMqtts(
-  options: ListenOptions & { readonly identity: ServerIdentity },
-): Promise<Listener> {
+export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
   const sources = new Sources();
-  const handshakes = createServer(tlsOptions(options.identity));
+  const handshakes = createServer(secureOptions(options));
   handshakes.on('secureConnection', (socket) => {
     const { address: remoteAddress, port: remotePort } = sources.of(socket);
     const peer = { transport: 'tls', remoteAddress, remotePort, ...tlsPeer(socket) } as const;
     SocketLink.open(socket, peer, options.accept);
   });
-  handshakes.on('tlsClientError', (_, socket) => options.refused?.('handshake', sources.of(socket).address));
+  handshakes.on('tlsClientError', (_, socket) => {
+    options.refused?.('handshake', sources.of(socket).address);
+    socket.destroy(); // a handshake that takes too long is only told, not ended
+  });
   return listenTcp(options, (socket, source) => {
     sources.note(socket, source);
     handshakes.emit('connection', socket);
   });
+}
+
+/** `tlsOptions` with the listener's own deadline. */
+export function secureOptions({
+  identity,
+  handshakeMs = defaultHandshakeMs,
+}: SecureListenOptions): TlsOptions {
+  return { ...tlsOptions(identity), handshakeTimeout: handshakeMs };
 }

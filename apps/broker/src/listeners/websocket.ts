@@ -1,13 +1,14 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 
 import { type WebSocket, WebSocketServer } from 'ws';
 
-import { listenTcp, type Listener, type ListenOptions } from './accept.js';
+import { defaultHandshakeMs, listenTcp, type Listener, type ListenOptions } from './accept.js';
 import { Sources } from './proxy-protocol.js';
-import { type ServerIdentity, tlsOptions, tlsPeer } from './tls.js';
+import { secureOptions, type SecureListenOptions, tlsPeer } from './tls.js';
 import { WebSocketLink } from './websocket-link.js';
 
 export const webSocketPath = '/mqtt';
@@ -20,27 +21,26 @@ const maxMessageBytes = 16 * 1024 * 1024;
  * packet, there is no cookie or other ambient authority that a foreign page could borrow.
  */
 export function listenWebSocket(options: ListenOptions): Promise<Listener> {
-  return listenOn(createServer(httpLimits, upgradeRequired), options);
+  return listenOn(createServer(httpLimits, upgradeRequired), 'connection', options);
 }
 
-export function listenSecureWebSocket(
-  options: ListenOptions & { readonly identity: ServerIdentity },
+export function listenSecureWebSocket(options: SecureListenOptions): Promise<Listener> {
+  const server = createSecureServer({ ...httpLimits, ...secureOptions(options) }, upgradeRequired);
+  return listenOn(server, 'secureConnection', options);
+}
+
+/** The request that asks for the upgrade is small, or never becomes a link. */
+const httpLimits = { maxHeaderSize: 8 * 1024 };
+
+/** `arrival`: the server's event for a connection on which it waits for a request. */
+async function listenOn(
+  server: Server,
+  arrival: 'connection' | 'secureConnection',
+  options: ListenOptions,
 ): Promise<Listener> {
-  const server = createSecureServer({ ...httpLimits, ...tlsOptions(options.identity) }, upgradeRequired);
-  return listenOn(server, options);
-}
-
-/** The request that asks for the upgrade arrives quickly and is small, or never becomes a link. Times in milliseconds. */
-const httpLimits = {
-  headersTimeout: 10_000,
-  requestTimeout: 10_000,
-  keepAliveTimeout: 1_000,
-  connectionsCheckingInterval: 1_000,
-  maxHeaderSize: 8 * 1024,
-};
-
-async function listenOn(server: Server, options: ListenOptions): Promise<Listener> {
   const sources = new Sources();
+  const waiting = new Waiting(options.handshakeMs ?? defaultHandshakeMs);
+  server.on(arrival, (socket: Socket) => waiting.add(socket));
   server.on('tlsClientError', (_, socket: TLSSocket) =>
     options.refused?.('handshake', sources.of(socket).address),
   );
@@ -60,9 +60,10 @@ async function listenOn(server: Server, options: ListenOptions): Promise<Listene
       socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
-    webSockets.handleUpgrade(request, socket, head, (webSocket) =>
-      open(webSocket, request, sources, options),
-    );
+    webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      waiting.delete(request.socket);
+      open(webSocket, request, sources, options);
+    });
   });
   const listener = await listenTcp(options, (socket, source) => {
     sources.note(socket, source);
@@ -72,11 +73,39 @@ async function listenOn(server: Server, options: ListenOptions): Promise<Listene
     ...listener,
     close: async () => {
       await listener.close();
-      // Requests that have not become WebSockets; those that have are no longer the HTTP server's.
-      server.closeAllConnections();
-      server.close();
+      waiting.destroyAll();
     },
   };
+}
+
+/**
+ * Connections that are no WebSocket yet: each becomes one in time, or is cut, whatever it has been answered. Node's own limits
+ * for requests hold only for connections that an HTTP server has accepted itself, and these were accepted for it.
+ */
+class Waiting {
+  readonly #ms: number;
+  readonly #timers = new Map<Socket, NodeJS.Timeout>();
+
+  constructor(ms: number) {
+    this.#ms = ms;
+  }
+
+  add(socket: Socket): void {
+    this.#timers.set(
+      socket,
+      setTimeout(() => socket.destroy(), this.#ms),
+    );
+    socket.once('close', () => this.delete(socket));
+  }
+
+  delete(socket: Socket): void {
+    clearTimeout(this.#timers.get(socket));
+    this.#timers.delete(socket);
+  }
+
+  destroyAll(): void {
+    for (const socket of this.#timers.keys()) socket.destroy();
+  }
 }
 
 function open(
