@@ -89,8 +89,8 @@ export class Space {
   readonly wills: Wills;
   readonly stats: SpaceStats = noStats();
   readonly sys = new Sys(this);
-  /** Newcomers between their sign-in and their session: at most one a client identifier. */
-  readonly arriving = new Map<ClientId, Connection>();
+  /** Of each client identifier with newcomers between their sign-in and their session: when the last of them has its own. */
+  readonly arriving = new Map<ClientId, Promise<void>>();
   readonly connections = new Set<Connection>();
 
   readonly #tree = new TopicTree<Subscribed | SharedGroup>();

@@ -231,20 +231,34 @@ describe('a second connection of the same client', () => {
     expect(ours.link.isEnded).toBe(false);
   });
 
-  it('of two newcomers at once leaves the last one in', async () => {
+  it('of newcomers at once lets each in, in turn, and leaves the last one in', async () => {
     const h = new Harness();
     h.store.hold();
-    const one = await h.connect('alice', { clean: false });
-    const two = await h.connect('alice', { clean: false });
-    const three = await h.connect('alice', { clean: false });
+    const one = await h.connect5('alice', { expiry: 60 });
+    const two = await h.connect5('alice', { expiry: 60 });
+    const three = await h.connect5('alice', { expiry: 60 });
     h.store.commit();
     for (const client of [one, two, three]) await client.settle();
-    expect([one.link.isEnded, two.link.isEnded, three.link.isEnded]).toEqual([true, true, false]);
-    expect(three.connack?.code).toBe(0);
+    expect([one, two, three].map(({ connack }) => connack?.code)).toEqual([0, 0, 0]);
+    expect([one, two, three].map(({ connack }) => connack?.sessionPresent)).toEqual([false, true, true]);
+    expect([one, two, three].map(({ goodbye }) => goodbye)).toEqual([0x8e, 0x8e, undefined]);
     await three.subscribe('a', { qos: 1 });
     await three.publish('a', 'x', { qos: 1 });
     expect(three.messages()).toEqual(['a x']);
-    expect(h.broker.stats).toMatchObject({ links: 1, connections: 1, sessions: 1 });
+    expect(h.broker.stats).toMatchObject({ links: 1, connections: 1, sessions: 1, refused: 0 });
+  });
+
+  it('that went while it waited for its turn takes nothing over', async () => {
+    const h = new Harness();
+    h.store.hold();
+    const one = await h.connect5('alice', { expiry: 60 });
+    const two = await h.connect5('alice', { expiry: 60 });
+    await two.cut();
+    h.store.commit();
+    await one.settle();
+    expect(one.connack?.code).toBe(0);
+    expect(one.link.isEnded).toBe(false);
+    expect(h.journal.events.map(({ state }) => state)).toEqual(['online']);
   });
 
   it('writes presence whose epochs grow', async () => {

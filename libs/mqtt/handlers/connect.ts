@@ -163,16 +163,24 @@ function examineWill(
 
 // --------------------------------------------------------------------------------------------------- what they left
 
-/** From the take-over on, this newcomer is the only one that acts for the client identifier, until a newer one comes. */
+/**
+ * Newcomers with one client identifier take their turns, so that no two of them act for it at once. Each is let in to the end,
+ * and taken over by the next (MQTT-3.1.4-3): the newest stays.
+ */
 async function arrive(connection: Connection, admission: Admission): Promise<void> {
-  const { space, grant } = admission;
-  const { clientId } = grant.principal;
-  space.arriving.get(clientId)?.end(Reasons.serverBusy, 'taken-over');
-  space.arriving.set(clientId, connection);
+  const { arriving } = admission.space;
+  const { clientId } = admission.grant.principal;
+  const before = arriving.get(clientId);
+  const arrival =
+    before === undefined
+      ? takeSession(connection, admission)
+      : before.then(() => takeSession(connection, admission));
+  const turn = arrival.catch(() => undefined); // its failure is its own connection's
+  arriving.set(clientId, turn);
   try {
-    await takeSession(connection, admission);
+    await arrival;
   } finally {
-    if (space.arriving.get(clientId) === connection) space.arriving.delete(clientId);
+    if (arriving.get(clientId) === turn) arriving.delete(clientId);
   }
 }
 
@@ -180,6 +188,7 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   const { space, grant, packet, expiryIntervalS } = admission;
   const { principal } = grant;
   const { clientId } = principal;
+  if (connection.isClosed) return; // while it waited for its turn
   // MQTT-3.1.4-3. Its session may end with it.
   space.sessions.get(clientId)?.connection?.end(Reasons.sessionTakenOver, 'taken-over');
   let known = space.sessions.get(clientId);
@@ -201,10 +210,9 @@ async function takeSession(connection: Connection, admission: Admission): Promis
       space.wills.replace(principal, epoch, packet.will), // MQTT-3.1.2-7: stored with the connection
     ]);
   } catch {
-    if (known !== undefined && space.arriving.get(clientId) === connection) space.park(known);
+    if (known !== undefined) space.park(known);
     return refuse(connection, packet, unavailable(grant));
   }
-  if (space.arriving.get(clientId) !== connection) return; // somebody newer acts for it now
   const session = settle(space, grant, known, claimed, epoch);
   session.expiryIntervalS = expiryIntervalS;
   if (connection.isClosed) {
