@@ -130,6 +130,18 @@ describe('a change of rights reaches a live connection:', () => {
     ]);
     const receipt = await receiptOf(number);
     expect(receipt).toMatchObject({ sessionsTouched: 1, subscriptionsRemoved: 1, connectionsClosed: 0 });
+    const denials = await eventually(
+      () => denialsOf(tenant),
+      (rows) => rows.length > 0,
+    );
+    expect(denials).toMatchObject([
+      {
+        action: 'subscribe',
+        topic: 'devices/pump-1/#',
+        reason: 'not-authorized',
+        detail: expect.stringMatching(/^a change of rights ended the subscription: /),
+      },
+    ]);
     await expect(client.publishAsync('devices/pump-1/b', 'x', { qos: 1 })).rejects.toMatchObject({
       code: 0x87,
     });

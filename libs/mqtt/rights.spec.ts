@@ -29,6 +29,26 @@ describe('a change of rights', () => {
     ]);
   });
 
+  it('leaves a denial on record for each subscription it ended, of clients that are away too', async () => {
+    const h = new Harness();
+    const here = await h.connect5('alice');
+    await here.subscribe(['a', 'b', '$share/g/c']);
+    const away = await h.connect5('bob', { expiry: 100 });
+    await away.subscribe('a');
+    await away.cut();
+    h.gate.allow({ subscribe: ['b'] });
+    await h.broker.reauthorize(tenantId, everybody);
+    const common = { action: 'subscribe', reason: Reasons.notAuthorized };
+    const detail = expect.stringMatching(/^a change of rights ended the subscription: ./);
+    expect(h.journal.denials).toMatchObject([
+      { ...common, clientId: 'alice', topic: 'a', remoteAddress: here.link.remoteAddress, detail },
+      { ...common, clientId: 'alice', topic: '$share/g/c', detail },
+      { ...common, clientId: 'bob', topic: 'a', remoteAddress: '', detail },
+    ]);
+    await h.broker.reauthorize(tenantId, everybody);
+    expect(h.journal.denials).toHaveLength(3);
+  });
+
   it('concerns whom it concerns, in its tenant', async () => {
     const h = new Harness();
     const alice = await h.connect5('alice');

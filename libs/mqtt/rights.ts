@@ -1,5 +1,6 @@
 import type { Message, Subscription } from './message.js';
 import type { PublishRight } from './ports.js';
+import { Reasons } from './reason.js';
 import type { Session } from './session.js';
 
 /** Whether the right covers this message. */
@@ -16,8 +17,8 @@ export function mayPublish(
 }
 
 /**
- * Holds a session's subscriptions against its policy of now: those without the right go, those above the QoS it allows are
- * lowered. Returns how many went.
+ * Holds a session's subscriptions against its policy of now: those without the right go, each with a denial on record, those above
+ * the QoS it allows are lowered. Returns how many went.
  */
 export function reviewSubscriptions(session: Session): number {
   const { space } = session;
@@ -25,8 +26,10 @@ export function reviewSubscriptions(session: Session): number {
   const lowered: Subscription[] = [];
   for (const subscription of session.subscriptions.values()) {
     const right = session.policy.subscribeRight(subscription.filter);
-    if (!right.allowed) removed.push(subscription.filter);
-    else if (right.maxQos < subscription.qos) lowered.push({ ...subscription, qos: right.maxQos });
+    if (!right.allowed) {
+      removed.push(subscription.filter);
+      noteEnded(session, subscription.filter, right.detail);
+    } else if (right.maxQos < subscription.qos) lowered.push({ ...subscription, qos: right.maxQos });
   }
   for (const filter of removed) space.unsubscribe(session, filter);
   for (const subscription of lowered) space.subscribe(session, subscription);
@@ -38,6 +41,24 @@ export function reviewSubscriptions(session: Session): number {
   if (removed.length > 0) space.vault.unsubscribe(session.key, removed, noted);
   if (lowered.length > 0) space.vault.subscribe(session.key, lowered, noted);
   return removed.length;
+}
+
+function noteEnded(session: Session, filter: string, detail: string): void {
+  const { space, principal, connection } = session;
+  const { tenantId, deviceId, clientId, username } = principal;
+  space.stats.denied += 1;
+  space.journal.denied({
+    tenantId,
+    deviceId,
+    clientId,
+    username,
+    remoteAddress: connection?.link.remoteAddress ?? '',
+    action: 'subscribe',
+    topic: filter,
+    reason: Reasons.notAuthorized,
+    detail: `a change of rights ended the subscription: ${detail}`,
+    at: space.clock.now(),
+  });
 }
 
 const noRight = {
