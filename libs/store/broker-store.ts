@@ -54,6 +54,8 @@ const defaultMaxWaitingBytes = 32 * 1024 * 1024;
 // Longer than any transaction takes; a stopped PostgreSQL may come back within it and nothing is lost.
 const defaultStallMs = 60_000;
 const sweepMs = 60_000;
+// A store that takes longer to say a word is not ready.
+const aliveQuery = { text: 'SELECT 1', query_timeout: 3_000 };
 
 /** Rejects when the database cannot be used, for a process that cannot write must not accept anybody. */
 export async function openBrokerStore(options: BrokerStoreOptions): Promise<BrokerStore> {
@@ -122,7 +124,7 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
     lease,
     async check() {
       if (writer.down !== undefined) throw writer.down;
-      await pool.query('SELECT 1');
+      await pool.query(aliveQuery);
     },
     drain: () => journal.flush(),
     close: () => (closing ??= close()),

@@ -34,8 +34,9 @@ export interface TestInstallation {
   remove(): Promise<void>;
 }
 
-export async function createInstallation(): Promise<TestInstallation> {
-  const [database, certificates] = await Promise.all([createTestDatabase(), makeTestCertificates()]);
+/** On a database of its own of the test run's PostgreSQL, if it is given none. */
+export async function createInstallation(given?: TestDatabase): Promise<TestInstallation> {
+  const [database, certificates] = await Promise.all([given ?? createTestDatabase(), makeTestCertificates()]);
   const store = openControlStore({ url: database.appUrl, poolSize: 3 });
   return {
     database,

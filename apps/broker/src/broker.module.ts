@@ -50,7 +50,7 @@ export class BrokerModule {
         { provide: admission, useFactory: () => new Admission(maxConnectionsOf(openFileLimit())) },
         { provide: directory, useFactory: makeDirectory, inject: [options] },
         { provide: store, useFactory: makeStore, inject: [options, processId, directory] },
-        { provide: gate, useFactory: makeGate, inject: [options, directory, metrics] },
+        { provide: gate, useFactory: makeGate, inject: [options, directory, store, metrics] },
         { provide: broker, useFactory: makeBroker, inject: [options, gate, store, metrics, admission] },
         { provide: feed, useFactory: makeFeed, inject: [options, processId, broker, gate] },
         {
@@ -90,7 +90,12 @@ async function makeStore(
   });
 }
 
-function makeGate({ secretKey, log }: BrokerOptions, opened: Directory, registry: Registry): StoreGate {
+function makeGate(
+  { secretKey, log }: BrokerOptions,
+  opened: Directory,
+  brokerStore: BrokerStore,
+  registry: Registry,
+): StoreGate {
   const signIns = new Counter({
     name: 'moorage_sign_ins_total',
     help: 'Sign-ins that reached the gate, by outcome',
@@ -102,6 +107,7 @@ function makeGate({ secretKey, log }: BrokerOptions, opened: Directory, registry
     secretKey,
     now: () => systemClock.now(),
     log,
+    isStoreDown: () => brokerStore.stats.isDown,
     outcome: (outcome) => signIns.inc({ outcome }),
   });
 }

@@ -51,6 +51,8 @@ export interface StoreGateOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly log: Logger;
+  /** The last thing that was to be stored could not be: whoever is let in now adds to what waits. */
+  readonly isStoreDown?: () => boolean;
   /** Told each outcome, for the metrics: `granted`, or the reason's name. */
   readonly outcome?: (name: string) => void;
 }
@@ -63,6 +65,7 @@ export class StoreGate implements Gate {
   readonly #secretKey: Buffer;
   readonly #now: () => number;
   readonly #log: Logger;
+  readonly #isStoreDown: () => boolean;
   readonly #outcome: (name: string) => void;
   readonly #policies = new Policies();
   readonly #failures = new TokenBuckets();
@@ -76,6 +79,7 @@ export class StoreGate implements Gate {
     this.#secretKey = options.secretKey;
     this.#now = options.now;
     this.#log = options.log;
+    this.#isStoreDown = options.isStoreDown ?? (() => false);
     this.#outcome = options.outcome ?? (() => undefined);
     this.#nobodysHash = hashSecret(options.secretKey, generateSecret());
   }
@@ -110,7 +114,7 @@ export class StoreGate implements Gate {
     address: string,
     data: Buffer | undefined,
   ): ReturnType<Exchange['next']> {
-    const result = await this.#answer(() => exchange.next(data));
+    const result = this.#isStoreDown() ? storeIsDown : await this.#answer(() => exchange.next(data));
     if ('grant' in result) this.#outcome('granted');
     else if (result.kind === 'refused') {
       this.#outcome(result.reason.name);
@@ -121,6 +125,7 @@ export class StoreGate implements Gate {
 
   async #signIn(request: SignIn): Promise<Grant | Refusal> {
     const { username, password, remoteAddress } = request;
+    if (this.#isStoreDown()) return storeIsDown;
     if (this.#isThrottled(username, remoteAddress)) {
       return refuse(Reasons.connectionRateExceeded, 'too many failed sign-ins');
     }
@@ -292,6 +297,8 @@ export class StoreGate implements Gate {
 function refuse(reason: Reason, detail: string, tenantId?: TenantId, deviceId?: string): Refusal {
   return { kind: 'refused', reason, detail, tenantId, deviceId };
 }
+
+const storeIsDown = refuse(Reasons.serverUnavailable, 'nothing can be stored now');
 
 /** A store that is down is no failure of the client's, and who is throttled already is not counted again. */
 function countsAsFailure({ reason }: Refusal): boolean {

@@ -77,6 +77,20 @@ export function exposeBroker(
       },
     }),
   );
+  for (const [name, help] of [
+    ['waiting', 'Writes that are not yet committed'],
+    ['waitingBytes', 'Bytes of writes that are not yet committed'],
+  ] as const)
+    add(
+      new Gauge({
+        name: `moorage_store_${snakeCase(name)}`,
+        help,
+        registers: [],
+        collect() {
+          this.set(store.stats[name]);
+        },
+      }),
+    );
   add(
     new Counter({
       name: 'moorage_dropped_denials_total',
