@@ -1,3 +1,10 @@
 /** Why a connection does not read on for now. */
-export const Hold = Object.freeze({ signIn: 1, rate: 2, store: 4, outbox: 8, receipts: 16 } as const);
+export const Hold = Object.freeze({
+  signIn: 1,
+  rate: 2,
+  store: 4,
+  outbox: 8,
+  receipts: 16,
+  subscriptions: 32,
+} as const);
 export type HoldBit = (typeof Hold)[keyof typeof Hold];

@@ -246,6 +246,45 @@ describe('retained messages', () => {
   });
 });
 
+describe('subscriptions of a durable session, while they are stored', () => {
+  it('lose a right that goes meanwhile, and bring no retained message', async () => {
+    const h = new Harness();
+    await (await h.connect('bob')).publish('a', 'kept', { retain: true });
+    const client = await h.connect5('alice', { expiry: 100 });
+    h.store.hold();
+    await client.send(client.subscribeBytes(['a', 'b'], {}));
+    h.gate.allow({ subscribe: ['b'] }, 'alice');
+    const reviewed = h.broker.reauthorize(client.tenantId, () => true);
+    h.store.commit();
+    await client.settle();
+    await reviewed;
+    await client.publish('a', 'x');
+    expect(client.messages()).toEqual([]);
+    const next = await h.crash();
+    expect((await next.vault.open(client.tenantId)).sessions[0]?.subscriptions).toMatchObject([
+      { filter: 'b' },
+    ]);
+  });
+
+  it('count towards the limit', async () => {
+    const h = new Harness();
+    h.gate.limits = { ...defaultLimits, maxSubscriptionsPerSession: 2 };
+    const client = await h.connect5('alice', { expiry: 100 });
+    await client.send(...['a', 'b', 'c', 'd'].map((filter) => client.subscribeBytes([filter], {})));
+    const subacks = client.take('suback');
+    expect(subacks.flatMap(({ codes }) => codes)).toEqual([2, 2, 0x97, 0x97]);
+  });
+
+  it('are found by the UNSUBSCRIBE behind them', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice', { expiry: 100 });
+    const unsubscribe = frame(0xa2, uint16(9), Buffer.from([0]), text('a'));
+    await client.send(client.subscribeBytes(['a'], {}), unsubscribe);
+    expect(client.take('unsuback')).toMatchObject([{ codes: [0] }]);
+    expect(h.broker.stats.subscriptions).toBe(0);
+  });
+});
+
 describe('a malformed SUBSCRIBE', () => {
   it.each([
     ['no filter', frame(0x82, uint16(1), Buffer.from([0]))],

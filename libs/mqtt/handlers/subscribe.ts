@@ -1,8 +1,11 @@
 import type { Connection } from '../connection.js';
 import { encodeSuback } from '../encode.js';
+import { Hold } from '../hold.js';
 import type { Message, Qos, Subscription } from '../message.js';
 import type { SubscribePacket } from '../packets.js';
+import type { Policy } from '../ports.js';
 import { Reasons } from '../reason.js';
+import { reviewSubscriptions } from '../rights.js';
 import type { Session } from '../session.js';
 import { isShared, isTopicFilter, isWithinLimits, parseShared } from '../topic.js';
 
@@ -13,10 +16,14 @@ export function subscribe(connection: Connection, session: Session, packet: Subs
   if (!session.isDurable || granted.length === 0) {
     return take(connection, session, packet.packetId, granted, codes);
   }
+  // What comes next is judged with these in place: their number counts, and an UNSUBSCRIBE finds them.
+  connection.hold(Hold.subscriptions);
+  const { policy } = session;
   session.space.vault.subscribe(session.key, granted, (error) => {
     if (connection.isClosed) return;
-    if (error !== undefined) connection.storeFailed(error);
-    else take(connection, session, packet.packetId, granted, codes);
+    if (error !== undefined) return connection.storeFailed(error);
+    take(connection, session, packet.packetId, granted, codes, policy);
+    connection.release(Hold.subscriptions);
   });
 }
 
@@ -53,12 +60,15 @@ function take(
   packetId: number,
   granted: readonly Subscription[],
   codes: readonly number[],
+  judgedBy: Policy = session.policy,
 ): void {
   const suback = encodeSuback(connection.version ?? 4, packetId, codes);
   if (suback === undefined) return connection.end(Reasons.notAuthorized, 'protocol-error');
   const wasThere = granted.map((subscription) => session.space.subscribe(session, subscription));
   connection.reply(suback);
+  if (session.policy !== judgedBy) reviewSubscriptions(session); // a right may have gone while they were stored
   granted.forEach((subscription, i) => {
+    if (!session.subscriptions.has(subscription.filter)) return;
     if (wantsRetained(subscription, wasThere[i] === true)) sendRetained(session, subscription);
   });
   session.pump();

@@ -1,5 +1,6 @@
 import type { Connection } from '../connection.js';
 import { encodeUnsuback } from '../encode.js';
+import { Hold } from '../hold.js';
 import type { UnsubscribePacket } from '../packets.js';
 import { Reasons } from '../reason.js';
 import type { Session } from '../session.js';
@@ -9,10 +10,12 @@ export function unsubscribe(connection: Connection, session: Session, packet: Un
   const { packetId, filters } = packet;
   const held = filters.filter((filter) => session.subscriptions.has(filter));
   if (!session.isDurable || held.length === 0) return take(connection, session, packetId, filters);
+  connection.hold(Hold.subscriptions); // as for SUBSCRIBE: one after the other
   session.space.vault.unsubscribe(session.key, held, (error) => {
     if (connection.isClosed) return;
-    if (error !== undefined) connection.storeFailed(error);
-    else take(connection, session, packetId, filters);
+    if (error !== undefined) return connection.storeFailed(error);
+    take(connection, session, packetId, filters);
+    connection.release(Hold.subscriptions);
   });
 }
 
