@@ -16,6 +16,11 @@ export function mayPublish(
   );
 }
 
+/** For the tenant: why a message was not covered. */
+export function whyNot(right: PublishRight): string {
+  return right.allowed ? 'QoS, retain or payload beyond the right' : right.detail;
+}
+
 /**
  * Holds a session's subscriptions against its policy of now: those without the right go, each with a denial on record, those above
  * the QoS it allows are lowered. Returns how many went.

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
+import { defaultLimits } from './limits.js';
 import { connectBytes, frame, Harness, property, type TestClient } from './testing/index.js';
 
 const will = { topic: 'will', payload: 'gone', qos: 1 };
@@ -205,5 +206,28 @@ describe('a will', () => {
     expect(plain.connack?.code).toBe(0);
     await h.settle();
     expect(h.store.commits - commits).toBe(1); // its presence
+  });
+
+  it('that the right does not cover, by QoS, retain or size, is refused at sign-in', async () => {
+    const h = new Harness();
+    h.gate.allow({ right: { maxQos: 0, mayRetain: false, maxPayloadBytes: 3 } }, 'alice');
+    for (const beyond of [
+      { topic: 'w', qos: 1 },
+      { topic: 'w', retain: true },
+      { topic: 'w', payload: 'four' },
+    ]) {
+      expect((await h.connect5('alice', { will: beyond })).connack?.code).toBe(0x87);
+    }
+    expect((await h.connect5('alice', { will: { topic: 'w', payload: 'not' } })).connack?.code).toBe(0);
+  });
+
+  it('that would be retained beyond the limit is suppressed, and the tenant can see it', async () => {
+    const h = new Harness();
+    h.gate.limits = { ...defaultLimits, maxRetainedMessages: 1 };
+    await (await h.connect('bob')).publish('first', 'x', { retain: true });
+    await (await h.connect('alice', { will: { ...will, retain: true } })).cut();
+    await h.settle();
+    expect(h.broker.stats).toMatchObject({ retained: 1, willsSuppressed: 1, willsPublished: 0 });
+    expect(h.journal.denials).toMatchObject([{ topic: 'will', reason: { name: 'quota-exceeded' } }]);
   });
 });

@@ -5,7 +5,7 @@
 import type { ClientId, Message, Will } from './message.js';
 import type { Principal, StoredWill } from './ports.js';
 import { Reasons, type Reason } from './reason.js';
-import { mayPublish } from './rights.js';
+import { mayPublish, whyNot } from './rights.js';
 import type { Space } from './space.js';
 import { Deadline } from './timers.js';
 
@@ -131,11 +131,16 @@ export class Wills {
     }
     const right = answer.policy.publishRight(will.topic);
     if (!mayPublish(right, will)) {
-      this.#suppress(principal, epoch, will, Reasons.notAuthorized, right.detail);
+      this.#suppress(principal, epoch, will, Reasons.notAuthorized, whyNot(right));
+      return;
+    }
+    const message = asMessage(principal, will, space.clock.now());
+    if (will.retain && !space.mayRetain(message, answer.limits)) {
+      const detail = 'retained messages over the limit';
+      this.#suppress(principal, epoch, will, Reasons.quotaExceeded, detail);
       return;
     }
     space.stats.willsPublished += 1;
-    const message = asMessage(principal, will, space.clock.now());
     const commit = space.publish(
       message,
       right.telemetry ? { principal, timeField: right.timeField } : undefined,

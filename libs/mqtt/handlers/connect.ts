@@ -13,7 +13,7 @@ import type { ClientId, Will } from '../message.js';
 import type { ConnectPacket } from '../packets.js';
 import type { ClaimedSession, Grant, Refusal, SignIn } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
-import { reviewSubscriptions } from '../rights.js';
+import { mayPublish, reviewSubscriptions, whyNot } from '../rights.js';
 import { Session } from '../session.js';
 import type { Space } from '../space.js';
 import { isDollarTopic, isWithinLimits } from '../topic.js';
@@ -155,8 +155,8 @@ function examineWill(
   }
   if (will.retain && limits.maxRetainedMessages === 0) return no(Reasons.retainNotSupported, 'retained will');
   const right = policy.publishRight(will.topic);
-  if (isDollarTopic(will.topic) || !right.allowed) {
-    return no(Reasons.notAuthorized, `will: ${right.detail}`);
+  if (isDollarTopic(will.topic) || !mayPublish(right, will)) {
+    return no(Reasons.notAuthorized, `will: ${whyNot(right)}`);
   }
   return undefined;
 }

@@ -8,7 +8,7 @@ import type { PublishPacket } from '../packets.js';
 import type { PublishRight } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
 import type { ReceiptType } from '../receipts.js';
-import { mayPublish, tooLongTopic } from '../rights.js';
+import { mayPublish, tooLongTopic, whyNot } from '../rights.js';
 import type { Session } from '../session.js';
 import { ProtocolViolation } from '../violation.js';
 
@@ -80,7 +80,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
 
 function refuse(connection: Connection, packet: PublishPacket, topic: string, right: PublishRight): void {
   const reason = right === tooLongTopic ? Reasons.topicNameInvalid : Reasons.notAuthorized;
-  const detail = right.allowed ? 'QoS, retain or payload beyond the right' : right.detail;
+  const detail = whyNot(right);
   connection.denied('publish', topic, reason, detail);
   if (packet.qos === 0 && connection.version === 5) return; // QoS 0 has no way to hear of it
   reject(connection, packet, reason, detail);
