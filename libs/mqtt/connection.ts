@@ -31,10 +31,10 @@ import { Deadline, RateLimit } from './timers.js';
 import { isDollarTopic, isWithinLimits } from './topic.js';
 import { ProtocolViolation } from './violation.js';
 
-/** An exchange of AUTH packets that waits for the client's next one (MQTT 5.0, 4.12). */
+/** An exchange of AUTH packets that is under way (MQTT 5.0, 4.12). */
 export interface Authentication {
-  readonly method: string;
-  readonly next: (data: Buffer | undefined) => void;
+  /** Takes the client's packet, which is waited for; undefined: it is the Gate's turn. */
+  readonly next: ((data: Buffer | undefined) => void) | undefined;
 }
 
 /** What may arrive while reading is on hold: a few chunks that were on their way. */
@@ -95,7 +95,7 @@ export class Connection implements LinkSink {
     this.#framer = new Framer(preAuthLimits.maxConnectBytes);
     this.#signInDeadline = new Deadline(clock, this.now + preAuthLimits.signInDeadlineMs, () =>
       this.end(
-        this.authentication === undefined ? Reasons.serverUnavailable : Reasons.notAuthorized,
+        this.authentication?.next === undefined ? Reasons.serverUnavailable : Reasons.notAuthorized,
         'network',
       ),
     );
@@ -273,6 +273,7 @@ export class Connection implements LinkSink {
 
   #askRight(topic: string): PublishRight {
     const right = this.#judgeTopic(topic);
+    if (right === tooLongTopic) return right; // a thousand of them would be 65 MB
     if (this.#rights.size >= mostRights) this.#rights.clear();
     this.#rights.set(topic, right);
     return right;

@@ -195,4 +195,35 @@ describe('re-authentication', () => {
     await client.settle();
     expect(client.goodbye).toBe(0x87);
   });
+
+  it('gives back no right that goes while it lasts', async () => {
+    const client = await signIn();
+    await client.subscribe('a');
+    const exchange = h.gate.exchange.bind(h.gate);
+    h.gate.exchange = (name, request) => {
+      const steps = exchange(name, request);
+      if (steps === undefined) return undefined;
+      const next: Exchange['next'] = async (data) => {
+        const answer = await steps.next(data);
+        if ('grant' in answer) {
+          h.gate.allow({ subscribe: [], publish: [] });
+          await h.broker.reauthorize(client.tenantId, () => true);
+        }
+        return answer;
+      };
+      return { next };
+    };
+    await client.send(auth(0x19, 'again'));
+    await client.send(auth(0x18, 'secret'));
+    expect((await client.publish('a', '', { qos: 1 }))?.code).toBe(0x87);
+  });
+
+  it('is one at a time: AUTH out of turn closes the connection', async () => {
+    for (const second of [auth(0x18, 'early'), auth(0x19, 'again')]) {
+      const client = await signIn();
+      client.link.send(Buffer.concat([auth(0x19, 'again'), second]));
+      await client.settle();
+      expect(client.goodbye).toBe(0x82);
+    }
+  });
 });

@@ -1,5 +1,5 @@
 /** Enhanced authentication (MQTT 5.0, 4.12): the steps of CONNECT's exchange, and re-authentication while connected. */
-import type { Connection } from '../connection.js';
+import type { Authentication, Connection } from '../connection.js';
 import { encodeAuth } from '../encode.js';
 import { Hold } from '../hold.js';
 import type { AuthPacket } from '../packets.js';
@@ -25,13 +25,15 @@ export function authenticate(connection: Connection, packet: AuthPacket): void {
     reauthenticate(connection, method, authenticationData).catch((error: unknown) => connection.fail(error));
     return;
   }
-  if (reasonCode !== Reasons.continueAuthentication.code || authentication === undefined) {
-    throw new ProtocolViolation(Reasons.protocolError, 'no authentication is under way');
+  if (reasonCode !== Reasons.continueAuthentication.code || authentication?.next === undefined) {
+    throw new ProtocolViolation(Reasons.protocolError, 'no AUTH is waited for');
   }
-  connection.authentication = undefined;
+  connection.authentication = gatesTurn;
   if (connection.state !== 'open') connection.hold(Hold.signIn);
   authentication.next(authenticationData);
 }
+
+const gatesTurn: Authentication = Object.freeze({ next: undefined });
 
 /** Steps until the Gate has made up its mind; the client's next AUTH is waited for in between. */
 export async function converse(
@@ -43,9 +45,12 @@ export async function converse(
   let data = first;
   for (;;) {
     const answer = await exchange.next(data);
-    if ('grant' in answer || answer.kind === 'refused') return answer;
+    if ('grant' in answer || answer.kind === 'refused') {
+      connection.authentication = undefined;
+      return answer;
+    }
     const next = new Promise<Buffer | undefined>((resolve) => {
-      connection.authentication = { method, next: resolve };
+      connection.authentication = { next: resolve };
     });
     if (connection.isClosed) return gone;
     connection.reply(encodeAuth(Reasons.continueAuthentication.code, method, answer.data)); // MQTT-4.12.0-3
@@ -74,9 +79,10 @@ async function reauthenticate(
     connection.signInAs(session.clientId, undefined, undefined),
   );
   if (exchange === undefined) return connection.end(Reasons.badAuthenticationMethod, 'kicked');
-  connection.authentication = { method, next: () => undefined };
+  connection.authentication = gatesTurn;
+  const { broker } = connection;
+  const { rightsVersion } = broker;
   const outcome = await converse(connection, exchange, method, data);
-  connection.authentication = undefined;
   if (connection.isClosed) return;
   if (!('grant' in outcome)) return connection.end(outcome.reason, 'kicked'); // MQTT-4.12.1-2
   const { grant } = outcome;
@@ -89,4 +95,6 @@ async function reauthenticate(
   connection.use({ ...grant, principal: { ...grant.principal, clientId } });
   reviewSubscriptions(session);
   connection.reply(encodeAuth(Reasons.success.code, method, outcome.data));
+  // A right that went while the Gate made up its mind is gone all the same.
+  if (broker.rightsVersion !== rightsVersion) await broker.reviewNewcomer(session);
 }
