@@ -346,7 +346,7 @@ export class Space {
       cause: ending.cause,
       at: this.clock.now(),
       detail: { ...connection.facts, reason: ending.reason.name },
-      will: will !== undefined && ending.will === 'due' ? will : undefined,
+      will: ending.will === 'discarded' ? undefined : will,
     });
     if (endsNow) this.end(session);
     else this.park(session);

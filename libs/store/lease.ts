@@ -162,7 +162,10 @@ interface ProcessRow {
 const isDead = 'lease_until < now()';
 const isDeadAtStart = `(${isDead} OR pg_try_advisory_xact_lock(hashtextextended(id::text, 0)))`;
 
-/** In one transaction: the rows of the dead, and that their clients are taken to be gone. Their wills and sessions are found by `open`. */
+/**
+ * In one transaction: the rows of the dead, and that their clients are taken to be gone, with the wills that this sets off. Wills
+ * and sessions are found by `open`.
+ */
 async function giveUp(client: Client, options: LeaseOptions, condition: string): Promise<void> {
   await client.query('BEGIN');
   const { rows } = await client.query<{ id: string }>(
@@ -172,10 +175,16 @@ async function giveUp(client: Client, options: LeaseOptions, condition: string):
   const dead = rows.map(({ id }) => id);
   if (dead.length > 0)
     await client.query(
-      `WITH lost AS (UPDATE presence SET state = 'offline', cause = 'presumed', since = now(), will = NULL
-         WHERE process_id = ANY ($1::uuid[]) AND state = 'online'
-         RETURNING tenant_id, device_id, since, client_id, epoch, state, cause, detail)
-       INSERT INTO presence_events (tenant_id, device_id, at, client_id, epoch, state, cause, detail) SELECT * FROM lost`,
+      `WITH gone AS (
+         SELECT p.tenant_id, p.client_id, w.topic, w.payload FROM presence p
+         LEFT JOIN wills w ON w.tenant_id = p.tenant_id AND w.client_id = p.client_id AND w.process_id = p.process_id
+         WHERE p.process_id = ANY ($1::uuid[]) AND p.state = 'online'),
+       lost AS (UPDATE presence p SET state = 'offline', cause = 'presumed', since = now(), will = gone.payload,
+           detail = p.detail || jsonb_strip_nulls(jsonb_build_object('willTopic', gone.topic))
+         FROM gone WHERE p.tenant_id = gone.tenant_id AND p.client_id = gone.client_id
+           AND p.process_id = ANY ($1::uuid[]) AND p.state = 'online' -- still: somebody may have come back elsewhere
+         RETURNING p.tenant_id, p.device_id, p.since, p.client_id, p.epoch, p.state, p.cause, p.detail, p.will)
+       INSERT INTO presence_events (tenant_id, device_id, at, client_id, epoch, state, cause, detail, will) SELECT * FROM lost`,
       [dead],
     );
   await client.query('COMMIT');

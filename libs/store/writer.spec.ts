@@ -339,9 +339,16 @@ describe('a process that was given up', () => {
       state: 'online',
       cause: 'connected',
       at: Date.now(),
-      detail: {},
+      detail: { transport: 'tcp' },
       will: undefined,
     });
+    const will = { topic: 'gone', payload: Buffer.from('farewell'), qos: 1, retain: false } as const;
+    store.vault.keepWill(
+      principal,
+      100,
+      { ...will, properties: undefined, delayS: 0, messageExpiryS: undefined },
+      undefined,
+    );
     await store.drain();
     await superuser.query(`UPDATE broker_processes SET lease_until = now() - interval '1 s' WHERE id = $1`, [
       processId,
@@ -352,8 +359,14 @@ describe('a process that was given up', () => {
     await expect(store.check()).rejects.toMatchObject({ code: 'vault.lease-lost' });
     expect(told).toBe(1);
     expect(await count('telemetry', principal.tenantId)).toBe(0);
-    expect(await count('presence', principal.tenantId, `state = 'offline' AND cause = 'presumed'`)).toBe(1);
-    expect(await count('presence_events', principal.tenantId, `cause = 'presumed'`)).toBe(1);
+    for (const table of ['presence', 'presence_events']) {
+      const { rows } = await superuser.query(
+        `SELECT state, detail, will FROM ${table} WHERE tenant_id = $1 AND cause = 'presumed'`,
+        [principal.tenantId],
+      );
+      const detail = { transport: 'tcp', willTopic: 'gone' };
+      expect(rows).toEqual([{ state: 'offline', detail, will: will.payload }]);
+    }
     expect(await successor.vault.tenantsWithWork()).toContain(principal.tenantId);
   });
 

@@ -484,5 +484,8 @@ describe('stopping', () => {
     expect(h.clock.pendingAlarms).toBe(0);
     const state = await h.vault.reopen().open(tenantA);
     expect(state.wills).toMatchObject([{ principal: { clientId: 'alice' } }]);
+    // Who does not come back has left it.
+    const end = { state: 'offline', cause: 'server-stop', will: { topic: 'w' } };
+    expect(h.journal.current('tenant-a', 'alice')).toMatchObject(end);
   });
 });
