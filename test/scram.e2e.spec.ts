@@ -133,7 +133,10 @@ describe.each(scramMethods)('%s on the running broker', (method) => {
     for (;;) {
       const [row] = await installation.store.tenant(tenant.id, ({ db }) => db.denial.findMany());
       if (row !== undefined) {
-        expect(row).toMatchObject({ action: 'connect', detail: `${method}: wrong password` });
+        expect(row).toMatchObject({
+          action: 'connect',
+          detail: `${method} as ${device.username}: wrong password`,
+        });
         break;
       }
       await new Promise((resolve) => setTimeout(resolve, 20));

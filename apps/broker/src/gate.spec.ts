@@ -406,7 +406,7 @@ describe('SCRAM', () => {
       expect(answer).toEqual({
         kind: 'refused',
         reason: Reasons.badUserNameOrPassword,
-        detail: `SCRAM-SHA-256: ${detail}`,
+        detail: `SCRAM-SHA-256 as ${username}: ${detail}`,
         tenantId,
       });
       expect(challenge).toMatch(/^r=[^,]+,s=[A-Za-z0-9+/]{22}==,i=4096$/);
@@ -433,7 +433,7 @@ describe('SCRAM', () => {
     expect(challenge).not.toBe('');
     expect(answer).toMatchObject({
       reason: Reasons.badUserNameOrPassword,
-      detail: 'SCRAM-SHA-256: the credential is older than SCRAM-SHA-256 here: rotate it',
+      detail: `SCRAM-SHA-256 as ${device.username}: the credential is older than SCRAM-SHA-256 here: rotate it`,
       tenantId: tenant.id,
     });
     expect((await granted(device)).kind).toBe('granted');
@@ -442,7 +442,9 @@ describe('SCRAM', () => {
   it('refuses a CONNECT that names another user than the exchange', async () => {
     const client = new ScramClient('SCRAM-SHA-256', device.username, device.password);
     const { answer } = await converse('SCRAM-SHA-256', client, { username: `other@${tenant.slug}` });
-    expect(answer).toMatchObject({ detail: 'SCRAM-SHA-256: CONNECT names another user than the exchange' });
+    expect(answer).toMatchObject({
+      detail: `SCRAM-SHA-256 as ${device.username}: CONNECT names another user than the exchange`,
+    });
   });
 
   it('holds a credential to its validity and its client-id rule, as any sign-in', async () => {

@@ -87,10 +87,12 @@ export class ScramExchange implements Exchange {
 
   #refuse(detail: string): Refusal {
     const tenantId = this.#entry?.tenant.id as TenantId | undefined;
+    // CONNECT need not name the user, and a tenant wants to know who it was.
+    const as = this.#server === undefined ? '' : ` as ${this.#server.username}`;
     return {
       kind: 'refused',
       reason: Reasons.badUserNameOrPassword,
-      detail: `${this.#method}: ${detail}`,
+      detail: `${this.#method}${as}: ${detail}`,
       tenantId,
     };
   }
