@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { median, show } from './support/figures.js';
 import { clientName, runLoad, type Figures, type Target } from './support/load.js';
 import { load, machine } from './support/machine.js';
-import { startAedes, startMosquitto, type Peer } from './support/peers.js';
+import { startAedes, startMosquitto } from './support/peers.js';
 import { startProduct } from './support/product.js';
 
 const { values } = parseArgs({
@@ -49,9 +49,11 @@ const { chosen, left } = choose();
 console.log(`${machine()}; ${clientName}; load average ${load()}`);
 const product = await startProduct(values.dir);
 const { bootstrap, brokerPid } = product;
-const peers = (await Promise.all([startMosquitto(), startAedes()])).filter(
-  (peer): peer is Peer => peer !== undefined && !left.includes(peer.name),
+const starts = Object.entries({ mosquitto: startMosquitto, aedes: startAedes });
+const started = await Promise.all(
+  starts.filter(([name]) => !left.includes(name)).map(([, start]) => start()),
 );
+const peers = started.filter((peer) => peer !== undefined);
 if (!peers.some(({ name }) => name === 'mosquitto')) console.log('without mosquitto');
 try {
   await compare();

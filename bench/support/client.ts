@@ -124,7 +124,7 @@ class Connection {
     this.#socket = ca === undefined ? connectTcp(port, host) : connectTls({ host, port, ca, servername });
     this.#socket.setNoDelay(true);
     this.#socket.once(ca === undefined ? 'connect' : 'secureConnect', () => onReady(this));
-    this.#socket.on('data', (chunk) => this.#read(chunk as unknown as Buffer));
+    this.#socket.on('data', (chunk: Buffer) => this.#read(chunk));
     this.#socket.on('error', (error) => console.error(String(error)));
     this.#socket.on('close', onClosed);
   }
