@@ -42,8 +42,13 @@ export const freePorts = Object.fromEntries(
   ['HTTP', 'MQTT', 'MQTTS', 'WS', 'WSS', 'OPS', 'POSTGRES'].map((name) => [`MOORAGE_${name}_PORT`, '0']),
 );
 
-export function startProduct(dataDir: string, environment: Record<string, string> = {}): Product {
-  const child = spawn(process.execPath, [join(root, 'dist/apps/moorage/src/main.js')], {
+/** `installation`: where `dist` is, if it is another than this repository's. */
+export function startProduct(
+  dataDir: string,
+  environment: Record<string, string> = {},
+  installation = root,
+): Product {
+  const child = spawn(process.execPath, [join(installation, 'dist/apps/moorage/src/main.js')], {
     env: { PATH: process.env['PATH'], ...freePorts, MOORAGE_DATA_DIR: dataDir, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
