@@ -175,7 +175,10 @@ export class Broker {
     for (const connection of this.#connections) {
       connection.end(Reasons.serverShuttingDown, 'server-stop', 'held');
     }
-    for (const space of this.#open.values()) space.close();
+    await Promise.allSettled(this.#spaces.values()); // those that are still opening
+    const spaces = [...this.#open.values()];
+    for (const space of spaces) space.close();
+    await Promise.all(spaces.flatMap(({ arriving }) => [...arriving.values()]));
     await this.vault.flush();
   }
 

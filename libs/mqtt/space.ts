@@ -99,6 +99,7 @@ export class Space {
   readonly #publication = new Publication();
   readonly #expiries = new Map<Session, Deadline>();
   #lastEpoch = 0;
+  #isClosed = false;
 
   constructor(ports: SpacePorts, tenantId: TenantId) {
     this.tenantId = tenantId;
@@ -362,7 +363,7 @@ export class Space {
   }
 
   #expireAt(session: Session, expiresAt: number | undefined): void {
-    if (expiresAt === undefined) return;
+    if (expiresAt === undefined || this.#isClosed) return;
     this.#expiries.set(session, new Deadline(this.clock, expiresAt, () => this.end(session)));
   }
 
@@ -404,6 +405,7 @@ export class Space {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.sys.close();
     this.wills.close();
     for (const deadline of this.#expiries.values()) deadline.cancel();

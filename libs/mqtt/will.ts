@@ -12,32 +12,50 @@ import { Deadline } from './timers.js';
 /** After an unexpected answer of the store, the will is tried again. */
 const retryMs = 5_000;
 
-interface Pending {
+interface Due {
   readonly principal: Principal;
   readonly epoch: number;
   readonly will: Will;
+}
+
+interface Pending extends Due {
+  readonly dueAt: number;
   readonly deadline: Deadline;
 }
 
 export class Wills {
   readonly #space: Space;
-  /** Clients whose will is in the vault. */
-  readonly #kept = new Set<ClientId>();
+  /** Clients whose will is in the vault, and the epoch it came with. */
+  readonly #kept = new Map<ClientId, number>();
   /** Wills of connections that ended, waiting for their delay. */
   readonly #pending = new Map<ClientId, Pending>();
+  /** Of those, the ones whose client is back and not let in yet: it may still be turned away. */
+  readonly #calledOff = new Map<ClientId, Pending>();
+  /** Wills that are due and could not be judged: tried again. Nobody calls these off. */
+  readonly #retries = new Set<Deadline>();
+  #publishing = 0;
+  #isClosed = false;
 
   constructor(space: Space) {
     this.#space = space;
   }
 
-  /** Stores what a new connection brings in place of what the client had; resolves when that is committed. */
+  /** Nothing is due, now or later. */
+  get isIdle(): boolean {
+    return this.#pending.size + this.#calledOff.size + this.#retries.size + this.#publishing === 0;
+  }
+
+  /** Stores what a newcomer brings in place of what the client had; resolves when that is committed. */
   replace(principal: Principal, epoch: number, will: Will | undefined): Promise<void> {
+    const { clientId } = principal;
+    const pending = this.#pending.get(clientId);
+    if (pending !== undefined) this.#calledOff.set(clientId, pending);
     if (will === undefined) {
       this.discard(principal, epoch);
       return Promise.resolve();
     }
-    this.#cancel(principal.clientId);
-    this.#kept.add(principal.clientId);
+    this.#cancel(clientId);
+    this.#kept.set(clientId, epoch);
     return new Promise((resolve, reject) =>
       this.#space.vault.keepWill(principal, epoch, will, undefined, (error) =>
         error === undefined ? resolve() : reject(error),
@@ -45,7 +63,23 @@ export class Wills {
     );
   }
 
-  /** The client is back in time, or said good-bye (MQTT-3.1.3-9, MQTT-3.14.4-3). */
+  /** The newcomer has been let in, in time: the will of the connection before it is not published (MQTT-3.1.3-9). */
+  welcomed(clientId: ClientId): void {
+    this.#calledOff.delete(clientId);
+  }
+
+  /** The newcomer never was let in: it leaves no will, and the delay of the one before it goes on. */
+  turnedAway(principal: Principal, epoch: number): void {
+    const { clientId } = principal;
+    const before = this.#calledOff.get(clientId);
+    if (before === undefined) return this.discard(principal, epoch);
+    this.#calledOff.delete(clientId);
+    this.#kept.set(clientId, epoch);
+    this.#space.vault.keepWill(before.principal, epoch, before.will, before.dueAt);
+    this.#wait({ principal: before.principal, epoch, will: before.will }, before.dueAt);
+  }
+
+  /** The client said good-bye (MQTT-3.14.4-3), or brings no will. */
   discard(principal: Principal, epoch: number): void {
     this.#cancel(principal.clientId);
     if (!this.#kept.delete(principal.clientId)) return;
@@ -54,16 +88,16 @@ export class Wills {
 
   /** The will's delay begins; with 0 it is due now. */
   schedule(principal: Principal, epoch: number, will: Will, delayMs: number): void {
-    if (delayMs <= 0) return this.#publish(principal, epoch, will);
+    if (delayMs <= 0) return this.#publish({ principal, epoch, will });
     const dueAt = this.#space.clock.now() + delayMs;
-    this.#kept.add(principal.clientId);
+    this.#kept.set(principal.clientId, epoch);
     this.#space.vault.keepWill(principal, epoch, will, dueAt);
     this.#wait({ principal, epoch, will }, dueAt);
   }
 
   /** Found at the start: of connections that ended, or whose process did. */
   resume({ principal, epoch, will, dueAt }: StoredWill, graceMs: number): void {
-    this.#kept.add(principal.clientId);
+    this.#kept.set(principal.clientId, epoch);
     // Who was connected when its process ended gets the chance to come back before its will says that it is gone.
     const at = dueAt ?? this.#space.clock.now() + Math.max(graceMs, will.delayS * 1000);
     this.#wait({ principal, epoch, will }, at);
@@ -74,7 +108,7 @@ export class Wills {
     const pending = this.#pending.get(clientId);
     if (pending === undefined) return;
     this.#cancel(clientId);
-    this.#publish(pending.principal, pending.epoch, pending.will);
+    this.#publish(pending);
   }
 
   /** Rights have changed: wills that wait for their delay and may not be published any more are dropped. */
@@ -83,7 +117,7 @@ export class Wills {
     receipt: { willsSuppressed: number },
   ): Promise<void> {
     for (const pending of Array.from(this.#pending.values())) {
-      const { principal, epoch, will } = pending;
+      const { principal, will } = pending;
       if (!concerns(principal)) continue;
       const answer = await this.#space.gate.review(principal);
       if (this.#pending.get(principal.clientId) !== pending) continue;
@@ -91,24 +125,28 @@ export class Wills {
       const right = answer.kind === 'granted' ? answer.policy.publishRight(will.topic) : undefined;
       if (right?.allowed === true) continue;
       this.#cancel(principal.clientId);
-      this.#suppress(principal, epoch, will, Reasons.notAuthorized, right?.detail ?? 'signed out');
+      this.#suppress(pending, Reasons.notAuthorized, right?.detail ?? 'signed out');
       receipt.willsSuppressed += 1;
     }
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const { deadline } of this.#pending.values()) deadline.cancel();
+    for (const deadline of this.#retries) deadline.cancel();
     this.#pending.clear();
+    this.#retries.clear();
   }
 
-  #wait(stored: Omit<Pending, 'deadline'>, at: number): void {
-    const { clientId } = stored.principal;
+  #wait(due: Due, dueAt: number): void {
+    if (this.#isClosed) return; // the vault has it
+    const { clientId } = due.principal;
     this.#cancel(clientId);
-    const deadline = new Deadline(this.#space.clock, at, () => {
+    const deadline = new Deadline(this.#space.clock, dueAt, () => {
       this.#pending.delete(clientId);
-      this.#publish(stored.principal, stored.epoch, stored.will);
+      this.#publish(due);
     });
-    this.#pending.set(clientId, { ...stored, deadline });
+    this.#pending.set(clientId, { ...due, dueAt, deadline });
   }
 
   #cancel(clientId: ClientId): void {
@@ -116,29 +154,39 @@ export class Wills {
     this.#pending.delete(clientId);
   }
 
-  #publish(principal: Principal, epoch: number, will: Will): void {
-    const again = (): void => this.#wait({ principal, epoch, will }, this.#space.clock.now() + retryMs);
-    this.#publishAsAllowed(principal, epoch, will, again).catch(again);
+  #publish(due: Due): void {
+    this.#publishing += 1;
+    this.#publishAsAllowed(due)
+      .catch(() => this.#tryAgain(due))
+      .finally(() => {
+        this.#publishing -= 1;
+      });
   }
 
-  async #publishAsAllowed(principal: Principal, epoch: number, will: Will, again: () => void): Promise<void> {
+  #tryAgain(due: Due): void {
+    if (this.#isClosed) return;
+    const deadline = new Deadline(this.#space.clock, this.#space.clock.now() + retryMs, () => {
+      this.#retries.delete(deadline);
+      this.#publish(due);
+    });
+    this.#retries.add(deadline);
+  }
+
+  async #publishAsAllowed(due: Due): Promise<void> {
+    const { principal, epoch, will } = due;
     const space = this.#space;
     const answer = await space.gate.review(principal);
+    if (this.#isClosed) return;
     if (answer.kind === 'refused') {
-      if (answer.reason === Reasons.serverUnavailable) again();
-      else this.#suppress(principal, epoch, will, answer.reason, answer.detail);
+      if (answer.reason === Reasons.serverUnavailable) this.#tryAgain(due);
+      else this.#suppress(due, answer.reason, answer.detail);
       return;
     }
     const right = answer.policy.publishRight(will.topic);
-    if (!mayPublish(right, will)) {
-      this.#suppress(principal, epoch, will, Reasons.notAuthorized, whyNot(right));
-      return;
-    }
+    if (!mayPublish(right, will)) return this.#suppress(due, Reasons.notAuthorized, whyNot(right));
     const message = asMessage(principal, will, space.clock.now());
-    if (will.retain && !space.mayRetain(message, answer.limits)) {
-      const detail = 'retained messages over the limit';
-      this.#suppress(principal, epoch, will, Reasons.quotaExceeded, detail);
-      return;
+    if (message.retain && !space.mayRetain(message, answer.limits)) {
+      return this.#suppress(due, Reasons.quotaExceeded, 'retained messages over the limit');
     }
     space.stats.willsPublished += 1;
     const commit = space.publish(
@@ -152,8 +200,9 @@ export class Wills {
     this.#forget(principal, epoch);
   }
 
-  #suppress(principal: Principal, epoch: number, will: Will, reason: Reason, detail: string): void {
+  #suppress(due: Due, reason: Reason, detail: string): void {
     this.#space.stats.willsSuppressed += 1;
+    const { principal, will } = due;
     this.#space.stats.denied += 1;
     this.#space.journal.denied({
       tenantId: principal.tenantId,
@@ -167,13 +216,12 @@ export class Wills {
       detail: `will: ${detail}`,
       at: this.#space.clock.now(),
     });
-    this.#forget(principal, epoch);
+    this.#forget(principal, due.epoch);
   }
 
   /** In the turn of its publication, so that both are in one commit. A newer will of the client stays. */
   #forget(principal: Principal, epoch: number): void {
-    const session = this.#space.sessions.get(principal.clientId);
-    if (session?.connection === undefined || session.epoch === epoch) this.#kept.delete(principal.clientId);
+    if (this.#kept.get(principal.clientId) === epoch) this.#kept.delete(principal.clientId);
     this.#space.vault.keepWill(principal, epoch, undefined, undefined);
   }
 }

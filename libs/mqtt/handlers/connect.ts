@@ -135,7 +135,7 @@ function examine(
     return no(Reasons.clientIdentifierNotValid, 'client identifier over the limit');
   }
   const isKnown = space.sessions.get(clientId)?.connection !== undefined;
-  if (!isKnown && space.connections.size >= limits.maxConnections) {
+  if (!isKnown && space.connections.size + space.arriving.size >= limits.maxConnections) {
     return no(Reasons.quotaExceeded, 'connections over the limit');
   }
   if (grant.expiresAt !== undefined && grant.expiresAt <= space.clock.now()) {
@@ -210,13 +210,14 @@ async function takeSession(connection: Connection, admission: Admission): Promis
       space.wills.replace(principal, epoch, packet.will), // MQTT-3.1.2-7: stored with the connection
     ]);
   } catch {
+    space.wills.turnedAway(principal, epoch);
     if (known !== undefined) space.park(known);
     return refuse(connection, packet, unavailable(grant));
   }
   const session = settle(space, grant, known, claimed, epoch);
   session.expiryIntervalS = expiryIntervalS;
   if (connection.isClosed) {
-    space.wills.discard(principal, session.epoch); // there was no CONNACK: there is no will
+    space.wills.turnedAway(principal, session.epoch); // there was no CONNACK: there is no will
     if (session.isDurable && expiryIntervalS > 0) space.park(session);
     else space.end(session);
     return;
@@ -261,6 +262,7 @@ function welcome(
 ): void {
   const { packet, grant, space, expiryIntervalS, data } = admission;
   const { limits } = grant;
+  space.wills.welcomed(session.clientId);
   connection.will = packet.will;
   const keepAliveS = agreeKeepAlive(packet, limits);
   connection.facts = {
