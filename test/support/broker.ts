@@ -8,6 +8,7 @@ import { openControlStore, type ControlStore } from '#store';
 
 import { BrokerModule } from '../../apps/broker/src/broker.module.js';
 import { BrokerProcess, type Ports } from '../../apps/broker/src/broker-process.js';
+import type { BrokerOptions } from '../../apps/broker/src/options.js';
 import { makeTestCertificates, type TestCertificates } from './certificates.js';
 import { createTestDatabase, type TestDatabase } from './postgres.js';
 import type { TestDevice } from './tenant.js';
@@ -30,7 +31,7 @@ export interface TestInstallation {
   readonly database: TestDatabase;
   readonly store: ControlStore;
   readonly certificates: TestCertificates;
-  startBroker(): Promise<TestBroker>;
+  startBroker(options?: Pick<BrokerOptions, 'proxyProtocolFrom'>): Promise<TestBroker>;
   remove(): Promise<void>;
 }
 
@@ -42,7 +43,7 @@ export async function createInstallation(given?: TestDatabase): Promise<TestInst
     database,
     store,
     certificates,
-    startBroker: () => startBroker(database, certificates),
+    startBroker: (options = {}) => startBroker(database, certificates, options),
     async remove() {
       await store.close();
       await Promise.all([database.drop(), certificates.remove()]);
@@ -50,8 +51,13 @@ export async function createInstallation(given?: TestDatabase): Promise<TestInst
   };
 }
 
-async function startBroker(database: TestDatabase, certificates: TestCertificates): Promise<TestBroker> {
+async function startBroker(
+  database: TestDatabase,
+  certificates: TestCertificates,
+  options: Pick<BrokerOptions, 'proxyProtocolFrom'>,
+): Promise<TestBroker> {
   const module = BrokerModule.with({
+    ...options,
     databaseUrl: database.brokerUrl,
     secretKey: database.secretKey,
     bind: '127.0.0.1',
