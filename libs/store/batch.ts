@@ -112,20 +112,39 @@ export interface Effects {
 
 // The same order inside a batch as in the queue is kept by giving each session one epoch a batch: an operation under another
 // epoch, or a claim of a session already touched, waits for the next batch. That is as rare as a client that reconnects
-// within the milliseconds of a commit.
+// within the milliseconds of a commit. What belongs to one message is never cut apart.
 export function takeBatch(queue: readonly Operation[], maxWeight: number): Batch {
   const sessions = new Map<string, SessionWrites>();
   const wills = new Map<string, WillWrite>();
   let weight = 0;
   let taken = 0;
+  /** Where what the last operation belongs to begins. */
+  let cut = 0;
   for (const operation of queue) {
+    if (!belongTogether(queue[taken - 1], operation)) cut = taken;
     weight += weightOf(operation);
-    if (taken > 0 && weight > maxWeight) break;
+    if (cut > 0 && weight > maxWeight) break;
     if (!join(operation, sessions, wills)) break;
     taken += 1;
   }
+  // The sessions of what was cut off again are not this batch's to lock.
+  if (taken < queue.length && cut < taken && cut > 0) return takeBatch(queue.slice(0, cut), Infinity);
   return { operations: queue.slice(0, taken), sessions, wills };
 }
+
+/**
+ * The core asks for a message's writes one after the other, and in this order: the reading, the retained message, the queues
+ * with the publisher's packet identifier, the end of the will that it was. Half of them must not outlive a crash: a QoS 2
+ * message would be sent again and be a second reading, a will would be published again. Neighbours that only look like one
+ * message are kept together too, four at most, which costs nothing.
+ */
+export function belongTogether(before: Operation | undefined, after: Operation): boolean {
+  if (before === undefined) return false;
+  const place = messageOrder.indexOf(before.kind);
+  return place >= 0 && messageOrder.indexOf(after.kind) > place;
+}
+
+const messageOrder: readonly Operation['kind'][] = ['telemetry', 'retain', 'append', 'will'];
 
 function join(
   operation: Operation,

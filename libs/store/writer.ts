@@ -13,7 +13,7 @@ import { Client } from 'pg';
 import type { ClaimedSession } from '#mqtt';
 
 import type { Batch, Effects } from './batch.js';
-import { keyOf, takeBatch } from './batch.js';
+import { belongTogether, keyOf, takeBatch } from './batch.js';
 import { closed, leaseLost, unavailable, VaultError } from './broker-errors.js';
 import type { Claim, Operation } from './writes.js';
 import { bytesOf } from './writes.js';
@@ -237,7 +237,7 @@ export class Writer {
   async #isolate(operations: readonly Operation[], cause: Error): Promise<void> {
     const [culprit] = operations;
     if (operations.length > 1 || culprit === undefined) {
-      const middle = operations.length >> 1;
+      const middle = middleOf(operations);
       await this.#write(operations.slice(0, middle));
       return this.#write(operations.slice(middle));
     }
@@ -365,6 +365,16 @@ export class Writer {
     this.#client = undefined;
     client?.connection.stream.destroy();
   }
+}
+
+/** Not between the writes of one message, unless there is nothing else. */
+function middleOf(operations: readonly Operation[]): number {
+  const half = operations.length >> 1;
+  for (let at = half; at > 0; at--) {
+    const operation = operations[at];
+    if (operation !== undefined && !belongTogether(operations[at - 1], operation)) return at;
+  }
+  return half;
 }
 
 /** Data exception, integrity violation, program limit: it will be refused every time, and only what is in it is to blame. */
