@@ -155,7 +155,8 @@ export class WillClient {
     const patienceMs = this.random.chance(0.5)
       ? this.random.between(100, 3_000)
       : this.random.between(5_000, 15_000);
-    await Promise.race([victim.closed, pause(patienceMs), this.#untilStopping()]);
+    const deadline = Date.now() + patienceMs;
+    while (!victim.isClosed() && !this.#stopping && Date.now() < deadline) await pause(20);
     const at = Date.now();
     if (victim.isClosed()) return { trial, how: 'server', at };
     if (!trial.isProcess && (this.#stopping || this.random.chance(0.3))) {
@@ -165,10 +166,6 @@ export class WillClient {
     victim.kill();
     await victim.closed;
     return { trial, how: 'killed', at };
-  }
-
-  async #untilStopping(): Promise<void> {
-    while (!this.#stopping) await pause(100);
   }
 
   async #stayAway(end: End): Promise<void> {
