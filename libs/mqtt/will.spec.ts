@@ -193,6 +193,36 @@ describe('a will', () => {
     expect(await seen(watcher)).toEqual(['will gone']);
   });
 
+  it('of a session that went with its process waits for the client, and for no delay', async () => {
+    const h = new Harness();
+    await h.connect5('alice', { will: delayed(3_600) });
+    await h.connect5('bob', { expiry: 20, will: { ...delayed(3_600), payload: 'bob gone' } });
+    const next = await h.crash({ willGraceMs: 10_000 });
+    const watcher = await watching(next);
+    await next.clock.advance(9_999);
+    expect(await seen(watcher)).toEqual([]);
+    await next.clock.advance(1);
+    expect(await seen(watcher)).toEqual(['will gone']);
+    await next.clock.advance(10_000);
+    expect(await seen(watcher)).toEqual(['will bob gone']);
+  });
+
+  it('that is called off by a client without one does not come back with a crash', async () => {
+    const h = new Harness();
+    await h.connect('alice', { will });
+    const next = await h.crash({ willGraceMs: 10_000 });
+    next.store.hold();
+    const client = await next.connect('alice');
+    expect(client.connack).toBeUndefined();
+    next.store.commit();
+    await client.settle();
+    expect(client.connack?.code).toBe(0);
+    const third = await next.crash({ willGraceMs: 0 });
+    const watcher = await watching(third);
+    await third.clock.advance(0);
+    expect(await seen(watcher)).toEqual([]);
+  });
+
   it('is stored before CONNACK, and not at all where there is none', async () => {
     const h = new Harness();
     h.store.hold();

@@ -50,12 +50,10 @@ export class Wills {
     const { clientId } = principal;
     const pending = this.#pending.get(clientId);
     if (pending !== undefined) this.#calledOff.set(clientId, pending);
-    if (will === undefined) {
-      this.discard(principal, epoch);
-      return Promise.resolve();
-    }
     this.#cancel(clientId);
-    this.#kept.set(clientId, epoch);
+    // One that is gone but for the commit would come back with a crash, though the client was in time.
+    if (will !== undefined) this.#kept.set(clientId, epoch);
+    else if (!this.#kept.delete(clientId)) return Promise.resolve();
     return new Promise((resolve, reject) =>
       this.#space.vault.keepWill(principal, epoch, will, undefined, (error) =>
         error === undefined ? resolve() : reject(error),
@@ -79,7 +77,7 @@ export class Wills {
     this.#wait({ principal: before.principal, epoch, will: before.will }, before.dueAt);
   }
 
-  /** The client said good-bye (MQTT-3.14.4-3), or brings no will. */
+  /** The client said good-bye (MQTT-3.14.4-3). */
   discard(principal: Principal, epoch: number): void {
     this.#cancel(principal.clientId);
     if (!this.#kept.delete(principal.clientId)) return;
@@ -98,8 +96,11 @@ export class Wills {
   /** Found at the start: of connections that ended, or whose process did. */
   resume({ principal, epoch, will, dueAt }: StoredWill, graceMs: number): void {
     this.#kept.set(principal.clientId, epoch);
-    // Who was connected when its process ended gets the chance to come back before its will says that it is gone.
-    const at = dueAt ?? this.#space.clock.now() + Math.max(graceMs, will.delayS * 1000);
+    // Who was connected when its process ended gets the chance to come back before its will says that it is gone. No delay
+    // outlasts the session (3.1.3.2.2), and one that is not durable went with the process.
+    const { clock, sessions } = this.#space;
+    const delayS = Math.min(will.delayS, sessions.get(principal.clientId)?.expiryIntervalS ?? 0);
+    const at = dueAt ?? clock.now() + Math.max(graceMs, delayS * 1000);
     this.#wait({ principal, epoch, will }, at);
   }
 
