@@ -431,3 +431,44 @@ describe('the end of a connection', () => {
     expect(await neighbour.ping()).toBe(true);
   });
 });
+
+describe('less common ways', () => {
+  it('a credential that has ended, and a will that could never be published, are refused at once', async () => {
+    const h = new Harness();
+    const will = { topic: 'w/'.repeat(40) };
+    expect((await h.connect5('c', { will })).connack?.code).toBe(0x90);
+    h.gate.expiresAt = h.clock.now();
+    expect((await h.connect5('c')).connack?.code).toBe(0x87);
+  });
+
+  it('a shared subscription made again takes the new QoS, and its member is still one', async () => {
+    const h = new Harness();
+    const client = await h.connect('c');
+    await client.subscribe('$share/g/a', { qos: 0 });
+    await client.subscribe('$share/g/a', { qos: 1 });
+    client.take();
+    const sender = await h.connect('sender');
+    await sender.publish('a', 'x', { qos: 2 });
+    await client.settle();
+    expect(client.take('publish').map(({ qos }) => qos)).toEqual([1]);
+    expect([...h.broker.tenants]).toEqual(['tenant-a']);
+  });
+
+  it('what the store refuses is not acknowledged: the client is told to come again', async () => {
+    const h = new Harness();
+    for (const send of [
+      (client: TestClient) => client.unsubscribe('a'),
+      (client: TestClient) => client.send(acknowledgement('pubrel', 7)),
+    ]) {
+      const client = await h.connect5('c', { expiry: 100 });
+      await client.subscribe('a');
+      client.acknowledges = false;
+      await client.publish('b', '', { qos: 2, id: 7 });
+      client.take();
+      h.store.failWith(new Error('down'));
+      await send(client);
+      expect(client.take().map(({ type, code }) => [type, code])).toEqual([['disconnect', 0x89]]);
+      h.store.failWith(undefined);
+    }
+  });
+});
