@@ -6,12 +6,11 @@
  *   connect  opens connections, so many at a time, and holds them
  */
 import { readFileSync } from 'node:fs';
-import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import { parseArgs } from 'node:util';
 
 import { at } from './figures.js';
 import { cpuSeconds, residentBytes } from './processes.js';
+import { type Connection, type Door, noProperties, openAll, publishPacket, signIn } from './wire.js';
 
 const { values: given, positionals } = parseArgs({
   allowPositionals: true,
@@ -64,169 +63,32 @@ const largestWrite = 64 * 1024;
 const ratedTickMs = 2;
 const drainMs = 10_000;
 
-// ------------------------------------------------------------------------------------------------------------ packets
-
-function lengthBytes(length: number): number[] {
-  const bytes: number[] = [];
-  let left = length;
-  do {
-    bytes.push((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
-    left >>>= 7;
-  } while (left > 0);
-  return bytes;
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value);
-  return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 0xff]), bytes]);
-}
-
-function packet(header: number, ...parts: Buffer[]): Buffer {
-  const body = Buffer.concat(parts);
-  return Buffer.concat([Buffer.from([header, ...lengthBytes(body.length)]), body]);
-}
-
-const noProperties = Buffer.from(options.version === 5 ? [0] : []);
-
-function connectPacket(clientId: string): Buffer {
-  const { user, pass, version } = options;
-  const flags = 0x02 | (user === undefined ? 0 : 0x80) | (pass === undefined ? 0 : 0x40);
-  const login = [user, pass].filter((value) => value !== undefined).map(text);
-  return packet(
-    0x10,
-    text('MQTT'),
-    Buffer.from([version, flags, 0, 0]),
-    noProperties,
-    text(clientId),
-    ...login,
-  );
-}
-
-function subscribePacket(filter: string): Buffer {
-  return packet(0x82, Buffer.from([0, 1]), noProperties, text(filter), Buffer.from([options.qosSub]));
-}
+const door: Door = {
+  host: options.host,
+  port: options.port,
+  version: options.version,
+  username: options.user,
+  password: options.pass,
+  ca: options.ca,
+  servername: options.servername,
+};
+const concurrency = Number(options.concurrency);
 
 const numbered = (template: string, index: number): string => template.replace('%d', String(index));
-
-// -------------------------------------------------------------------------------------------------------- connections
-
-/** One connection: packets come out of `onPacket`, go in by `put` and leave together at the end of the turn. */
-class Connection {
-  readonly #socket: Socket;
-  #rest: Buffer | undefined;
-  #out = Buffer.allocUnsafe(1024);
-  #outAt = 0;
-  onPacket: (header: number, bytes: Buffer, start: number, end: number) => void = () => undefined;
-  onTurn: () => void = () => undefined;
-
-  constructor(onReady: (self: Connection) => void, onClosed: () => void) {
-    const { host, port, ca, servername = 'localhost' } = options;
-    this.#socket = ca === undefined ? connectTcp(port, host) : connectTls({ host, port, ca, servername });
-    this.#socket.setNoDelay(true);
-    this.#socket.once(ca === undefined ? 'connect' : 'secureConnect', () => onReady(this));
-    this.#socket.on('data', (chunk: Buffer) => this.#read(chunk));
-    this.#socket.on('error', (error) => console.error(String(error)));
-    this.#socket.on('close', onClosed);
-  }
-
-  #read(chunk: Buffer): void {
-    const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    let start = 0;
-    while (start < bytes.length) {
-      let bodyAt = start + 1;
-      let length = 0;
-      let shift = 0;
-      let byte = 0x80;
-      while (bodyAt < bytes.length && byte >= 0x80) {
-        byte = bytes[bodyAt++] ?? 0;
-        length |= (byte & 0x7f) << shift;
-        shift += 7;
-      }
-      if (byte >= 0x80 || bodyAt + length > bytes.length) break;
-      this.onPacket(bytes[start] ?? 0, bytes, bodyAt, bodyAt + length);
-      start = bodyAt + length;
-    }
-    this.#rest = start < bytes.length ? bytes.subarray(start) : undefined;
-    this.onTurn();
-    this.flush();
-  }
-
-  get waitingBytes(): number {
-    return this.#outAt + this.#socket.writableLength;
-  }
-
-  /** Where `length` bytes may be written. */
-  room(length: number): { readonly out: Buffer; readonly at: number } {
-    if (this.#outAt + length > this.#out.length) {
-      const grown = Buffer.allocUnsafe(Math.max(this.#out.length * 2, this.#outAt + length));
-      this.#out.copy(grown, 0, 0, this.#outAt);
-      this.#out = grown;
-    }
-    const at = this.#outAt;
-    this.#outAt += length;
-    return { out: this.#out, at };
-  }
-
-  put(bytes: Buffer): void {
-    const { out, at: start } = this.room(bytes.length);
-    bytes.copy(out, start);
-  }
-
-  acknowledge(header: number, bytes: Buffer, idAt: number): void {
-    const { out, at: start } = this.room(4);
-    out[start] = header;
-    out[start + 1] = 2;
-    out[start + 2] = bytes[idAt] ?? 0;
-    out[start + 3] = bytes[idAt + 1] ?? 0;
-  }
-
-  flush(): void {
-    if (this.#outAt === 0) return;
-    const bytes = this.#out.subarray(0, this.#outAt);
-    this.#out = Buffer.allocUnsafe(Math.min(this.#out.length, largestWrite));
-    this.#outAt = 0;
-    this.#socket.write(bytes);
-  }
-
-  end(): void {
-    this.#socket.destroy();
-  }
-}
 
 let isEnding = false;
 let closedByBroker = 0;
 let errors = 0;
 
-/** Signed in, and subscribed where a filter is given. */
-function signIn(clientId: string, filter?: string): Promise<Connection> {
-  return new Promise((resolve, reject) => {
-    const connection = new Connection(
-      (self) => {
-        self.put(connectPacket(clientId));
-        self.flush();
-      },
-      () => {
-        if (!isEnding) closedByBroker += 1;
-        reject(new Error('the broker closed the connection'));
-      },
-    );
-    connection.onPacket = (header, bytes, start, end) => {
-      if (header === 0x20 && bytes[start + 1] !== 0) reject(new Error(`CONNACK ${bytes[start + 1] ?? ''}`));
-      else if (header === 0x90 && (bytes[end - 1] ?? 0) > 2) reject(new Error('SUBACK with a failure'));
-      else if (header === 0x20 && filter !== undefined) connection.put(subscribePacket(filter));
-      else resolve(connection);
-    };
+function enter(clientId: string, filter?: string): Promise<Connection> {
+  return signIn(door, {
+    clientId,
+    filters: filter === undefined ? [] : [filter],
+    qos: options.qosSub,
+    onClosed: () => {
+      if (!isEnding) closedByBroker += 1;
+    },
   });
-}
-
-async function openAll<T>(count: number, open: (index: number) => Promise<T>): Promise<T[]> {
-  const opened: T[] = [];
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    for (let index = next++; index < count; index = next++) opened[index] = await open(index);
-  };
-  await Promise.all(Array.from({ length: Math.min(count, Number(options.concurrency)) }, lane));
-  return opened;
 }
 
 // ------------------------------------------------------------------------------------------- publishers and subscribers
@@ -269,12 +131,11 @@ class Publisher {
   constructor(connection: Connection, index: number) {
     this.#connection = connection;
     this.#index = index;
-    const topic = text(numbered(options.topic, index));
-    const id = Buffer.alloc(options.qosPub > 0 ? 2 : 0);
+    const { version, qosPub } = options;
     const payload = payloadTemplate();
-    this.#frame = packet(0x30 | (options.qosPub << 1), topic, id, noProperties, payload);
+    this.#frame = publishPacket(version, qosPub, 0, numbered(options.topic, index), payload);
     this.#payloadAt = this.#frame.length - payload.length;
-    this.#idAt = this.#payloadAt - noProperties.length - id.length;
+    this.#idAt = this.#payloadAt - noProperties(version).length - 2; // where there is one
     connection.onPacket = (header, bytes, start) => this.#onPacket(header, bytes, start);
     connection.onTurn = () => this.pump(Infinity);
   }
@@ -384,11 +245,11 @@ function received(bytes: Buffer, position: number, next: Float64Array): void {
 
 async function pubsub(): Promise<Record<string, number>> {
   const id = options['client-id'];
-  const subscribers = await openAll(options.subs, (i) =>
-    signIn(`${numbered(id, i)}-sub`, numbered(options.filter, i)),
+  const subscribers = await openAll(options.subs, concurrency, (i) =>
+    enter(`${numbered(id, i)}-sub`, numbered(options.filter, i)),
   );
   subscribers.forEach(subscribe);
-  const connections = await openAll(options.pubs, (i) => signIn(numbered(id, i)));
+  const connections = await openAll(options.pubs, concurrency, (i) => enter(numbered(id, i)));
   connections.forEach((connection, i) => publishers.push(new Publisher(connection, i)));
   const stop = options.rate > 0 ? publishAtRate() : publishFreely();
 
@@ -478,9 +339,9 @@ async function connect(): Promise<Record<string, number>> {
   const cpuBefore = cpuSeconds(options.pids);
   const startedAt = performance.now();
   const count = Number(options.conns);
-  await openAll(count, async (i) => {
+  await openAll(count, concurrency, async (i) => {
     const from = performance.now();
-    const connection = await signIn(numbered(options['client-id'], i));
+    const connection = await enter(numbered(options['client-id'], i));
     times.push((performance.now() - from) * 1000);
     return connection;
   });
