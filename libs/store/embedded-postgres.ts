@@ -60,6 +60,13 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   }
 }
 
+/** Of the server that another process runs in this data directory. */
+export async function urlOfRunning(dataDir: string): Promise<string> {
+  const cluster = join(resolve(dataDir), 'postgres');
+  const { port } = await lastServer(cluster);
+  return urlOf(port, await superuserPassword(resolve(dataDir), 'whole'), database);
+}
+
 async function startLocked(
   options: EmbeddedPostgresOptions,
   releaseLock: () => Promise<void>,

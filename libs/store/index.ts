@@ -2,6 +2,9 @@
 export * from './api-keys.js';
 export * from './audit-trail.js';
 export * from './audit.js';
+export * from './backup.js';
+export { BackupError } from './backup-file.js';
+export type { BackupErrorCode, BackupHeader, TableSum } from './backup-file.js';
 export { openBrokerStore } from './broker-store.js';
 export type { BrokerStore, BrokerStoreOptions, BrokerStoreStats } from './broker-store.js';
 export { VaultError } from './broker-errors.js';

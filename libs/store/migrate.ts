@@ -18,6 +18,8 @@ export interface MigrateOptions {
   readonly secretKey: Buffer;
   /** Default: prisma/migrations of this package. */
   readonly directory?: string;
+  /** The last migration to apply. Default: all. */
+  readonly through?: string;
   /** How long to wait for somebody else who migrates. Default one minute. */
   readonly lockTimeoutMs?: number;
   readonly onApplied?: (migration: string) => void;
@@ -44,8 +46,8 @@ interface Entry {
   readonly finished: boolean;
 }
 
-// Prisma's own number, so that the two keep out of each other's way.
-const lockNumber = 72_707_369;
+/** Of the advisory lock that whoever migrates holds. Prisma's own number, so that the two keep out of each other's way. */
+export const migrationLock = 72_707_369;
 const minimumVersion = 180_000; // uuidv7()
 
 /** A first line that says a migration cannot run in a transaction (CREATE INDEX CONCURRENTLY); it holds one statement then. */
@@ -53,7 +55,9 @@ const outsideTransaction = '-- moorage: outside a transaction';
 
 /** Rejects with MigrationError; each says how to go on. Safe to call from several processes at once, and again. */
 export async function migrate(options: MigrateOptions): Promise<Migrated> {
-  const migrations = await readMigrations(options.directory ?? (await findDirectory()));
+  const { through } = options;
+  const all = await readMigrations(options.directory ?? (await findDirectory()));
+  const migrations = through === undefined ? all : all.filter(({ name }) => name <= through);
   const client = new Client({ connectionString: options.url, application_name: 'moorage-migrate' });
   client.on('error', () => undefined); // the query that was under way says it
   await connect(client);
@@ -107,7 +111,7 @@ async function mustBeUsable(client: Client): Promise<void> {
 async function lock(client: Client, timeoutMs: number): Promise<void> {
   await client.query("SELECT set_config('lock_timeout', $1, false)", [String(timeoutMs)]);
   try {
-    await client.query('SELECT pg_advisory_lock($1)', [lockNumber]);
+    await client.query('SELECT pg_advisory_lock($1)', [migrationLock]);
   } catch (error) {
     if (!hasCode(error, '55P03')) throw error;
     throw new MigrationError(
