@@ -25,8 +25,14 @@ function isPrintable(text: string): boolean {
   return text.isWellFormed() && !/\p{Cc}/u.test(text);
 }
 
-/** A time a client sends. Always with an offset: a time without one is nobody's. */
-export const instant = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
+/** A time a client sends, with an offset: a time without one is nobody's. PostgreSQL knows no year 0; five digits are no RFC 3339. */
+export const instant = z.iso
+  .datetime({ offset: true })
+  .transform((text) => new Date(text))
+  .refine((time) => time.getUTCFullYear() >= 1 && time.getUTCFullYear() <= 9_999, {
+    message: 'Between the years 1 and 9999.',
+    params: { code: 'out-of-range' },
+  });
 
 /** Members of every answer. */
 export const stamps = {

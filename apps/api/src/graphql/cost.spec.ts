@@ -30,6 +30,8 @@ describe('the cost of an operation', () => {
     const small = measure(query('(first: 1)')).cost;
     expect(measure(query('(first: 200)')).cost).toBeGreaterThan(100 * small);
     expect(measure(query('(first: $n)'), { n: 200 })).toEqual(measure(query('(first: 200)')));
+    const byDefault = 'query($n: Int = 200) { devices(first: $n) { edges { node { profile { name } } } } }';
+    expect(measure(byDefault)).toEqual(measure(query('(first: 200)')));
     expect(measure(query(''))).toEqual(measure(query('(first: 50)')));
   });
 

@@ -4,6 +4,7 @@
  * often as they are written; a fragment is measured once however often it is spread, so measuring is linear in the document.
  */
 import { getNamedType, isListType, isNonNullType, isObjectType, Kind } from 'graphql';
+import { maxPageSize } from '../http/paging.js';
 import type {
   DocumentNode,
   FieldNode,
@@ -134,7 +135,7 @@ function pageSize(field: FieldNode, variables: Readonly<Record<string, unknown>>
     value?.kind === Kind.INT
       ? Number(value.value)
       : value?.kind === Kind.VARIABLE
-        ? variables[value.name.value]
+        ? (variables[value.name.value] ?? maxPageSize) // it may have a default of its own
         : undefined;
   return typeof asked === 'number' && asked > 0 ? asked : defaultPageSize;
 }

@@ -7,6 +7,7 @@ import { Failure } from '../failure.js';
 import { exceeds, maxTokens, measureOperation, operationLimits } from './cost.js';
 import { GraphqlContext } from './context.js';
 import { formatError } from './errors.js';
+import { refuseNul } from './nul.js';
 import { typeDefs } from './type-defs.js';
 
 /** The schema over the resolvers of all resources. */
@@ -20,7 +21,7 @@ export function graphqlModule(log: Logger): DynamicModule {
     routes: false,
     resolverValidationOptions: { requireResolversToMatchSchema: 'error' },
     graphql: { parseOptions: { maxTokens } },
-    hooks: { preExecution: refuseExpensive },
+    hooks: { preExecution: examine },
     errorFormatter: ({ errors, data }, context) => ({
       statusCode: 200,
       response: {
@@ -31,12 +32,13 @@ export function graphqlModule(log: Logger): DynamicModule {
   });
 }
 
-function refuseExpensive(
+function examine(
   schema: GraphQLSchema,
   document: DocumentNode,
   _context: unknown,
   variables: Record<string, unknown> | undefined,
 ): void {
+  refuseNul(document, variables ?? {});
   const excess = exceeds(measureOperation(schema, document, undefined, variables ?? {}), operationLimits);
   if (excess !== undefined) throw new Failure('too-large', excess);
 }

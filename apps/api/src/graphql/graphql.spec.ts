@@ -195,4 +195,29 @@ describe('the GraphQL endpoint', () => {
     );
     expect(back.body.data.activatePolicyVersion.policy).toEqual({ activeVersion: 1, rules: [] });
   });
+
+  it('refuses U+0000, written or in a variable, however deep', async () => {
+    const written = '{ devices(tenant: "acme", namePrefix: "\\u0000") { edges { cursor } } }';
+    const query = 'query($p: String) { devices(tenant: "acme", namePrefix: $p) { edges { cursor } } }';
+    const create = 'mutation($i: NewDevice!) { createDevice(tenant: "acme", input: $i) { id } }';
+    const input = { name: 'x', attributes: { a: '\u0000' } };
+    for (const answer of [
+      await run(acme.admin, written),
+      await run(acme.admin, query, { p: 'a\u0000' }),
+      await run(acme.admin, create, { i: input }),
+    ]) {
+      expect(answer.body.data ?? null).toBeNull();
+      expect(answer.body.errors[0].extensions.code).toMatch(/^invalid/);
+    }
+  });
+
+  it('takes deeply nested variables for what they are', async () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    const body = `{"query":"{ __typename }","variables":{"v":${deep}}}`;
+    const answer = await acme.admin.call('POST', '/graphql', {
+      text: body,
+      headers: { 'content-type': 'application/json' },
+    });
+    expect(answer.body.data).toEqual({ __typename: 'Query' });
+  });
 });
