@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
-import { ConfigError, readSettings } from './settings.js';
+import { ConfigError, readSettings, settingNames } from './settings.js';
 
 function refusal(env: Record<string, string>): ConfigError {
   try {
@@ -12,6 +14,16 @@ function refusal(env: Record<string, string>): ConfigError {
 }
 
 describe('settings', () => {
+  it('are the ones that docs/operations.md lists, no more and no fewer', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+    const section = /^## Settings$(.*?)^## /ms.exec(page)?.[1] ?? '';
+    const firstCells = Array.from(section.matchAll(/^\| (`.*?`) \|/gm), ([, cell = '']) => cell);
+    const listed = firstCells.flatMap((cell) =>
+      Array.from(cell.matchAll(/`([A-Z_]+)`/g), ([, name]) => name),
+    );
+    expect(listed.toSorted()).toEqual(settingNames.toSorted());
+  });
+
   it('have a default for everything, on loopback', () => {
     const settings = readSettings({ PATH: '/bin' });
     expect(settings).toMatchObject({ bind: '127.0.0.1', httpPort: 3000, mqttPort: 1883, mqttsPort: 8883 });
