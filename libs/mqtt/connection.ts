@@ -20,10 +20,19 @@ import { defaultLimits, type Limits } from './limits.js';
 import type { Message, ProtocolVersion, Qos, Will } from './message.js';
 import { Outbox } from './outbox.js';
 import type { ClientPacket } from './packets.js';
-import type { DenialNote, Grant, Link, LinkSink, PresenceCause, PublishRight, SignIn } from './ports.js';
+import type {
+  DenialNote,
+  Grant,
+  Link,
+  LinkSink,
+  PresenceCause,
+  PublishRight,
+  SignIn,
+  Timer,
+} from './ports.js';
 import { encodePublish, type Publication } from './publication.js';
 import { inConnack, inDisconnect, Reasons, type Reason } from './reason.js';
-import { Receipts } from './receipts.js';
+import { Receipts, type ReceiptType } from './receipts.js';
 import { serversTopic, tooLongTopic } from './rights.js';
 import type { Session } from './session.js';
 import type { Ending, Space } from './space.js';
@@ -41,8 +50,9 @@ export interface Authentication {
 const mostHeldBytes = 1024 * 1024;
 /** Bytes of a PUBACK, PUBREC or DISCONNECT beside its Reason String. */
 const mostAround = 16;
-/** Rights are remembered for so many topics of a connection. */
-const mostRights = 1_000;
+/** Rights are remembered for topics of so many characters in all: a thousand of the usual ones. */
+const mostRightsLength = 64 * 1024;
+const lengthOfRight = 32;
 
 export class Connection implements LinkSink {
   readonly broker: Broker;
@@ -77,6 +87,7 @@ export class Connection implements LinkSink {
   #keepAliveMs = 0;
   #expiry: Deadline | undefined;
   #rights = new Map<string, PublishRight>();
+  #rightsLength = 0;
   #inboundAliases: InboundAliases | undefined;
   #outboundAliases: OutboundAliases | undefined;
   #mayExplain = false;
@@ -84,6 +95,7 @@ export class Connection implements LinkSink {
   #openInbound = 0;
   #messageRate: RateLimit | undefined;
   #bytesRate: RateLimit | undefined;
+  #rateTimer: Timer | undefined;
 
   constructor(broker: Broker, link: Link) {
     const { clock, preAuthLimits } = broker;
@@ -214,7 +226,6 @@ export class Connection implements LinkSink {
     },
     connack: Buffer,
   ): void {
-    const { clock } = this.broker;
     const { limits } = grant;
     this.state = 'open';
     this.session = session;
@@ -228,9 +239,7 @@ export class Connection implements LinkSink {
     if (aliases > 0) this.#outboundAliases = new OutboundAliases(aliases);
     if (client.keepAliveS > 0) {
       this.#keepAliveMs = client.keepAliveS * 1500; // MQTT-3.1.2-22: one and a half times
-      this.#keepAlive = new Deadline(clock, clock.now() + this.#keepAliveMs, () =>
-        this.end(Reasons.keepAliveTimeout, 'keep-alive'),
-      );
+      this.#awaitClient();
     }
     session.connection = this;
     if (connack.length > this.maximumPacketSize) {
@@ -242,6 +251,15 @@ export class Connection implements LinkSink {
     this.release(Hold.signIn);
   }
 
+  /** Whoever is silent for too long is gone; but it is not silent as long as it is we who do not read. */
+  #awaitClient(): void {
+    const { clock } = this.broker;
+    this.#keepAlive = new Deadline(clock, clock.now() + this.#keepAliveMs, () => {
+      if ((this.#holds & ~Hold.outbox) === 0) this.end(Reasons.keepAliveTimeout, 'keep-alive');
+      else this.#awaitClient();
+    });
+  }
+
   /** The rights and limits that hold from now on. */
   use(grant: Grant): void {
     const { clock } = this.broker;
@@ -250,7 +268,7 @@ export class Connection implements LinkSink {
     this.limits = limits;
     this.outbox.maxBytes = limits.maxOutboxBytes;
     this.#framer.maxPacketBytes = limits.maxPacketBytes;
-    this.#rights.clear();
+    this.#forgetRights();
     this.#messageRate = limits.publishRate > 0 ? new RateLimit(limits.publishRate, clock.now()) : undefined;
     this.#bytesRate =
       limits.publishBytesRate > 0 ? new RateLimit(limits.publishBytesRate, clock.now()) : undefined;
@@ -274,9 +292,16 @@ export class Connection implements LinkSink {
   #askRight(topic: string): PublishRight {
     const right = this.#judgeTopic(topic);
     if (right === tooLongTopic) return right; // a thousand of them would be 65 MB
-    if (this.#rights.size >= mostRights) this.#rights.clear();
+    const length = topic.length + lengthOfRight;
+    if (this.#rightsLength + length > mostRightsLength) this.#forgetRights();
     this.#rights.set(topic, right);
+    this.#rightsLength += length;
     return right;
+  }
+
+  #forgetRights(): void {
+    this.#rights.clear();
+    this.#rightsLength = 0;
   }
 
   #judgeTopic(topic: string): PublishRight {
@@ -328,7 +353,7 @@ export class Connection implements LinkSink {
     );
     if (waitMs === 0) return;
     this.hold(Hold.rate);
-    this.broker.clock.after(waitMs, () => this.release(Hold.rate));
+    this.#rateTimer = this.broker.clock.after(waitMs, () => this.release(Hold.rate));
   }
 
   /** A vault that is full is not given more until it says so; a client that outruns it waits. */
@@ -338,6 +363,12 @@ export class Connection implements LinkSink {
       this.hold(Hold.store);
       vault.whenReady(() => this.release(Hold.store));
     }
+    if (this.receipts.waiting >= this.limits.receiveMaximum) this.hold(Hold.receipts);
+  }
+
+  /** Refused, or a repetition: nothing of it is stored, yet its acknowledgement may wait for those before it. */
+  acknowledge(type: ReceiptType, packetId: number, reasonCode: number, text: string | undefined): void {
+    this.receipts.send(type, packetId, reasonCode, text);
     if (this.receipts.waiting >= this.limits.receiveMaximum) this.hold(Hold.receipts);
   }
 
@@ -516,6 +547,7 @@ export class Connection implements LinkSink {
     this.#signInDeadline?.cancel();
     this.#keepAlive?.cancel();
     this.#expiry?.cancel();
+    this.#rateTimer?.cancel();
     this.outbox.close();
     if (!this.#isReading) this.#framer.stop();
     const { session } = this;

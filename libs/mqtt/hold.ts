@@ -6,5 +6,6 @@ export const Hold = Object.freeze({
   outbox: 8,
   receipts: 16,
   subscriptions: 32,
+  retained: 64,
 } as const);
 export type HoldBit = (typeof Hold)[keyof typeof Hold];

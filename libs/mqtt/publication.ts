@@ -113,3 +113,14 @@ export function ownMessage(message: Message): Message {
   if (data === undefined) return payload === message.payload ? message : { ...message, payload };
   return { ...message, payload, properties: { ...message.properties, correlationData: ownBytes(data) } };
 }
+
+/** What a message that is kept counts for: a fixed share, and all that its sender chose the size of. */
+export function keptBytes(message: Message): number {
+  let bytes = 128 + 2 * message.topic.length + message.payload.length;
+  const properties = message.properties;
+  if (properties === undefined) return bytes;
+  bytes += (properties.contentType?.length ?? 0) + (properties.responseTopic?.length ?? 0);
+  bytes += properties.correlationData?.length ?? 0;
+  for (const [name, value] of properties.userProperties ?? []) bytes += 64 + name.length + value.length;
+  return bytes;
+}

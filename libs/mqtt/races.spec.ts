@@ -162,3 +162,20 @@ describe('a client that goes', () => {
     expect(h.broker.stats).toMatchObject({ links: 1, connections: 1, sessions: 1 });
   });
 });
+
+describe('a take-over while a subscription is being stored', () => {
+  it('finds it in the session that goes on, as the next process would', async () => {
+    const h = new Harness();
+    const first = await h.connect5('alice', { expiry: 100 });
+    await first.subscribe('old');
+    h.store.hold();
+    first.link.send(first.subscribeBytes(['new']));
+    const second = await h.connect5('alice', { expiry: 100 });
+    h.store.commit();
+    await second.settle();
+    expect(second.connack?.sessionPresent).toBe(true);
+    await second.publish('new', 'x', { qos: 1 });
+    await second.publish('old', 'x', { qos: 1 });
+    expect(second.messages()).toEqual(['new x', 'old x']);
+  });
+});

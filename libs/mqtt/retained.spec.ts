@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import type { ClientId, Message } from './message.js';
-import { retainedBytes, RetainedStore } from './retained.js';
+import { keptBytes } from './publication.js';
+import { RetainedStore } from './retained.js';
 import { matches } from './topic.js';
 
 function message(topic: string, payload: Buffer | string = 'x', properties?: Message['properties']): Message {
@@ -43,7 +44,7 @@ describe('the retained store', () => {
           } else expect(store.clear(topic)).toBe(model.delete(topic));
         }
         expect(store.count).toBe(model.size);
-        expect(store.bytes).toBe([...model.values()].reduce((sum, kept) => sum + retainedBytes(kept), 0));
+        expect(store.bytes).toBe([...model.values()].reduce((sum, kept) => sum + keptBytes(kept), 0));
         for (const [topic, kept] of model) expect(store.get(topic)).toEqual(kept);
         for (const filter of filters) {
           expect(found(store, filter)).toEqual(
@@ -103,8 +104,8 @@ describe('the retained store', () => {
       correlationData: Buffer.alloc(3),
       userProperties,
     };
-    const bare = retainedBytes(message('t', ''));
-    expect(retainedBytes(message('t', '1234'))).toBe(bare + 4);
-    expect(retainedBytes(message('t', '', properties))).toBeGreaterThanOrEqual(bare + 15);
+    const bare = keptBytes(message('t', ''));
+    expect(keptBytes(message('t', '1234'))).toBe(bare + 4);
+    expect(keptBytes(message('t', '', properties))).toBeGreaterThanOrEqual(bare + 15);
   });
 });

@@ -2,8 +2,8 @@
  * The retained messages of one space, by topic. The same tree as for subscriptions, the other way round: here the filter
  * walks over the topics.
  */
-import { ownBytes } from './framing.js';
 import type { Message } from './message.js';
+import { keptBytes, ownMessage } from './publication.js';
 import { isDollarTopic } from './topic.js';
 
 class Node {
@@ -24,27 +24,26 @@ interface Step {
   readonly depth: number;
 }
 
-/** What a retained message counts for in `RetainedStore.bytes`: what its sender chose the size of, and a fixed share. */
-export function retainedBytes(message: Message): number {
-  let bytes = 128 + 2 * message.topic.length + message.payload.length;
-  const properties = message.properties;
-  if (properties === undefined) return bytes;
-  bytes += (properties.contentType?.length ?? 0) + (properties.responseTopic?.length ?? 0);
-  bytes += properties.correlationData?.length ?? 0;
-  for (const [name, value] of properties.userProperties ?? []) bytes += 64 + name.length + value.length;
-  return bytes;
+/** A topic with writes under way. */
+interface Unsettled {
+  /** What the vault holds of it. */
+  stored: Message | undefined;
+  writes: number;
 }
 
 export class RetainedStore {
   readonly #root = new Node('', undefined);
   #count = 0;
   #bytes = 0;
+  readonly #unsettled = new Map<string, Unsettled>();
+  /** Nothing expires before. */
+  #firstExpiry = Number.POSITIVE_INFINITY;
 
   get count(): number {
     return this.#count;
   }
 
-  /** The sum of `retainedBytes`. */
+  /** The sum of `keptBytes`. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -71,9 +70,60 @@ export class RetainedStore {
       node = next;
     }
     this.#forget(node);
-    node.message = keepable(message);
+    node.message = ownMessage(message);
     this.#count += 1;
-    this.#bytes += retainedBytes(message);
+    this.#bytes += keptBytes(message);
+    if (message.expiresAt !== undefined && message.expiresAt < this.#firstExpiry) {
+      this.#firstExpiry = message.expiresAt;
+    }
+  }
+
+  /**
+   * What a client retains, or with `undefined` clears, is seen from now on, as a message is delivered before it is stored; should
+   * the vault fail, `settle` takes it back. False: there is nothing to clear, neither here nor in the vault.
+   */
+  propose(topic: string, message: Message | undefined): boolean {
+    let unsettled = this.#unsettled.get(topic);
+    if (unsettled === undefined) {
+      const stored = this.get(topic);
+      if (stored === undefined && message === undefined) return false;
+      unsettled = { stored, writes: 0 };
+      this.#unsettled.set(topic, unsettled);
+    }
+    unsettled.writes += 1;
+    this.#apply(topic, message);
+    return true;
+  }
+
+  /** The vault has committed what was proposed, or never will. To be called in the order of the proposals. */
+  settle(topic: string, message: Message | undefined, error: Error | undefined): void {
+    const unsettled = this.#unsettled.get(topic);
+    if (unsettled === undefined) return;
+    unsettled.writes -= 1;
+    if (error === undefined) unsettled.stored = message;
+    if (unsettled.writes > 0) return;
+    this.#unsettled.delete(topic);
+    if (error !== undefined) this.#apply(topic, unsettled.stored);
+  }
+
+  #apply(topic: string, message: Message | undefined): void {
+    if (message === undefined) this.clear(topic);
+    else this.set(message);
+  }
+
+  /** Those whose time is over: they are looked for where room is short, and no oftener than there can be any. */
+  expired(now: number): Message[] {
+    const found: Message[] = [];
+    if (now < this.#firstExpiry) return found;
+    this.#firstExpiry = Number.POSITIVE_INFINITY;
+    this.visit('#', (message) => {
+      const { expiresAt } = message;
+      if (expiresAt === undefined) return true;
+      if (expiresAt <= now) found.push(message);
+      else this.#firstExpiry = Math.min(this.#firstExpiry, expiresAt);
+      return true;
+    });
+    return found;
   }
 
   /** Returns whether the topic held one. */
@@ -90,38 +140,14 @@ export class RetainedStore {
     return true;
   }
 
-  /**
-   * Visits every message whose topic the filter (valid, not a shared one) matches, until `visit` returns false. The visitor
-   * must not change the store.
-   */
+  /** A walk over the messages whose topic the filter (valid, not a shared one) matches. */
+  walk(filter: string): Walk {
+    return new Walk(this.#root, filter);
+  }
+
+  /** The whole walk at once, until `visit` returns false. The visitor must not change the store. */
   visit(filter: string, visit: (message: Message) => boolean): void {
-    const levels = filter.split('/');
-    const isWild = levels[0] === '#' || levels[0] === '+';
-    // Depth first, one iterator a level: `#` over a million topics must not first collect them.
-    const steps: Step[] = [{ nodes: [this.#root].values(), depth: 0 }];
-    for (;;) {
-      const step = steps.at(-1);
-      if (step === undefined) return;
-      const next = step.nodes.next();
-      if (next.done === true) {
-        steps.pop();
-        continue;
-      }
-      const node = next.value;
-      if (isWild && node.parent === this.#root && isDollarTopic(node.level)) continue; // MQTT-4.7.2-1
-      const { depth } = step;
-      const level = levels[depth];
-      // Past the filter's end, or at a `#`, which matches its parent level too (4.7.1.2).
-      if ((level === undefined || level === '#') && node.message !== undefined && !visit(node.message))
-        return;
-      if (level === undefined || node.children === undefined) continue;
-      if (level === '#') steps.push({ nodes: node.children.values(), depth });
-      else if (level === '+') steps.push({ nodes: node.children.values(), depth: depth + 1 });
-      else {
-        const child = node.children.get(level);
-        if (child !== undefined) steps.push({ nodes: [child].values(), depth: depth + 1 });
-      }
-    }
+    this.walk(filter).go(Number.POSITIVE_INFINITY, visit);
   }
 
   #find(topic: string): Node | undefined {
@@ -136,14 +162,64 @@ export class RetainedStore {
   #forget(node: Node): void {
     if (node.message === undefined) return;
     this.#count -= 1;
-    this.#bytes -= retainedBytes(node.message);
+    this.#bytes -= keptBytes(node.message);
     node.message = undefined;
   }
 }
 
-function keepable(message: Message): Message {
-  const payload = ownBytes(message.payload);
-  const data = message.properties?.correlationData;
-  if (data === undefined) return payload === message.payload ? message : { ...message, payload };
-  return { ...message, payload, properties: { ...message.properties, correlationData: ownBytes(data) } };
+/**
+ * Depth first, one iterator a level: `#` over a million topics must not first collect them, and may rest on the way. Between
+ * two goes the store may change: what goes is not visited, what comes may be.
+ */
+export class Walk {
+  readonly #root: Node;
+  readonly #levels: readonly string[];
+  readonly #isWild: boolean;
+  readonly #steps: Step[];
+
+  constructor(root: Node, filter: string) {
+    this.#root = root;
+    this.#levels = filter.split('/');
+    this.#isWild = this.#levels[0] === '#' || this.#levels[0] === '+';
+    this.#steps = [{ nodes: [root].values(), depth: 0 }];
+  }
+
+  get isDone(): boolean {
+    return this.#steps.length === 0;
+  }
+
+  /** Looks at so many nodes at most, until `visit` returns false; returns how many are left of them. */
+  go(mostNodes: number, visit: (message: Message) => boolean): number {
+    let left = mostNodes;
+    for (let step = this.#steps.at(-1); step !== undefined; step = this.#steps.at(-1)) {
+      if (left <= 0) return 0;
+      left -= 1;
+      const next = step.nodes.next();
+      if (next.done === true) {
+        this.#steps.pop();
+        continue;
+      }
+      const node = next.value;
+      if (this.#isWild && node.parent === this.#root && isDollarTopic(node.level)) continue; // MQTT-4.7.2-1
+      const level = this.#levels[step.depth];
+      // Past the filter's end, or at a `#`, which matches its parent level too (4.7.1.2).
+      const isMatch = (level === undefined || level === '#') && node.message !== undefined;
+      if (isMatch && !visit(node.message as Message)) {
+        this.#steps.length = 0;
+        return left;
+      }
+      this.#descend(node, level, step.depth);
+    }
+    return left;
+  }
+
+  #descend({ children }: Node, level: string | undefined, depth: number): void {
+    if (level === undefined || children === undefined) return;
+    if (level === '#') this.#steps.push({ nodes: children.values(), depth });
+    else if (level === '+') this.#steps.push({ nodes: children.values(), depth: depth + 1 });
+    else {
+      const child = children.get(level);
+      if (child !== undefined) this.#steps.push({ nodes: [child].values(), depth: depth + 1 });
+    }
+  }
 }

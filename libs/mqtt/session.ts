@@ -11,7 +11,7 @@ import { Flight, InFlight, packetIdOf } from './in-flight.js';
 import type { Limits } from './limits.js';
 import type { ClientId, Message, Qos, Subscription } from './message.js';
 import type { ClaimedSession, Policy, Principal, QueuedMessage, QueueEntry, SessionKey } from './ports.js';
-import type { Publication } from './publication.js';
+import { keptBytes, type Publication } from './publication.js';
 import type { SharedGroup } from './shared.js';
 import type { Space } from './space.js';
 
@@ -76,6 +76,10 @@ export class Session {
   #queueAt = 0;
   #queuedMessages = 0;
   #queuedBytes = 0;
+  /** Of those in memory. */
+  #windowBytes = 0;
+  /** QoS 0 messages among them: retained ones that wait for the client to read. */
+  #queuedZero = 0;
   readonly #flight = new InFlight();
   #sharedFlights: Map<number, SharedFlight> | undefined = undefined;
   #nextSequence = 1;
@@ -169,7 +173,9 @@ export class Session {
     const connection = this.connection;
     if (connection === undefined) return;
     if (qos === 0) {
-      if (connection.outbox.hasRoom) connection.sendShared(publication, 0, retain, subscriptionIds, 0);
+      // Not past a retained message that waits: the older one would come last.
+      if (this.#queuedZero > 0) this.#enqueue(publication.kept(), 0, retain, subscriptionIds, group);
+      else if (connection.outbox.hasRoom) connection.sendShared(publication, 0, retain, subscriptionIds, 0);
       else this.space.stats.droppedSlow += 1;
       return;
     }
@@ -216,7 +222,7 @@ export class Session {
       isReviewed: false,
     });
     this.#queuedMessages += 1;
-    this.#queuedBytes += message.payload.length;
+    this.#queuedBytes += keptBytes(message);
   }
 
   /**
@@ -236,7 +242,7 @@ export class Session {
     const sequence = this.#nextSequence;
     this.#nextSequence += 1;
     this.#queuedMessages += 1;
-    this.#queuedBytes += message.payload.length;
+    this.#queuedBytes += keptBytes(message);
     if (this.connection !== undefined && this.#loadedTo === sequence && this.#windowHasRoom) {
       this.#loadedTo = sequence + 1;
       this.#push({
@@ -255,13 +261,12 @@ export class Session {
   }
 
   /** The append of this sequence is committed, or never will be. */
-  stored(sequence: number, payloadBytes: number, error: Error | undefined): void {
+  stored(sequence: number, message: Message, error: Error | undefined): void {
     if (this.hasEnded) return;
     this.#storedTo = Math.max(this.#storedTo, sequence + 1);
     if (error !== undefined) {
       this.#removeQueued(sequence);
-      this.#queuedMessages -= 1;
-      this.#queuedBytes -= payloadBytes;
+      this.#uncount(message);
     }
     this.pump();
   }
@@ -276,12 +281,17 @@ export class Session {
       delivery = this.#queue[this.#queueAt]
     ) {
       if (!this.#maySend(delivery, connection)) break;
-      this.#shift();
-      this.#queuedMessages -= 1;
-      this.#queuedBytes -= delivery.message.payload.length;
+      this.#shift(delivery);
+      this.#uncount(delivery.message);
       this.#send(delivery, connection);
     }
     if (this.isDurable) this.#load(connection);
+  }
+
+  /** Never below 0: what was queued before a restart is counted by the vault, a little differently. */
+  #uncount(message: Message): void {
+    this.#queuedMessages = Math.max(0, this.#queuedMessages - 1);
+    this.#queuedBytes = Math.max(0, this.#queuedBytes - keptBytes(message));
   }
 
   get hasQueued(): boolean {
@@ -438,6 +448,8 @@ export class Session {
     if (this.#sentTo > 0) this.#sentTo = Math.max(this.#sentTo, this.#firstUnsent());
     this.#queue = [];
     this.#queueAt = 0;
+    this.#windowBytes = 0;
+    this.#queuedZero = 0;
     this.#isLoading = false;
   }
 
@@ -466,13 +478,13 @@ export class Session {
   // ------------------------------------------------------------------------------------------------- window on the vault
 
   get #windowHasRoom(): boolean {
-    return this.#queue.length - this.#queueAt < windowMessages && this.#queuedBytes < windowBytes;
+    return this.#queue.length - this.#queueAt < windowMessages && this.#windowBytes < windowBytes;
   }
 
   #load(connection: Connection): void {
+    if (this.#isLoading || this.#loadedTo >= this.#storedTo) return;
     const inWindow = this.#queue.length - this.#queueAt;
-    if (this.#isLoading || inWindow > windowMessages - pageMessages || this.#loadedTo >= this.#storedTo)
-      return;
+    if (inWindow > windowMessages - pageMessages || this.#windowBytes > windowBytes - pageBytes) return;
     this.#isLoading = true;
     this.#readPage(connection, this.#storedTo).catch(() => {
       // The store is away: the messages are safe there, the connection stays.
@@ -518,19 +530,21 @@ export class Session {
   /** The vault's end is reached: what waits is what is in memory, whatever was dropped there meanwhile. */
   #resetCounts(): void {
     this.#queuedMessages = this.#queue.length - this.#queueAt;
-    this.#queuedBytes = 0;
-    for (let at = this.#queueAt; at < this.#queue.length; at++) {
-      this.#queuedBytes += (this.#queue[at] as Delivery).message.payload.length;
-    }
+    this.#queuedBytes = this.#windowBytes;
   }
 
   // ------------------------------------------------------------------------------------------------------------- queue
 
   #push(delivery: Delivery): void {
     this.#queue.push(delivery);
+    this.#windowBytes += keptBytes(delivery.message);
+    if (delivery.qos === 0) this.#queuedZero += 1;
   }
 
-  #shift(): void {
+  /** Takes the first one out. */
+  #shift(delivery: Delivery): void {
+    this.#windowBytes -= keptBytes(delivery.message);
+    if (delivery.qos === 0) this.#queuedZero -= 1;
     this.#queueAt += 1;
     if (this.#queueAt === this.#queue.length) {
       this.#queue = [];
@@ -543,6 +557,7 @@ export class Session {
 
   #removeQueued(sequence: number): void {
     const at = this.#queue.findIndex((delivery, i) => i >= this.#queueAt && delivery.sequence === sequence);
-    if (at >= 0) this.#queue.splice(at, 1);
+    const [removed] = at < 0 ? [] : this.#queue.splice(at, 1);
+    if (removed !== undefined) this.#windowBytes -= keptBytes(removed.message);
   }
 }

@@ -5,7 +5,7 @@
 import { Commit } from './commit.js';
 import type { Connection } from './connection.js';
 import { defaultLimits, type Limits } from './limits.js';
-import { MatchCache, type Match, type Subscribed } from './matches.js';
+import { MatchCache, mayReceive, type Match, type Subscribed } from './matches.js';
 import type { ClientId, Message, Qos, Subscription, TenantId } from './message.js';
 import type {
   Clock,
@@ -18,7 +18,7 @@ import type {
   StoredSession,
   Vault,
 } from './ports.js';
-import { ownMessage, Publication } from './publication.js';
+import { keptBytes, ownMessage, Publication } from './publication.js';
 import type { Reason } from './reason.js';
 import { RetainedStore } from './retained.js';
 import { neverExpires, Session, type Placed } from './session.js';
@@ -154,12 +154,17 @@ export class Space {
     return !this.#matches.find(topic).isEmpty;
   }
 
-  /** Whether the tenant's limits leave room to retain it. */
+  /** Whether the tenant's limits leave room to retain it, once what has expired is gone. */
   mayRetain(message: Message, limits: Limits): boolean {
-    if (message.payload.length === 0) return true;
+    if (message.payload.length === 0 || this.#hasRoomFor(message, limits)) return true;
+    for (const expired of this.retained.expired(this.clock.now())) this.dropRetained(expired);
+    return this.#hasRoomFor(message, limits);
+  }
+
+  #hasRoomFor(message: Message, limits: Limits): boolean {
     const held = this.retained.get(message.topic);
     const count = this.retained.count + (held === undefined ? 1 : 0);
-    const bytes = this.retained.bytes + message.payload.length - (held?.payload.length ?? 0);
+    const bytes = this.retained.bytes + keptBytes(message) - (held === undefined ? 0 : keptBytes(held));
     return count <= limits.maxRetainedMessages && bytes <= limits.maxRetainedBytes;
   }
 
@@ -190,7 +195,7 @@ export class Space {
     for (let i = 0; i < direct.length; i++) {
       let match: Match | undefined = direct[i];
       if (match !== undefined && match.session.clientId === message.publisher) match = match.own;
-      if (match === undefined || !match.session.mayReceive(message.topic)) continue;
+      if (match === undefined || !mayReceive(match, message.topic)) continue;
       entries = this.#deliver(publication, match, undefined, entries, putOff);
     }
     for (let i = 0; i < groups.length; i++) {
@@ -247,18 +252,23 @@ export class Space {
   }
 
   #retain(message: Message, commit: Commit): void {
-    if (message.payload.length === 0) {
-      // MQTT-3.3.1-6, -7: nothing is kept of it.
-      if (!this.retained.clear(message.topic)) return;
-    } else this.retained.set(message);
-    this.vault.retain(this.tenantId, message, commit.expect());
+    const { topic } = message;
+    const kept = message.payload.length === 0 ? undefined : message; // MQTT-3.3.1-6, -7: nothing is kept of it
+    if (!this.retained.propose(topic, kept)) return;
+    const part = commit.expect();
+    this.vault.retain(this.tenantId, message, (error) => {
+      this.retained.settle(topic, kept, error);
+      part(error);
+    });
   }
 
   /** It has expired. */
   dropRetained(message: Message): void {
-    if (!this.retained.clear(message.topic)) return;
+    const { topic } = message;
+    if (this.retained.get(topic) !== message || !this.retained.propose(topic, undefined)) return;
     this.vault.retain(this.tenantId, { ...message, payload: noPayload }, (error) => {
       if (error !== undefined) this.stats.storeErrors += 1;
+      this.retained.settle(topic, undefined, error);
     });
   }
 
@@ -277,7 +287,7 @@ export class Space {
     if (entry === undefined) return;
     this.vault.append(kept, [entry], undefined, (error) => {
       if (error !== undefined) this.stats.storeErrors += 1;
-      session.stored(entry.sequence, kept.payload.length, error);
+      session.stored(entry.sequence, kept, error);
     });
   }
 
@@ -419,5 +429,5 @@ function groupKey(groupName: string): string {
 }
 
 function storedIn(message: Message, entries: readonly Placed[], error: Error | undefined): void {
-  for (const { owner, sequence } of entries) owner.stored(sequence, message.payload.length, error);
+  for (const { owner, sequence } of entries) owner.stored(sequence, message, error);
 }

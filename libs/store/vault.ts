@@ -87,11 +87,11 @@ export class PostgresVault implements Vault {
     maxBytes: number,
   ): Promise<readonly QueuedMessage[]> {
     await this.#settled();
-    // Sizes are summed before payloads are fetched: octet_length does not read a stored value.
+    // Sizes are summed before payloads are fetched: octet_length does not read a stored value. Properties, which few messages have, it does.
     const rows = await this.#read<EntryRow>(
       `WITH page AS (
          SELECT e.sequence, e.message_id, row_number() OVER w AS place,
-           sum(octet_length(m.payload)) OVER w AS bytes
+           sum(octet_length(m.payload) + coalesce(octet_length(m.properties::text), 0)) OVER w AS bytes
          FROM (SELECT tenant_id, sequence, message_id FROM queue_entries
                WHERE tenant_id = $1::uuid AND client_id = $2 AND sequence >= $3::int8 ORDER BY sequence LIMIT $4::int4) e
          JOIN queued_messages m ON m.tenant_id = e.tenant_id AND m.id = e.message_id

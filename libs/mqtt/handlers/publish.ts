@@ -21,7 +21,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
     packet.topicAlias === undefined ? packet.topic : connection.resolveAlias(packet.topic, packet.topicAlias);
 
   if (qos === 2 && session.holdsInbound(packetId)) {
-    connection.receipts.send('pubrec', packetId, 0, undefined); // taken over before: MQTT-4.3.3-10
+    connection.acknowledge('pubrec', packetId, 0, undefined); // taken over before: MQTT-4.3.3-10
     return;
   }
   if (qos > 0) connection.takeInbound();
@@ -63,7 +63,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
     connection.version === 5 && !space.hasSubscribers(topic) ? Reasons.noMatchingSubscribers.code : 0;
   if (commit === undefined) {
     if (qos === 1) connection.giveInbound();
-    connection.receipts.send(type, packetId, reasonCode, undefined);
+    connection.acknowledge(type, packetId, reasonCode, undefined);
     return;
   }
   const receipt = connection.receipts.expect(type, packetId, reasonCode);
@@ -95,5 +95,5 @@ function reject(connection: Connection, packet: PublishPacket, reason: Reason, t
   if (qos === 0) return;
   const type: ReceiptType = qos === 1 ? 'puback' : 'pubrec';
   connection.giveInbound(); // a failing PUBREC ends the exchange too
-  connection.receipts.send(type, packetId, reason.code, connection.explanation(text));
+  connection.acknowledge(type, packetId, reason.code, connection.explanation(text));
 }

@@ -12,7 +12,10 @@ export function unsubscribe(connection: Connection, session: Session, packet: Un
   if (!session.isDurable || held.length === 0) return take(connection, session, packetId, filters);
   connection.hold(Hold.subscriptions); // as for SUBSCRIBE: one after the other
   session.space.vault.unsubscribe(session.key, held, (error) => {
-    if (connection.isClosed) return;
+    if (connection.isClosed) {
+      if (error === undefined) for (const filter of held) session.space.unsubscribe(session, filter);
+      return;
+    }
     if (error !== undefined) return connection.storeFailed(error);
     take(connection, session, packetId, filters);
     connection.release(Hold.subscriptions);
