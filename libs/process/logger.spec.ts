@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import { createLogger, type Logger } from './logger.js';
 
@@ -37,5 +39,29 @@ describe('the logger', () => {
     const text = JSON.stringify(lines());
     expect(text).not.toContain('hunter2');
     expect(text).toContain('postgres://[secret]@localhost:5432/moorage');
+  });
+
+  it('does not keep a process from ending when nobody reads it any more', async () => {
+    const source = `
+      import { createLogger } from ${JSON.stringify(new URL('./logger.ts', import.meta.url).href)};
+      const log = createLogger('child', 'info');
+      process.stdin.once('data', () => {
+        for (let line = 0; line < 3; line++) log.info('nobody.reads', { line });
+        process.exit(7);
+      });
+      process.stderr.write('ready');
+    `;
+    const child = spawn(process.execPath, ['--no-warnings', '--input-type=module', '--eval', source], {
+      env: { ...process.env, NODE_OPTIONS: '' },
+    });
+    const ended = once(child, 'exit');
+    try {
+      await once(child.stderr, 'data');
+      child.stdout.destroy();
+      child.stdin.write('go');
+      expect((await ended)[0]).toBe(7);
+    } finally {
+      child.kill('SIGKILL');
+    }
   });
 });

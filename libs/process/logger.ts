@@ -50,7 +50,9 @@ export function createLogger(app: string, level: LogLevel, destination?: Destina
     errorKey: 'exception',
     redact: { paths: secretPaths, censor: '[secret]' },
   };
-  return wrap(destination === undefined ? pino(options) : pino(options, destination));
+  // Synchronous: pino writes what waits when the process exits, and where the reader is gone (a supervisor that was killed) it
+  // tries again for ever. Nothing waits here, and a broken pipe is the end of the log only.
+  return wrap(pino(options, destination ?? pino.destination({ fd: 1, sync: true })));
 }
 
 /** For tests and tools that have nothing to say. */
