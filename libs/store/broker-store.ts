@@ -7,7 +7,7 @@ import { leaseLost } from './broker-errors.js';
 import { toStoreError } from './errors.js';
 import { PostgresJournal } from './journal.js';
 import { Lease } from './lease.js';
-import { sweep } from './sweep.js';
+import { Sweeper } from './sweep.js';
 import { PostgresVault } from './vault.js';
 import type { WriterStats } from './writer.js';
 import { Writer } from './writer.js';
@@ -19,8 +19,6 @@ export interface BrokerStoreOptions {
   readonly processId: string;
   /** Others took this process's sessions over: its sockets must be closed. */
   readonly onLeaseLost: () => void;
-  /** Processes that were found dead: tenants whose wills or sessions were theirs have work. */
-  readonly onProcessesLost?: (processIds: readonly string[]) => void;
   /** What is being retried or was refused: for the log. No secrets, no payloads. */
   readonly onTrouble?: (error: unknown) => void;
   readonly leaseMs?: number;
@@ -33,6 +31,8 @@ export interface BrokerStore {
   readonly vault: Vault;
   readonly journal: Journal;
   readonly lease: { readonly isLost: boolean };
+  /** From here on called when another process is found dead: tenants whose wills or sessions were its have work. */
+  onProcessLost(callback: () => void): void;
   /** Readiness: rejects unless PostgreSQL answers and what was last written could be. */
   check(): Promise<void>;
   /** Resolves when everything written so far is committed or has failed; waits for the database where it is away. */
@@ -73,12 +73,13 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
   pool.on('error', onTrouble);
 
   let lose = (): void => undefined;
+  let tellProcessLost = (): void => undefined;
   const lease = await Lease.take({
     url,
     processId,
     leaseMs: options.leaseMs ?? defaultLeaseMs,
     onLost: () => lose(),
-    onGivenUp: options.onProcessesLost ?? (() => undefined),
+    onGivenUp: () => tellProcessLost(),
     onTrouble,
   }).catch(async (error: unknown) => {
     await pool.end();
@@ -105,14 +106,15 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
 
   const journal = new PostgresJournal(writer);
   const vault = new PostgresVault({ pool, writer, processId, flush: () => journal.flush() });
-  const sweeper = setInterval(() => {
-    sweep(pool, journal.takeDeniedTenants()).catch(onTrouble);
+  const sweeper = new Sweeper(pool);
+  const sweeping = setInterval(() => {
+    sweeper.sweep(journal.takeDeniedTenants()).catch(onTrouble);
   }, sweepMs);
-  sweeper.unref();
+  sweeping.unref();
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
-    clearInterval(sweeper);
+    clearInterval(sweeping);
     await journal.close();
     await lease.release();
     await pool.end();
@@ -122,6 +124,9 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
     vault,
     journal,
     lease,
+    onProcessLost(callback) {
+      tellProcessLost = callback;
+    },
     async check() {
       if (writer.down !== undefined) throw writer.down;
       await pool.query(aliveQuery);

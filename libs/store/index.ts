@@ -22,6 +22,7 @@ export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded-postg
 export * from './errors.js';
 export * from './fences.js';
 export * from './groups.js';
+export { keepHouse } from './housekeeping.js';
 export * from './kept-requests.js';
 export * from './migrate.js';
 export * from './migration-error.js';

@@ -71,7 +71,17 @@ export async function deleteSomeTelemetry(tx: TenantTx, rows: number): Promise<b
 export async function emptyTenant(tx: TenantTx): Promise<void> {
   const { db, tenantId } = tx;
   const where = { tenantId };
-  // What no foreign key leads to, because the broker writes it at its own pace.
+  await deleteBrokerRows(tx);
+  await db.changeReceipt.deleteMany({ where });
+  await db.change.deleteMany({ where });
+  await db.idempotencyKey.deleteMany({ where });
+  // Before the tenant's row: a profile that devices have is not removed, not even in a cascade.
+  await db.device.deleteMany({ where });
+}
+
+/** What no foreign key leads to, because the broker writes it at its own pace: also a moment after the tenant is gone. */
+export async function deleteBrokerRows({ db, tenantId }: TenantTx): Promise<void> {
+  const where = { tenantId };
   await db.telemetry.deleteMany({ where });
   await db.presence.deleteMany({ where });
   await db.presenceEvent.deleteMany({ where });
@@ -83,11 +93,6 @@ export async function emptyTenant(tx: TenantTx): Promise<void> {
   await db.session.deleteMany({ where });
   await db.retainedMessage.deleteMany({ where });
   await db.will.deleteMany({ where });
-  await db.changeReceipt.deleteMany({ where });
-  await db.change.deleteMany({ where });
-  await db.idempotencyKey.deleteMany({ where });
-  // Before the tenant's row: a profile that devices have is not removed, not even in a cascade.
-  await db.device.deleteMany({ where });
 }
 
 /** Its keys, profiles, groups and policies go with the row. */

@@ -2,7 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { createReadiness, type Logger } from '#process';
-import { openControlStore, sweepRequests } from '#store';
+import { keepHouse, openControlStore } from '#store';
 import { ApiModule } from './api.module.js';
 import { createAdapter } from './http/fastify.js';
 import { serveDocumentation } from './http/openapi.js';
@@ -73,7 +73,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     await fastify.ready();
     // Unref'd: it keeps no process alive. A sweep that fails is tried again with the next; nothing depends on it.
     const sweeping = setInterval(() => {
-      store.platform(sweepRequests).catch((err: unknown) => log.warn('idempotency.not-swept', { err }));
+      keepHouse(store).catch((err: unknown) => log.warn('store.not-swept', { err }));
     }, sweepEveryMs).unref();
     return {
       app,
@@ -95,5 +95,5 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   }
 }
 
-/** Kept answers live for a day; an hour more does no harm. */
+/** Kept answers live for a day, changes for a month; an hour more does no harm. */
 const sweepEveryMs = 3_600_000;

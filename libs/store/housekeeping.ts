@@ -1,0 +1,69 @@
+/** Now and then, from the api: what has outlived its use goes. The broker's own part is in sweep.ts. */
+import type { ControlStore, TenantTx } from './control-store.js';
+import { sweepRequests } from './kept-requests.js';
+import { deleteBrokerRows } from './tenants.js';
+
+// An operation can be looked up for so long; what follows a change does so within seconds.
+const changesKeptDays = 30;
+// What a broker still had in hand when a device or tenant was deleted is written within seconds, or when PostgreSQL is back.
+const lateDays = 2;
+// Of one tenant in one transaction; the rest is next time's.
+const mostChanges = 10_000;
+
+export async function keepHouse(store: ControlStore): Promise<void> {
+  await store.platform(sweepRequests);
+  const { living, deleted } = await store.platform(async ({ db }) => ({
+    living: await db.$queryRaw<{ id: string }[]>`SELECT id::text FROM tenants`,
+    deleted: await db.$queryRaw<{ id: string }[]>`
+      SELECT DISTINCT tenant_id::text AS id FROM audit_entries a
+       WHERE action = 'tenant.delete' AND at > now() - ${2 * changesKeptDays} * interval '1 day'
+         AND NOT EXISTS (SELECT FROM tenants t WHERE t.id = a.tenant_id)`,
+  }));
+  for (const { id } of living)
+    await store.tenant(id, async (tx) => {
+      await pruneChanges(tx);
+      await sweepDeletedDevices(tx);
+    });
+  for (const { id } of deleted)
+    await store.tenant(id, async (tx) => {
+      await pruneChanges(tx);
+      await deleteBrokerRows(tx);
+    });
+}
+
+/**
+ * Never one that a registered broker process has not applied, however old its lease is: `applied` of a process that has just begun
+ * is 0 until it follows. Where there is no process nothing is known, and nothing goes.
+ */
+async function pruneChanges({ db, tenantId }: TenantTx): Promise<void> {
+  await db.$executeRaw`
+    WITH gone AS (
+      DELETE FROM changes WHERE tenant_id = ${tenantId}::uuid AND number IN (
+        SELECT number FROM changes
+         WHERE tenant_id = ${tenantId}::uuid AND created_at < now() - ${changesKeptDays} * interval '1 day'
+           AND number <= (SELECT min(applied) FROM broker_processes)
+         ORDER BY number LIMIT ${mostChanges})
+      RETURNING number)
+    DELETE FROM change_receipts r USING gone WHERE r.tenant_id = ${tenantId}::uuid AND r.number = gone.number`;
+}
+
+/** What was written about a device after its end. A client identifier may be another device's by now: only the device's own rows go. */
+async function sweepDeletedDevices({ db, tenantId }: TenantTx): Promise<void> {
+  const rows = await db.$queryRaw<{ id: string }[]>`
+    SELECT DISTINCT subject_id AS id FROM audit_entries a
+     WHERE tenant_id = ${tenantId}::uuid AND action = 'device.delete' AND at > now() - ${lateDays} * interval '1 day'
+       AND NOT EXISTS (SELECT FROM devices d WHERE d.tenant_id = ${tenantId}::uuid AND d.id::text = a.subject_id)`;
+  if (rows.length === 0) return;
+  const deviceId = { in: rows.map(({ id }) => id) };
+  const sessions = await db.session.findMany({ where: { tenantId, deviceId }, select: { clientId: true } });
+  const clientId = { in: sessions.map((session) => session.clientId) };
+  await db.queueEntry.deleteMany({ where: { tenantId, clientId } });
+  await db.subscription.deleteMany({ where: { tenantId, clientId } });
+  await db.inboundPacket.deleteMany({ where: { tenantId, clientId } });
+  await db.session.deleteMany({ where: { tenantId, deviceId } });
+  await db.$executeRaw`DELETE FROM wills WHERE tenant_id = ${tenantId}::uuid AND principal ->> 'deviceId' = ANY (${deviceId.in})`;
+  await db.presence.deleteMany({ where: { tenantId, deviceId } });
+  await db.presenceEvent.deleteMany({ where: { tenantId, deviceId } });
+  await db.telemetry.deleteMany({ where: { tenantId, deviceId } });
+  await db.denial.deleteMany({ where: { tenantId, deviceId } });
+}
