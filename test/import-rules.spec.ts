@@ -21,6 +21,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const belongsTo: readonly (readonly [packages: RegExp, places: RegExp])[] = [
   [/^@nestjs\//, /^apps\/(api|broker)\//],
   [/^(pg|pg-copy-streams|@?prisma(\/.*)?)$/, /^libs\/store\//],
+  [/^@peculiar\/x509$/, /^(libs\/access\/x509|apps\/moorage\/src\/certificates)\./],
   [/^mqtt-packet$/, /^(libs\/mqtt\/(codec|decode|encode|properties)|apps\/simulator\/)/],
   [
     /^(node:(net|tls|https?)|ws)$/,

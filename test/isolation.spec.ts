@@ -13,6 +13,7 @@ import {
   type TestApi,
   type TestTenant,
 } from './support/api.js';
+import { makeAuthority } from './support/pki.js';
 import { addDenial, addPresence, addReadings, addSession } from './support/broker-rows.js';
 
 type Role = 'viewer' | 'operator' | 'admin' | 'platform';
@@ -26,7 +27,7 @@ let other: TestTenant;
 /** One of everything, in acme. */
 let ids: Readonly<
   Record<
-    'device' | 'profile' | 'group' | 'credential' | 'policy' | 'binding' | 'apiKey' | 'operation',
+    'device' | 'profile' | 'group' | 'credential' | 'anchor' | 'policy' | 'binding' | 'apiKey' | 'operation',
     string
   >
 >;
@@ -61,6 +62,7 @@ const create = {
     (await post(`${tenant.path}/policies`, { name: `p-${randomUUID()}`, rules: [] })).id,
   binding: async (policyId: string, targetId: string, tenant = acme) =>
     post(`${tenant.path}/policy-bindings`, { policyId, targetKind: 'device', targetId }),
+  anchor: async (tenant = acme) => (await newAnchor(tenant)).id,
   apiKey: async (tenant = acme) => (await post(`${tenant.path}/api-keys`, { name: 'k', role: 'viewer' })).id,
   tenant: async () => {
     const slug = `t-${randomUUID().slice(0, 8)}`;
@@ -69,6 +71,26 @@ const create = {
   },
 };
 
+interface MadeAnchor {
+  readonly id: string;
+  /** Fit to prove possession with. */
+  readonly proof: string;
+  readonly crl: string;
+}
+
+async function newAnchor(tenant = acme): Promise<MadeAnchor> {
+  const authority = await makeAuthority();
+  const made = await api.platform.post(`${tenant.path}/trust-anchors`, {
+    name: randomUUID(),
+    certificate: authority.pem,
+  });
+  const [proof, crl] = await Promise.all([
+    authority.issue(made.body.challenge),
+    authority.revoke([authority.serial]),
+  ]);
+  return { id: made.body.id, proof: proof.pem, crl };
+}
+
 /** A row in every table of the tenant's. */
 async function fill(tenant: TestTenant): Promise<typeof ids> {
   const device = await create.device(tenant);
@@ -76,6 +98,10 @@ async function fill(tenant: TestTenant): Promise<typeof ids> {
   await api.platform.call('PUT', `${tenant.path}/groups/${group}/members/${device}`);
   const policy = await create.policy(tenant);
   const { id: binding, headers } = await create.binding(policy, device, tenant);
+  const anchor = await newAnchor(tenant);
+  await api.platform.call('PUT', `${tenant.path}/trust-anchors/${anchor.id}/crl`, {
+    body: { crl: anchor.crl },
+  });
   const at = '2026-01-01T00:00:00Z';
   const { database } = api;
   await addReadings(database, tenant.id, device, [{ at }]);
@@ -94,6 +120,7 @@ async function fill(tenant: TestTenant): Promise<typeof ids> {
   return {
     device,
     group,
+    anchor: anchor.id,
     policy,
     binding,
     operation: headers.get('operation-location')?.split('/').at(-1) ?? '',
@@ -225,6 +252,29 @@ const routes: Readonly<Record<string, Route>> = {
     params: { device: ids.device, credential: await create.credential(ids.device) },
     headers: anyVersion,
   })),
+
+  [`GET ${inTenant}/trust-anchors`]: row('viewer', 200),
+  [`POST ${inTenant}/trust-anchors`]: row('operator', 201, async () => ({
+    body: { name: randomUUID(), certificate: (await makeAuthority()).pem },
+  })),
+  [`GET ${inTenant}/trust-anchors/{anchor}`]: row('viewer', 200, () => ({ params: { anchor: ids.anchor } })),
+  [`PATCH ${inTenant}/trust-anchors/{anchor}`]: row('operator', 200, () => ({
+    params: { anchor: ids.anchor },
+    body: { crlGraceS: 60 },
+    headers: anyVersion,
+  })),
+  [`DELETE ${inTenant}/trust-anchors/{anchor}`]: row('operator', 204, async () => ({
+    params: { anchor: await create.anchor() },
+    headers: anyVersion,
+  })),
+  [`POST ${inTenant}/trust-anchors/{anchor}/proof`]: row('operator', 200, async () => {
+    const { id, proof } = await newAnchor();
+    return { params: { anchor: id }, body: { certificate: proof } };
+  }),
+  [`PUT ${inTenant}/trust-anchors/{anchor}/crl`]: row('operator', 200, async () => {
+    const { id, crl } = await newAnchor();
+    return { params: { anchor: id }, body: { crl } };
+  }),
 
   [`GET ${inTenant}/policies`]: row('viewer', 200),
   [`POST ${inTenant}/policies`]: row('admin', 201, () => ({ body: { name: randomUUID(), rules: [] } })),
@@ -412,6 +462,8 @@ const queries: Readonly<Record<string, Field>> = {
   ),
   device: idField('viewer', '{ id }', () => `id: "${ids.device}"`),
   credentials: idField('viewer', page, device),
+  trustAnchors: field('viewer', '{ edges { node { crl { number } } } }'),
+  trustAnchor: idField('viewer', '{ id }', () => `id: "${ids.anchor}"`),
   policies: field('viewer', '{ edges { node { rules } } }'),
   policy: idField('viewer', '{ rules }', () => `id: "${ids.policy}"`),
   policyVersions: idField('viewer', page, () => `policy: "${ids.policy}"`),
@@ -462,6 +514,26 @@ const mutations: Readonly<Record<string, Field>> = {
     const id = await create.credential(ids.device);
     return `device: "${ids.device}", id: "${id}", expectedVersion: 1`;
   }),
+  createTrustAnchor: field('operator', '{ id }', async () => {
+    const certificate = JSON.stringify((await makeAuthority()).pem);
+    return `input: { name: "${randomUUID()}", certificate: ${certificate} }`;
+  }),
+  proveTrustAnchor: idField('operator', '{ id }', async () => {
+    const { id, proof } = await newAnchor();
+    return `id: "${id}", certificate: ${JSON.stringify(proof)}`;
+  }),
+  updateTrustAnchor: idField('operator', '{ operation }', async () => {
+    return `id: "${await create.anchor()}", expectedVersion: 1, patch: { crlWhenStale: "grace" }`;
+  }),
+  revokeCertificates: idField('operator', '{ operation }', async () => {
+    const { id, crl } = await newAnchor();
+    return `id: "${id}", crl: ${JSON.stringify(crl)}`;
+  }),
+  deleteTrustAnchor: idField(
+    'operator',
+    '{ id }',
+    async () => `id: "${await create.anchor()}", expectedVersion: 1`,
+  ),
   createPolicy: field('admin', '{ id }', () => `input: { name: "${randomUUID()}", rules: [] }`),
   updatePolicy: idField('admin', '{ operation }', async () => {
     const id = await create.policy();

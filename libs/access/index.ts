@@ -1,4 +1,23 @@
 /** The door of this library. */
+export {
+  anchorHints,
+  clientFault,
+  findPath,
+  provenUntil,
+  readChain,
+  stalePolicies,
+  standingOf,
+} from './certificate.js';
+export type {
+  AnchorHints,
+  AnchorStanding,
+  CertificateFault,
+  CertificatePath,
+  PresentedChain,
+  RevocationState,
+  StalePolicy,
+  TrustedAuthority,
+} from './certificate.js';
 export { assignClientId, clientIdRuleSchema, mayUseClientId } from './client-id.js';
 export type { ClientIdRule } from './client-id.js';
 export { explain } from './explain.js';
@@ -21,8 +40,12 @@ export type { ScramFault, ScramMethod, ScramVerifier, ScramVerifiers } from './s
 export { generateSecret, hashSecret, verifySecret } from './secret.js';
 export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';
 export type { TelemetryRule } from './telemetry.js';
+export { anchorFault, identityOf, identityTemplateSchema, possessionFault } from './trust-anchor.js';
+export type { AnchorFault, Identity, IdentityTemplate, PossessionFault } from './trust-anchor.js';
 export { validityAt } from './validity.js';
 export type { Validity, ValidityState } from './validity.js';
 export { isExpandable, valueOfVariable, variablesIn } from './variables.js';
 export type { Variables } from './variables.js';
 export type { Origin } from './verdict.js';
+export { isSignedBy, readCertificate, readRevocationList } from './x509.js';
+export type { Certificate, NameSource, RevocationList, RevocationListFault } from './x509.js';

@@ -19,6 +19,13 @@ import type { Reason } from './reason.js';
 
 export type Transport = 'tcp' | 'tls' | 'ws' | 'wss';
 
+/** What a client showed of itself in TLS, whose key it has proven to have; the rest is for the Gate to decide. DER. */
+export interface PeerCertificate {
+  readonly leaf: Buffer;
+  /** Sent with it, each the issuer of the one before. */
+  readonly intermediates: readonly Buffer[];
+}
+
 /** One accepted transport connection, the listener's side. The core writes to it; the listener feeds a LinkSink. */
 export interface Link {
   readonly transport: Transport;
@@ -26,8 +33,7 @@ export interface Link {
   readonly remotePort: number;
   /** Server name from TLS (SNI), where the client sent one. */
   readonly serverName: string | undefined;
-  /** DER of the client's certificate, verified or not: the Gate decides what it is worth. */
-  readonly peerCertificate: Buffer | undefined;
+  readonly peerCertificate: PeerCertificate | undefined;
   /**
    * Queues bytes for sending; the buffers may be shared with other links and must not be changed.
    * False: more than the transport likes is waiting; `drained` will be called.
@@ -73,6 +79,21 @@ export interface Principal {
   readonly credentialId: string;
   readonly username: string;
   readonly clientId: ClientId;
+  /** Where a certificate was part of the sign-in: its own credential, which may be another than that of the password. */
+  readonly certificate?: (CertificateProof & { readonly credentialId: string }) | undefined;
+}
+
+/** A certificate whose signatures have been checked: what is left to ask is whether it still stands. Times in milliseconds. */
+export interface CertificateProof {
+  /** SHA-256 of the client's certificate. */
+  readonly fingerprint: string;
+  /** The trust anchor that it leads to; undefined: it is pinned, and needs none. */
+  readonly anchorId: string | undefined;
+  /** Of the certificate in the path that the anchor itself has issued: what its revocation list speaks of. */
+  readonly serial: string;
+  /** The shortest validity of all certificates in the path. */
+  readonly notBefore: number;
+  readonly notAfter: number;
 }
 
 export interface SignIn {
@@ -84,7 +105,7 @@ export interface SignIn {
   readonly transport: Transport;
   readonly remoteAddress: string;
   readonly serverName: string | undefined;
-  readonly peerCertificate: Buffer | undefined;
+  readonly peerCertificate: PeerCertificate | undefined;
 }
 
 /** What may be published to one topic. Immutable, shared, cached by the connection until the policy is swapped. */

@@ -2,9 +2,17 @@
 import type { Receipt } from '#mqtt';
 import type { TenantTx } from './control-store.js';
 
-export type ChangeKind = 'tenant' | 'profile' | 'group' | 'device' | 'credential' | 'policy' | 'session';
+export type ChangeKind =
+  | 'tenant'
+  | 'profile'
+  | 'group'
+  | 'device'
+  | 'credential'
+  | 'trust-anchor'
+  | 'policy'
+  | 'session';
 
-/** Ids that say whom the change concerns: deviceId, credentialId, clientId …; an empty one concerns the whole tenant. */
+/** Ids that say whom the change concerns: deviceId, credentialId, anchorId, clientId …; an empty one concerns the whole tenant. */
 export type ChangeSubject = Readonly<Record<string, string | boolean>>;
 
 export interface NewChange {

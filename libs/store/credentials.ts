@@ -5,11 +5,23 @@ import type { Credential as CredentialRow, Prisma } from './generated/client.js'
 /** Without what proves its secret: only sign-in reads that. */
 export type Credential = Omit<CredentialRow, 'secretHash' | 'scram'>;
 
+/** A password, by what proves it; or a certificate, pinned, or by its name under one anchor or any. */
+export type NewSecret =
+  | {
+      readonly kind: 'password';
+      readonly secretHash: Buffer<ArrayBuffer>;
+      readonly scram: Prisma.InputJsonObject;
+    }
+  | {
+      readonly kind: 'certificate';
+      readonly fingerprint: Buffer<ArrayBuffer> | null;
+      readonly anchorId: string | null;
+    };
+
 export interface NewCredential {
   readonly deviceId: string;
   readonly authId: string;
-  readonly secretHash: Buffer<ArrayBuffer>;
-  readonly scram: Prisma.InputJsonObject;
+  readonly secret: NewSecret;
   readonly clientIdRule: Prisma.InputJsonObject;
   readonly notBefore: Date | null;
   readonly notAfter: Date | null;
@@ -24,9 +36,15 @@ export interface CredentialChange {
 
 const omit = { secretHash: true, scram: true } as const;
 
-/** A taken authId breaks `credentials_tenant_id_auth_id_key`. */
-export function createCredential(tx: TenantTx, credential: NewCredential): Promise<Credential> {
-  return tx.db.credential.create({ data: { tenantId: tx.tenantId, ...credential }, omit });
+/**
+ * A taken authId breaks `credentials_tenant_id_auth_id_key`, a certificate that is pinned already
+ * `credentials_tenant_id_fingerprint_key`, and an anchor that is not there `credentials_tenant_id_anchor_id_fkey`.
+ */
+export function createCredential(
+  tx: TenantTx,
+  { secret, ...credential }: NewCredential,
+): Promise<Credential> {
+  return tx.db.credential.create({ data: { tenantId: tx.tenantId, ...credential, ...secret }, omit });
 }
 
 export function findCredential(tx: TenantTx, id: string): Promise<Credential | null> {

@@ -32,14 +32,56 @@ export interface DirectoryDevice {
 
 export interface DirectoryCredential {
   readonly id: string;
+  readonly kind: 'password' | 'certificate';
   readonly authId: string;
-  readonly secretHash: Buffer;
+  /** Null of a certificate. */
+  readonly secretHash: Buffer | null;
   /** Verifiers for SCRAM, as stored; null where there are none. */
   readonly scram: unknown;
   readonly clientIdRule: unknown;
   readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
   readonly disabledAt: number | undefined;
+  /** It is a certificate that is known by itself, and needs no anchor. */
+  readonly isPinned: boolean;
+}
+
+/** A certificate authority whose key a tenant has proven to have. */
+export interface DirectoryAnchor {
+  readonly tenantId: string;
+  readonly tenantSlug: string;
+  readonly id: string;
+  readonly certificate: Buffer;
+  /** As stored. */
+  readonly identity: unknown;
+}
+
+/** What certificates may be recognised by: hashes in hexadecimal. */
+export interface AnchorQuery {
+  readonly keyIds: readonly string[];
+  readonly spkiHashes: readonly string[];
+  readonly subjectHashes: readonly string[];
+}
+
+/** By what the credential of a certificate is found, within one tenant. */
+export interface CertificateQuery {
+  readonly tenantId: string;
+  /** SHA-256 of the certificate, hexadecimal: a credential that pins it goes first. */
+  readonly fingerprint: string;
+  /** The anchor it leads to, and the name it carries there. */
+  readonly named:
+    | { readonly anchorId: string; readonly kind: 'device' | 'authId'; readonly value: string }
+    | undefined;
+  /** Of several that fit, one that is valid now goes first. */
+  readonly now: number;
+}
+
+/** What an anchor's revocation list says of one certificate. */
+export interface DirectoryRevocation {
+  readonly isRevoked: boolean;
+  readonly nextUpdate: number | undefined;
+  readonly whenStale: 'refuse' | 'grace' | 'ignore';
+  readonly graceMs: number;
 }
 
 /** One version of a policy. Immutable, and the same object as long as it is remembered. */
@@ -84,6 +126,15 @@ export interface Directory {
   /** Undefined: there is no such tenant. */
   findByName(tenantSlug: string, authId: string): Promise<DirectoryEntry | undefined>;
   findByCredential(tenantId: string, credentialId: string): Promise<DirectoryEntry | undefined>;
+  /** Undefined: there is no such tenant. */
+  findTenant(tenantSlug: string): Promise<{ readonly id: string } | undefined>;
+  /** All that a tenant trusts. */
+  anchorsOf(tenantId: string): Promise<readonly DirectoryAnchor[]>;
+  /** Of all tenants, those that the hashes point to: candidates, for signatures to decide between. */
+  anchorsBy(query: AnchorQuery): Promise<readonly DirectoryAnchor[]>;
+  findByCertificate(query: CertificateQuery): Promise<DirectoryEntry | undefined>;
+  /** Undefined: the anchor is not there, or not trusted. */
+  revocation(tenantId: string, anchorId: string, serial: string): Promise<DirectoryRevocation | undefined>;
   /**
    * Reads what the entry names. A step of its own, taken for proven holders only: the time that an answer takes must not
    * tell a stranger which credentials exist. Undefined: a policy was deleted since, the entry is out of date.
@@ -122,6 +173,7 @@ class PgDirectory implements Directory {
   readonly #onError: (error: unknown) => void;
   readonly #names: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
   readonly #credentials: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
+  readonly #revocations: DataLoader<RevocationKey, DirectoryRevocation | undefined, string>;
   readonly #versions: DataLoader<PolicyVersionKey, DirectoryDocument | undefined, string>;
   readonly #documents = new Map<string, DirectoryDocument>();
   #uses = new Map<string, Use>();
@@ -132,6 +184,7 @@ class PgDirectory implements Directory {
     this.#onError = onError;
     this.#names = gather((keys) => this.#find(byName, keys));
     this.#credentials = gather((keys) => this.#find(byCredential, keys));
+    this.#revocations = gather((keys) => this.#readRevocations(keys));
     this.#versions = gather((keys) => this.#readVersions(keys));
   }
 
@@ -141,6 +194,47 @@ class PgDirectory implements Directory {
 
   findByCredential(tenantId: string, credentialId: string): Promise<DirectoryEntry | undefined> {
     return this.#credentials.load([tenantId, credentialId]);
+  }
+
+  async findTenant(tenantSlug: string): Promise<{ readonly id: string } | undefined> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<{ id: string }>('SELECT id FROM tenants WHERE slug = $1', [tenantSlug]),
+    );
+    return rows[0];
+  }
+
+  async anchorsOf(tenantId: string): Promise<readonly DirectoryAnchor[]> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<AnchorRow>(`${anchorColumns} AND a.tenant_id = $1`, [tenantId]),
+    );
+    return rows.map(toAnchor);
+  }
+
+  async anchorsBy({ keyIds, spkiHashes, subjectHashes }: AnchorQuery): Promise<readonly DirectoryAnchor[]> {
+    const hashes = [keyIds, spkiHashes, subjectHashes].map((of) => of.map((hex) => Buffer.from(hex, 'hex')));
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<AnchorRow>(`${anchorColumns} ${byHashes}`, hashes),
+    );
+    return rows.map(toAnchor);
+  }
+
+  async findByCertificate(query: CertificateQuery): Promise<DirectoryEntry | undefined> {
+    const { tenantId, fingerprint, named, now } = query;
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<Row>(`${columns} ${byCertificate} ${joins}`, [
+        tenantId,
+        Buffer.from(fingerprint, 'hex'),
+        named?.anchorId ?? null,
+        named?.kind === 'device' ? named.value : null,
+        named?.kind === 'authId' ? named.value : null,
+        new Date(now),
+      ]),
+    );
+    return rows[0] && toEntry(rows[0]);
+  }
+
+  revocation(tenantId: string, anchorId: string, serial: string): Promise<DirectoryRevocation | undefined> {
+    return this.#revocations.load({ tenantId, anchorId, serial });
   }
 
   async documents(versions: readonly PolicyVersionKey[]): Promise<readonly DirectoryDocument[] | undefined> {
@@ -200,6 +294,26 @@ class PgDirectory implements Directory {
     return found;
   }
 
+  async #readRevocations(keys: readonly RevocationKey[]): Promise<(DirectoryRevocation | undefined)[]> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<RevocationRow>(readRevocations, [
+        keys.map((key) => key.tenantId),
+        keys.map((key) => key.anchorId),
+        keys.map((key) => key.serial),
+      ]),
+    );
+    const found: (DirectoryRevocation | undefined)[] = keys.map(() => undefined);
+    for (const row of rows) {
+      found[Number(row.place) - 1] = {
+        isRevoked: row.is_revoked,
+        nextUpdate: row.next_update?.getTime(),
+        whenStale: row.when_stale,
+        graceMs: row.grace_s * 1_000,
+      };
+    }
+    return found;
+  }
+
   async #readVersions(keys: readonly PolicyVersionKey[]): Promise<(DirectoryDocument | undefined)[]> {
     const { rows } = await withStoreErrors(() =>
       this.#pool.query<{ place: string; rules: unknown }>(readVersions, [
@@ -247,6 +361,28 @@ interface Use {
   readonly at: number;
 }
 
+interface RevocationKey {
+  readonly tenantId: string;
+  readonly anchorId: string;
+  readonly serial: string;
+}
+
+interface RevocationRow {
+  readonly place: string;
+  readonly is_revoked: boolean;
+  readonly next_update: Date | null;
+  readonly when_stale: DirectoryRevocation['whenStale'];
+  readonly grace_s: number;
+}
+
+interface AnchorRow {
+  readonly tenant_id: string;
+  readonly slug: string;
+  readonly id: string;
+  readonly certificate: Buffer;
+  readonly identity: unknown;
+}
+
 interface Row {
   readonly place: string;
   readonly tenant_id: string;
@@ -255,8 +391,10 @@ interface Row {
   readonly limits: unknown;
   readonly settings: unknown;
   readonly credential_id: string | null;
+  readonly kind: 'password' | 'certificate';
+  readonly is_pinned: boolean;
   readonly auth_id: string;
-  readonly secret_hash: Buffer;
+  readonly secret_hash: Buffer | null;
   readonly scram: unknown;
   readonly client_id_rule: unknown;
   readonly not_before: Date | null;
@@ -272,7 +410,7 @@ interface Row {
 
 const columns = `
   SELECT asked.place, t.id AS tenant_id, t.slug, t.status AS tenant_status, t.limits, t.settings,
-         c.id AS credential_id, c.auth_id, c.secret_hash, c.scram, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
+         c.id AS credential_id, c.kind, c.fingerprint IS NOT NULL AS is_pinned, c.auth_id, c.secret_hash, c.scram, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
          d.id AS device_id, d.name AS device_name, d.status AS device_status, d.attributes, p.telemetry, bound.versions`;
 
 const byName = `
@@ -284,6 +422,53 @@ const byCredential = `
     FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (tenant_id, credential_id, place)
     JOIN tenants t ON t.id = asked.tenant_id
     LEFT JOIN credentials c ON c.tenant_id = t.id AND c.id = asked.credential_id`;
+
+// One row: the tenant, and its credential for this certificate if there is one.
+const byCertificate = `
+    FROM (SELECT 1 AS place) asked
+    JOIN tenants t ON t.id = $1::uuid
+    LEFT JOIN LATERAL (
+      SELECT fits.* FROM (
+        SELECT own.* FROM credentials own WHERE own.tenant_id = t.id AND own.fingerprint = $2::bytea
+        UNION ALL
+        SELECT own.* FROM devices named
+          JOIN credentials own ON own.tenant_id = named.tenant_id AND own.device_id = named.id
+         WHERE named.tenant_id = t.id AND named.name = $4::text
+           AND own.kind = 'certificate' AND own.fingerprint IS NULL
+           AND (own.anchor_id IS NULL OR own.anchor_id = $3::uuid)
+        UNION ALL
+        SELECT own.* FROM credentials own
+         WHERE own.tenant_id = t.id AND own.auth_id = $5::text
+           AND own.kind = 'certificate' AND own.fingerprint IS NULL
+           AND (own.anchor_id IS NULL OR own.anchor_id = $3::uuid)
+      ) fits
+       ORDER BY fits.fingerprint IS NULL,
+                (fits.disabled_at IS NULL OR fits.disabled_at > $6::timestamptz)
+                  AND (fits.not_before IS NULL OR fits.not_before <= $6::timestamptz)
+                  AND (fits.not_after IS NULL OR fits.not_after > $6::timestamptz) DESC,
+                fits.id
+       LIMIT 1
+    ) c ON true`;
+
+const anchorColumns = `
+  SELECT a.tenant_id, t.slug, a.id, a.certificate, a.identity
+    FROM trust_anchors a JOIN tenants t ON t.id = a.tenant_id
+   WHERE a.proven_at IS NOT NULL`;
+
+// Each of three indexes by itself; an OR over them would read them all.
+const byHashes = `
+     AND (a.tenant_id, a.id) IN (
+       SELECT tenant_id, id FROM trust_anchors WHERE key_id = ANY($1::bytea[])
+       UNION SELECT tenant_id, id FROM trust_anchors WHERE spki_hash = ANY($2::bytea[])
+       UNION SELECT tenant_id, id FROM trust_anchors WHERE subject_hash = ANY($3::bytea[]))
+   ORDER BY a.proven_at LIMIT 200`;
+
+const readRevocations = `
+  SELECT asked.place, a.crl_next_update AS next_update, a.crl_when_stale AS when_stale, a.crl_grace_s AS grace_s,
+         EXISTS (SELECT FROM revoked_certificates r
+                  WHERE r.tenant_id = a.tenant_id AND r.anchor_id = a.id AND r.serial = asked.serial) AS is_revoked
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS asked (tenant_id, anchor_id, serial, place)
+    JOIN trust_anchors a ON a.tenant_id = asked.tenant_id AND a.id = asked.anchor_id AND a.proven_at IS NOT NULL`;
 
 // Each kind of target is a look-up of its own in the index of bindings; an OR over the kinds would read them all.
 const joins = `
@@ -311,6 +496,10 @@ const noteUses = `
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) AS used (tenant_id, credential_id, address, at)
    WHERE c.tenant_id = used.tenant_id AND c.id = used.credential_id`;
 
+function toAnchor({ tenant_id: tenantId, slug, id, certificate, identity }: AnchorRow): DirectoryAnchor {
+  return { tenantId, tenantSlug: slug, id, certificate, identity };
+}
+
 function toEntry(row: Row): DirectoryEntry {
   const tenant = {
     id: row.tenant_id,
@@ -322,6 +511,8 @@ function toEntry(row: Row): DirectoryEntry {
   if (row.credential_id === null) return { tenant, holder: undefined };
   const credential = {
     id: row.credential_id,
+    kind: row.kind,
+    isPinned: row.is_pinned,
     authId: row.auth_id,
     secretHash: row.secret_hash,
     scram: row.scram,

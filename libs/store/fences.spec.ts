@@ -221,6 +221,10 @@ async function seed(db: Client, id: string): Promise<void> {
     INSERT INTO groups (tenant_id, id, name) VALUES ('${id}', '${id}', 'g');
     INSERT INTO group_members VALUES ('${id}', '${id}', '${id}');
     INSERT INTO credentials (tenant_id, device_id, auth_id, secret_hash) VALUES ('${id}', '${id}', 'a', sha256('s'));
+    INSERT INTO trust_anchors (tenant_id, id, name, certificate, subject, fingerprint, spki_hash, key_id, subject_hash, not_before,
+      not_after, identity, challenge)
+      VALUES ('${id}', '${id}', 'a', '', 's', sha256('f'), sha256('s'), 'k', sha256('n'), now(), now(), '{}', 'c');
+    INSERT INTO revoked_certificates VALUES ('${id}', '${id}', '1');
     INSERT INTO policies (tenant_id, id, name, active_version) VALUES ('${id}', '${id}', 'p', 1);
     INSERT INTO policy_versions (tenant_id, policy_id, number, rules, created_by) VALUES ('${id}', '${id}', 1, '[]', 'me');
     INSERT INTO policy_bindings (tenant_id, policy_id, target_kind, target_id) VALUES ('${id}', '${id}', 'device', '${id}');

@@ -60,6 +60,8 @@ const brokerVerbs: Readonly<Record<string, string>> = {
   groups: 'SELECT',
   group_members: 'SELECT',
   credentials: 'SELECT UPDATE', // of two columns: when and from where it was last used
+  trust_anchors: 'SELECT',
+  revoked_certificates: 'SELECT',
   policies: 'SELECT',
   policy_versions: 'SELECT',
   policy_bindings: 'SELECT',

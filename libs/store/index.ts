@@ -34,14 +34,19 @@ export type { Role } from './roles.js';
 export * from './sessions.js';
 export * from './telemetry.js';
 export * from './tenants.js';
+export * from './trust-anchors.js';
 export { openDirectory } from './directory.js';
 export type {
+  AnchorQuery,
+  CertificateQuery,
   Directory,
+  DirectoryAnchor,
   DirectoryCredential,
   DirectoryDevice,
   DirectoryDocument,
   DirectoryEntry,
   DirectoryOptions,
+  DirectoryRevocation,
   DirectoryTenant,
   PolicyVersionKey,
 } from './directory.js';

@@ -55,6 +55,9 @@ import { TelemetryService } from './telemetry/telemetry.service.js';
 import { TenantController } from './tenants/tenant.controller.js';
 import { TenantResolver } from './tenants/tenant.resolver.js';
 import { TenantService } from './tenants/tenant.service.js';
+import { TrustAnchorController } from './trust-anchors/trust-anchor.controller.js';
+import { TrustAnchorResolver } from './trust-anchors/trust-anchor.resolver.js';
+import { TrustAnchorService } from './trust-anchors/trust-anchor.service.js';
 import { LOGGER, READINESS, SECRET_KEY, STORE } from './tokens.js';
 
 export interface ApiParts {
@@ -88,6 +91,7 @@ export class ApiModule {
         SessionController,
         TelemetryController,
         TenantController,
+        TrustAnchorController,
       ],
       providers: [
         { provide: STORE, useValue: store },
@@ -124,6 +128,8 @@ export class ApiModule {
         ProfileResolver,
         TenantService,
         TenantResolver,
+        TrustAnchorService,
+        TrustAnchorResolver,
         { provide: APP_FILTER, useClass: ErrorFilter },
         { provide: APP_GUARD, useClass: AccessGuard },
         { provide: APP_GUARD, useClass: FieldGuard },

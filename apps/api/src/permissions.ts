@@ -15,6 +15,8 @@ export const permissions = [
   'groups:write',
   'credentials:read',
   'credentials:write',
+  'trust-anchors:read',
+  'trust-anchors:write',
   'policies:read',
   'policies:write',
   'telemetry:read',
@@ -36,6 +38,7 @@ const viewer: readonly Permission[] = [
   'devices:read',
   'groups:read',
   'credentials:read',
+  'trust-anchors:read',
   'policies:read',
   'telemetry:read',
   'presence:read',
@@ -50,6 +53,7 @@ const operator: readonly Permission[] = [
   'devices:write',
   'groups:write',
   'credentials:write',
+  'trust-anchors:write',
   'sessions:disconnect',
 ];
 

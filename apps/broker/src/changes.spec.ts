@@ -29,6 +29,11 @@ const own: Rule = { effect: 'allow', actions: ['publish', 'subscribe'], topics: 
 class HeldDirectory implements Directory {
   readonly #real: Directory;
   readonly findByCredential: Directory['findByCredential'];
+  readonly findTenant: Directory['findTenant'];
+  readonly anchorsOf: Directory['anchorsOf'];
+  readonly anchorsBy: Directory['anchorsBy'];
+  readonly findByCertificate: Directory['findByCertificate'];
+  readonly revocation: Directory['revocation'];
   readonly documents: Directory['documents'];
   readonly noteUse: Directory['noteUse'];
   readonly verifyFences: Directory['verifyFences'];
@@ -38,6 +43,11 @@ class HeldDirectory implements Directory {
 
   constructor(real: Directory) {
     this.#real = real;
+    this.findTenant = (slug) => real.findTenant(slug);
+    this.anchorsOf = (tenantId) => real.anchorsOf(tenantId);
+    this.anchorsBy = (query) => real.anchorsBy(query);
+    this.findByCertificate = (query) => real.findByCertificate(query);
+    this.revocation = (...asked) => real.revocation(...asked);
     this.documents = (versions) => real.documents(versions);
     this.noteUse = (...use) => real.noteUse(...use);
     this.verifyFences = () => real.verifyFences();

@@ -32,8 +32,12 @@ export async function applyChange(broker: Broker, gate: StoreGate, change: Chang
 
 /** The fewer it concerns, the fewer look-ups: a policy or a profile may concern anybody in the tenant. */
 function concernedBy({ subject }: Change): (principal: Principal) => boolean {
-  const { credentialId, deviceId } = subject;
-  if (typeof credentialId === 'string') return (principal) => principal.credentialId === credentialId;
+  const { credentialId, anchorId, deviceId } = subject;
+  if (typeof credentialId === 'string') {
+    return (principal) =>
+      principal.credentialId === credentialId || principal.certificate?.credentialId === credentialId;
+  }
+  if (typeof anchorId === 'string') return (principal) => principal.certificate?.anchorId === anchorId;
   if (typeof deviceId === 'string') return (principal) => principal.deviceId === deviceId;
   return () => true;
 }

@@ -19,6 +19,7 @@ import {
   type Exchange,
   type Gate,
   type Grant,
+  type PeerCertificate,
   type Principal,
   type Reason,
   Reasons,
@@ -29,6 +30,7 @@ import {
 import type { Logger } from '#process';
 import { type Directory, type DirectoryDocument, type DirectoryEntry, StoreError } from '#store';
 
+import { Certificates, type Holder, type Shown } from './certificates.js';
 import { limitsWith } from './limits.js';
 import { isLoopback } from './listeners/admission.js';
 import { Policies, UnreadableRulesError } from './policies.js';
@@ -57,9 +59,11 @@ export interface StoreGateOptions {
   readonly outcome?: (name: string) => void;
 }
 
-type Holder = NonNullable<DirectoryEntry['holder']>;
-
-/** Sign-in against the store: `authId@tenant-slug` and a password. What cannot be decided is refused. */
+/**
+ * Sign-in against the store: by a password of `authId@tenant-slug`, by a certificate, or by both, which must be of one device.
+ * A certificate that is shown is never overlooked: one that is worth nothing refuses the sign-in, whatever the password. What
+ * cannot be decided is refused.
+ */
 export class StoreGate implements Gate {
   readonly #directory: Directory;
   readonly #secretKey: Buffer;
@@ -67,6 +71,7 @@ export class StoreGate implements Gate {
   readonly #log: Logger;
   readonly #isStoreDown: () => boolean;
   readonly #outcome: (name: string) => void;
+  readonly #certificates: Certificates;
   readonly #policies = new Policies();
   readonly #failures = new TokenBuckets();
   /** What an unknown user's password is compared with: as long as a known one's takes. */
@@ -76,6 +81,7 @@ export class StoreGate implements Gate {
 
   constructor(options: StoreGateOptions) {
     this.#directory = options.directory;
+    this.#certificates = new Certificates(options.directory, options.now);
     this.#secretKey = options.secretKey;
     this.#now = options.now;
     this.#log = options.log;
@@ -104,7 +110,7 @@ export class StoreGate implements Gate {
       isThrottled: (username) => this.#isThrottled(username, remoteAddress),
       find: (username) => this.#find(parseUsername(username)),
       nobody: (username) => nobodysVerifier(method, this.#secretKey, username),
-      admit: (entry, holder, username) => this.#admitHolder(entry, holder, username, request),
+      admit: (entry, holder, username) => this.#admitWithCertificate(entry, holder, username, request),
     });
     return { next: (data) => this.#step(exchange, remoteAddress, data) };
   }
@@ -124,35 +130,74 @@ export class StoreGate implements Gate {
   }
 
   async #signIn(request: SignIn): Promise<Grant | Refusal> {
-    const { username, password, remoteAddress } = request;
+    const { username, remoteAddress } = request;
     if (this.#isStoreDown()) return storeIsDown;
     if (this.#isThrottled(username, remoteAddress)) {
       return refuse(Reasons.connectionRateExceeded, 'too many failed sign-ins');
     }
-    const result = await this.#verify(request, parseUsername(username), password);
+    const { peerCertificate } = request;
+    const result =
+      peerCertificate === undefined
+        ? await this.#verify(request, parseUsername(username), undefined)
+        : await this.#verifyCertificate(request, peerCertificate);
     if (result.kind === 'refused' && countsAsFailure(result)) this.#noteFailure(username, remoteAddress);
     return result;
   }
 
+  async #verifyCertificate(request: SignIn, peer: PeerCertificate): Promise<Grant | Refusal> {
+    const { username = '', password } = request;
+    const name = username === '' ? undefined : parseUsername(username);
+    // The certificate names the tenant where the username does not.
+    const isBare = name === undefined && isAuthId(username);
+    if (username !== '' && name === undefined && !isBare) {
+      return refuse(Reasons.badUserNameOrPassword, 'the username is not authId@tenant');
+    }
+    const shown = await this.#certificates.verify(peer, name?.slug);
+    if (shown.kind === 'refused') return shown;
+    const { entry, holder } = shown;
+    const authId = isBare ? username : name?.authId;
+    const { slug } = entry.tenant;
+    if (password !== undefined) return this.#verify(request, authId && { authId, slug }, shown);
+    const own = holder.credential.authId;
+    if (authId !== undefined && authId !== own) {
+      const detail = "the username is not that of the certificate's credential";
+      return refuse(Reasons.badUserNameOrPassword, detail, entry.tenant.id as TenantId, holder.device.id);
+    }
+    return this.#admitHolder(entry, holder, `${own}@${slug}`, request, shown);
+  }
+
   async #verify(
     request: SignIn,
-    name: { authId: string; slug: string } | undefined,
-    password: Buffer | undefined,
+    name: { authId: string; slug: string } | '' | undefined,
+    shown: Shown | undefined,
   ): Promise<Grant | Refusal> {
-    const entry = await this.#find(name);
+    const entry = await this.#find(name || undefined);
     const holder = entry?.holder;
     const hash = holder?.credential.secretHash ?? this.#nobodysHash;
-    const proven = verifySecret(this.#secretKey, password ?? '', hash);
-    if (name === undefined) return refuse(Reasons.badUserNameOrPassword, 'the username is not authId@tenant');
+    const proven = verifySecret(this.#secretKey, request.password ?? '', hash);
+    if (!name) return refuse(Reasons.badUserNameOrPassword, 'the username is not authId@tenant');
     if (entry === undefined) return refuse(Reasons.badUserNameOrPassword, 'unknown tenant');
     const tenantId = entry.tenant.id as TenantId;
     if (holder === undefined) return refuse(Reasons.badUserNameOrPassword, 'unknown credential', tenantId);
     if (!proven) return refuse(Reasons.badUserNameOrPassword, 'wrong password', tenantId, holder.device.id);
-    return this.#admitHolder(entry, holder, request.username ?? '', request);
+    return this.#admitHolder(entry, holder, `${name.authId}@${name.slug}`, request, shown);
   }
 
   async #find(name: { authId: string; slug: string } | undefined): Promise<DirectoryEntry | undefined> {
     return name && this.#directory.findByName(name.slug, name.authId);
+  }
+
+  /** For who has proven to be the device by other means than a certificate, and may have shown one. */
+  async #admitWithCertificate(
+    entry: DirectoryEntry,
+    holder: Holder,
+    username: string,
+    request: SignIn,
+  ): Promise<Grant | Refusal> {
+    const { peerCertificate } = request;
+    const shown = peerCertificate && (await this.#certificates.verify(peerCertificate, entry.tenant.slug));
+    if (shown?.kind === 'refused') return shown;
+    return this.#admitHolder(entry, holder, username, request, shown);
   }
 
   /** Only who has proven to be the device is told more about it. */
@@ -161,12 +206,14 @@ export class StoreGate implements Gate {
     holder: Holder,
     username: string,
     { clientId, remoteAddress }: SignIn,
+    shown: Shown | undefined,
   ): Promise<Grant | Refusal> {
-    const grant = await this.#grant(entry, holder, username, (rule) =>
-      clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : clientId,
-    );
+    const choose = (rule: ClientIdRule): string =>
+      clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : clientId;
+    const grant = await this.#grant(entry, holder, username, choose, shown);
     if (grant.kind === 'granted') {
-      this.#directory.noteUse(entry.tenant.id, holder.credential.id, remoteAddress, this.#now());
+      const used = new Set([holder.credential.id, shown?.holder.credential.id ?? holder.credential.id]);
+      for (const id of used) this.#directory.noteUse(entry.tenant.id, id, remoteAddress, this.#now());
     }
     return grant;
   }
@@ -178,7 +225,9 @@ export class StoreGate implements Gate {
     if (entry.holder === undefined || entry.holder.device.id !== deviceId) {
       return refuse(Reasons.notAuthorized, 'the credential is gone', tenantId);
     }
-    return this.#grant(entry, entry.holder, username, () => clientId);
+    const shown = await this.#certificates.review(principal);
+    if (shown?.kind === 'refused') return shown;
+    return this.#grant(entry, entry.holder, username, () => clientId, shown);
   }
 
   /** Everything that does not depend on the secret: the same at sign-in and when rights are reviewed. */
@@ -187,6 +236,7 @@ export class StoreGate implements Gate {
     holder: Holder,
     username: string,
     chooseClientId: (rule: ClientIdRule) => string,
+    shown: Shown | undefined,
   ): Promise<Grant | Refusal> {
     const { tenant } = entry;
     const { credential, device } = holder;
@@ -194,12 +244,19 @@ export class StoreGate implements Gate {
     const no = (reason: Reason, detail: string): Refusal => refuse(reason, detail, tenantId, device.id);
     if (tenant.status !== 'active') return no(Reasons.notAuthorized, 'the tenant is suspended');
     if (device.status !== 'active') return no(Reasons.notAuthorized, 'the device is disabled');
-    const validity = validityAt(credential, this.#now());
-    if (validity !== 'valid') return no(Reasons.notAuthorized, `the credential is ${validity}`);
+    if (shown !== undefined && shown.holder.device.id !== device.id) {
+      return no(Reasons.badUserNameOrPassword, 'the certificate is of another device');
+    }
+    const credentials = [credential, ...(shown === undefined ? [] : [shown.holder.credential])];
+    for (const one of credentials) {
+      const validity = validityAt(one, this.#now());
+      if (validity !== 'valid') return no(Reasons.notAuthorized, `the credential is ${validity}`);
+    }
 
-    const rule = clientIdRuleSchema.safeParse(credential.clientIdRule);
-    const clientId = rule.success ? chooseClientId(rule.data) : '';
-    if (!rule.success || !mayUseClientId(rule.data, clientId, device.name)) {
+    const rules = credentials.map((one) => clientIdRuleSchema.safeParse(one.clientIdRule));
+    const [rule] = rules;
+    const clientId = rule?.success === true ? chooseClientId(rule.data) : '';
+    if (!rules.every((one) => one.success && mayUseClientId(one.data, clientId, device.name))) {
       const detail = "the credential's client-id rule does not allow this client identifier";
       return no(Reasons.clientIdentifierNotValid, detail);
     }
@@ -225,12 +282,13 @@ export class StoreGate implements Gate {
         credentialId: credential.id,
         username,
         clientId: clientId as ClientId,
+        certificate: shown?.certificate,
       },
       tenantSlug: tenant.slug,
       limits: this.#limitsOf(tenant),
       policy,
       publishDenied: publishDeniedOf(tenant.settings),
-      expiresAt: credential.notAfter,
+      expiresAt: earliest([shown?.until, ...credentials.map(({ notAfter }) => notAfter)]),
     };
   }
 
@@ -300,6 +358,11 @@ function refuse(reason: Reason, detail: string, tenantId?: TenantId, deviceId?: 
 
 const storeIsDown = refuse(Reasons.serverUnavailable, 'nothing can be stored now');
 
+function earliest(times: readonly (number | undefined)[]): number | undefined {
+  const first = Math.min(...times.map((time) => time ?? Infinity));
+  return Number.isFinite(first) ? first : undefined;
+}
+
 /** A store that is down is no failure of the client's, and who is throttled already is not counted again. */
 function countsAsFailure({ reason }: Refusal): boolean {
   return reason !== Reasons.serverUnavailable && reason !== Reasons.connectionRateExceeded;
@@ -307,6 +370,11 @@ function countsAsFailure({ reason }: Refusal): boolean {
 
 const slugForm = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const maxAuthIdLength = 200;
+
+/** The first part of a username by itself. */
+function isAuthId(text: string): boolean {
+  return text !== '' && text.length <= maxAuthIdLength && !text.includes('@');
+}
 
 /** `authId@tenant-slug`. Undefined: it names nobody. */
 export function parseUsername(username: string | undefined): { authId: string; slug: string } | undefined {

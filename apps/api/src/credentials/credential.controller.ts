@@ -33,7 +33,7 @@ export class CredentialController {
   @Post()
   @Requires('credentials:write')
   @Answers(201, issuedCredentialView, {
-    summary: 'Give a device a credential; the password is shown once',
+    summary: 'Give a device a credential: a password, shown once, or a certificate of its own',
     description: 'A device may have several at a time, so that a new one is in use before the old one ends.',
   })
   async create(
@@ -47,7 +47,8 @@ export class CredentialController {
       'Location',
       `/v1/tenants/${scope.tenantSlug}/devices/${deviceId}/credentials/${credential.id}`,
     );
-    return tagged(reply, { ...presentCredential(credential, scope.tenantSlug), password });
+    const view = presentCredential(credential, scope.tenantSlug);
+    return tagged(reply, password === undefined ? view : { ...view, password });
   }
 
   @Get()

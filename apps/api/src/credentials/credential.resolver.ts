@@ -33,7 +33,10 @@ export class CredentialResolver {
     @Args('input') input: object,
   ) {
     const issued = await this.credentials.create(scope, idOf(device), checkArguments(newCredential, input));
-    return { credential: presentCredential(issued.credential, scope.tenantSlug), password: issued.password };
+    return {
+      credential: presentCredential(issued.credential, scope.tenantSlug),
+      password: issued.password ?? null,
+    };
   }
 
   @Mutation('updateCredential')

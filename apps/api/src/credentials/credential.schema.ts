@@ -3,6 +3,7 @@ import { clientIdRuleSchema, type ClientIdRule } from '#access';
 import type { Credential } from '#store';
 import { instant, presentStamps, stamps, topicWord } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
+import { pem } from '../trust-anchors/trust-anchor.schema.js';
 
 const authId = topicWord
   .refine((text) => !text.includes('@'), {
@@ -15,15 +16,31 @@ const clientIdRule = clientIdRuleSchema.describe('Which client identifiers it ma
 const notBefore = instant.nullable().describe('Valid from then on; null: at once');
 const notAfter = instant.nullable().describe('Valid before then; null: without end');
 
+const kinds = ['password', 'certificate'] as const;
+
+/** A certificate is pinned by itself or by its fingerprint; without either it is known by its name under a trust anchor. */
 export const newCredential = z
   .strictObject({
-    kind: z.literal('password').default('password'),
+    kind: z.enum(kinds).default('password'),
     authId: authId.optional(),
+    certificate: pem
+      .optional()
+      .describe('To be pinned: the device shows exactly this one, self-signed or not'),
+    fingerprint: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, 'SHA-256, 64 digits of lower-case hexadecimal')
+      .optional()
+      .describe('Of the certificate to be pinned, instead of it'),
+    anchorId: z
+      .uuid()
+      .optional()
+      .describe("For certificates by name: the anchor they must lead to; absent: any of the tenant's"),
     clientIdRule: clientIdRule.default({ kind: 'device' }),
     notBefore: notBefore.default(null),
     notAfter: notAfter.default(null),
   })
   .superRefine(requireOrder)
+  .superRefine(requireOneMeaning)
   .meta({ id: 'NewCredential' });
 export type NewCredentialInput = z.output<typeof newCredential>;
 
@@ -45,8 +62,10 @@ export const credentialView = z
   .object({
     id: z.uuid(),
     deviceId: z.uuid(),
-    kind: z.literal('password'),
+    kind: z.enum(kinds),
     authId: z.string(),
+    fingerprint: z.string().nullable().describe('Of a certificate that is pinned'),
+    anchorId: z.uuid().nullable().describe("Of certificates by name; null: any anchor of the tenant's"),
     username: z.string().describe('What the device sends: authId@tenant-slug'),
     clientIdRule,
     notBefore: z.iso.datetime().nullable(),
@@ -59,15 +78,17 @@ export const credentialView = z
   .meta({ id: 'Credential' });
 
 export const issuedCredentialView = credentialView
-  .extend({ password: z.string().describe('Shown this once') })
+  .extend({ password: z.string().optional().describe('Shown this once; none of a certificate') })
   .meta({ id: 'IssuedCredential' });
 
 export function presentCredential(row: Credential, tenantSlug: string): z.input<typeof credentialView> {
   return {
     id: row.id,
     deviceId: row.deviceId,
-    kind: 'password',
+    kind: row.kind === 'certificate' ? 'certificate' : 'password',
     authId: row.authId,
+    fingerprint: row.fingerprint && Buffer.from(row.fingerprint).toString('hex'),
+    anchorId: row.anchorId,
     username: `${row.authId}@${tenantSlug}`,
     clientIdRule: row.clientIdRule as ClientIdRule,
     notBefore: row.notBefore?.toISOString() ?? null,
@@ -97,4 +118,21 @@ function requireOrder(
   if (isInOrder(input)) return;
   const { code, message } = orderFault;
   context.addIssue({ code: 'custom', path: ['notAfter'], message, params: { code } });
+}
+
+function requireOneMeaning(
+  input: { kind: string; certificate?: unknown; fingerprint?: unknown; anchorId?: unknown },
+  context: z.RefinementCtx,
+): void {
+  const given = (['certificate', 'fingerprint', 'anchorId'] as const).filter(
+    (name) => input[name] !== undefined,
+  );
+  const allowed = input.kind === 'certificate' ? 1 : 0;
+  for (const name of given.slice(allowed)) {
+    const message =
+      allowed === 0
+        ? 'Of a certificate, not of a password.'
+        : 'One of certificate, fingerprint and anchorId.';
+    context.addIssue({ code: 'custom', path: [name], message, params: { code: 'not-together' } });
+  }
 }

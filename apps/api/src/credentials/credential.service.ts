@@ -1,17 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { deriveVerifiers, generateSecret, hashSecret } from '#access';
+import { clientFault, deriveVerifiers, generateSecret, hashSecret, readCertificate } from '#access';
 import {
   countCredentials,
   createCredential,
   deleteCredential,
   findCredential,
   findDevice,
+  findTrustAnchor,
   isUniqueViolation,
   listCredentials,
   updateCredential,
   type ControlStore,
   type Credential,
+  type NewSecret,
   type TenantTx,
 } from '#store';
 import { audit, record, type Changed } from '../changes.js';
@@ -36,8 +38,8 @@ import {
 
 export interface IssuedCredential {
   readonly credential: Credential;
-  /** Shown once; only its hash is kept. */
-  readonly password: string;
+  /** Shown once; only its hash is kept. Undefined: it is a certificate, whose key never leaves the device. */
+  readonly password: string | undefined;
 }
 
 /** Enough to rotate as slowly as anybody likes. */
@@ -52,11 +54,12 @@ export class CredentialService {
   ) {}
 
   async create(scope: TenantScope, deviceId: string, input: NewCredentialInput): Promise<IssuedCredential> {
-    const password = generateSecret();
-    const scram = await deriveVerifiers(password);
+    const password = input.kind === 'password' ? generateSecret() : undefined;
+    const secret = password === undefined ? certificateOf(input) : await this.keep(password);
     try {
       const credential = await this.store.tenant(scope.tenantId, async (tx) => {
         await requireDevice(tx, deviceId);
+        await requireAnchor(tx, input.anchorId);
         if ((await countCredentials(tx, deviceId)) >= maxPerDevice) {
           throw new Failure(
             'limit-reached',
@@ -66,8 +69,7 @@ export class CredentialService {
         const created = await createCredential(tx, {
           deviceId,
           authId: input.authId ?? `c-${randomBytes(9).toString('hex')}`,
-          secretHash: Buffer.from(hashSecret(this.secretKey, password)),
-          scram,
+          secret,
           clientIdRule: input.clientIdRule,
           notBefore: input.notBefore,
           notAfter: input.notAfter,
@@ -77,9 +79,19 @@ export class CredentialService {
       });
       return { credential, password };
     } catch (error) {
+      if (isUniqueViolation(error, 'credentials_tenant_id_fingerprint_key'))
+        throw nameTaken('#/certificate', 'This certificate is pinned already.');
       if (isUniqueViolation(error)) throw nameTaken('#/authId', 'There is a credential of this authId.');
       throw error;
     }
+  }
+
+  private async keep(password: string): Promise<NewSecret> {
+    return {
+      kind: 'password',
+      secretHash: Buffer.from(hashSecret(this.secretKey, password)),
+      scram: await deriveVerifiers(password),
+    };
   }
 
   async list(scope: TenantScope, deviceId: string, query: PageRequest): Promise<Page<Credential>> {
@@ -127,6 +139,27 @@ export class CredentialService {
       return record(tx, scope, about(current, 'credential.delete'));
     });
   }
+}
+
+/** What is pinned, or which authorities a name is believed from. */
+function certificateOf(input: NewCredentialInput): NewSecret {
+  const { certificate: encoded, fingerprint, anchorId } = input;
+  if (encoded === undefined) {
+    const pinned = fingerprint === undefined ? null : Buffer.from(fingerprint, 'hex');
+    return { kind: 'certificate', fingerprint: pinned, anchorId: anchorId ?? null };
+  }
+  const certificate = readCertificate(encoded);
+  const code = certificate === undefined ? 'malformed' : clientFault(certificate);
+  if (certificate === undefined || code !== undefined) {
+    const message = 'Not one certificate in PEM that a TLS client may use here.';
+    throw invalidBody({ pointer: '#/certificate', code: code ?? 'malformed', message });
+  }
+  return { kind: 'certificate', fingerprint: Buffer.from(certificate.fingerprint, 'hex'), anchorId: null };
+}
+
+async function requireAnchor(tx: TenantTx, id: string | undefined): Promise<void> {
+  if (id === undefined || (await findTrustAnchor(tx, id)) !== null) return;
+  throw invalidBody({ pointer: '#/anchorId', code: 'unknown', message: 'There is no such trust anchor.' });
 }
 
 async function requireDevice(tx: TenantTx, id: string): Promise<void> {

@@ -23,6 +23,8 @@ export const typeDefs = /* GraphQL */ `
     ): DeviceConnection!
     device(tenant: ID!, id: ID!): Device!
     credentials(tenant: ID!, device: ID!, first: Int = 50, after: String): CredentialConnection!
+    trustAnchors(tenant: ID!, first: Int = 50, after: String): TrustAnchorConnection!
+    trustAnchor(tenant: ID!, id: ID!): TrustAnchor!
     policies(tenant: ID!, first: Int = 50, after: String): PolicyConnection!
     policy(tenant: ID!, id: ID!): Policy!
     policyVersions(tenant: ID!, policy: ID!, first: Int = 50, after: String): PolicyVersionConnection!
@@ -98,6 +100,19 @@ export const typeDefs = /* GraphQL */ `
       patch: CredentialPatch!
     ): CredentialPayload!
     deleteCredential(tenant: ID!, device: ID!, id: ID!, expectedVersion: Int!): Deleted!
+    "Trusted once possession of its key is proven"
+    createTrustAnchor(tenant: ID!, input: NewTrustAnchor!): TrustAnchor!
+    "With a certificate, PEM, that its key has signed and whose common name is the challenge"
+    proveTrustAnchor(tenant: ID!, id: ID!, certificate: String!): TrustAnchor!
+    updateTrustAnchor(
+      tenant: ID!
+      id: ID!
+      expectedVersion: Int!
+      patch: TrustAnchorPatch!
+    ): TrustAnchorPayload!
+    "By a revocation list, PEM or base64, that is newer than the one in force"
+    revokeCertificates(tenant: ID!, id: ID!, crl: String!): TrustAnchorPayload!
+    deleteTrustAnchor(tenant: ID!, id: ID!, expectedVersion: Int!): Deleted!
     createPolicy(tenant: ID!, input: NewPolicy!): Policy!
     updatePolicy(tenant: ID!, id: ID!, expectedVersion: Int!, patch: PolicyPatch!): PolicyPayload!
     "With activate, the new rules are in force at once"
@@ -252,6 +267,10 @@ export const typeDefs = /* GraphQL */ `
     deviceId: ID!
     kind: String!
     authId: String!
+    "Of a certificate that is pinned: its SHA-256"
+    fingerprint: String
+    "Of certificates by name: the anchor they must lead to; null: any of the tenant's"
+    anchorId: ID
     "What the device sends: authId@tenant-slug"
     username: String!
     clientIdRule: JSON!
@@ -278,11 +297,18 @@ export const typeDefs = /* GraphQL */ `
   }
   type NewCredentialPayload {
     credential: Credential!
-    "Shown this once"
-    password: String!
+    "Shown this once; null of a certificate"
+    password: String
   }
   input NewCredential {
+    "password, or certificate"
+    kind: String
     authId: String
+    "PEM, to be pinned"
+    certificate: String
+    "SHA-256 of a certificate to be pinned"
+    fingerprint: String
+    anchorId: ID
     clientIdRule: JSON
     notBefore: DateTime
     notAfter: DateTime
@@ -293,6 +319,60 @@ export const typeDefs = /* GraphQL */ `
     notBefore: DateTime
     notAfter: DateTime
     disabled: Boolean
+  }
+
+  type TrustAnchor {
+    id: ID!
+    name: String!
+    "pending, or trusted"
+    state: String!
+    "While pending: the common name to be signed"
+    challenge: String
+    provenAt: DateTime
+    subject: String!
+    certificate: String!
+    fingerprint: String!
+    publicKeyHash: String!
+    notBefore: DateTime!
+    notAfter: DateTime!
+    identity: JSON!
+    "refuse, grace or ignore"
+    crlWhenStale: String!
+    crlGraceS: Int!
+    crl: RevocationList
+    version: Int!
+    createdAt: DateTime!
+    updatedAt: DateTime!
+  }
+  type RevocationList {
+    number: String!
+    thisUpdate: DateTime!
+    nextUpdate: DateTime!
+    entries: Int!
+  }
+  type TrustAnchorEdge {
+    cursor: String!
+    node: TrustAnchor!
+  }
+  type TrustAnchorConnection {
+    edges: [TrustAnchorEdge!]!
+    pageInfo: PageInfo!
+  }
+  type TrustAnchorPayload {
+    trustAnchor: TrustAnchor!
+    operation: ID
+  }
+  input NewTrustAnchor {
+    name: String!
+    certificate: String!
+    identity: JSON
+    crlWhenStale: String
+    crlGraceS: Int
+  }
+  input TrustAnchorPatch {
+    name: String
+    crlWhenStale: String
+    crlGraceS: Int
   }
 
   # ----------------------------------------------------------------------------------------------------------- policies

@@ -266,7 +266,7 @@ describe('a TLS listener', () => {
     const recorded = new Promise<Recorded>((resolve) => (accepted = resolve));
     const { ca, cert, key } = certificates;
     clients.push(overSocket(connectTls({ port: listener.port, host: '127.0.0.1', ca, cert, key })));
-    const der = (await recorded).link.peerCertificate;
+    const der = (await recorded).link.peerCertificate?.leaf;
     expect(der?.toString('base64')).toBe(
       certificates.cert.toString().split('-----')[2]?.replaceAll('\n', ''),
     );

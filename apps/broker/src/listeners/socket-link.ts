@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-import type { Link, LinkSink, Transport } from '#mqtt';
+import type { Link, LinkSink, PeerCertificate, Transport } from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
 
@@ -9,7 +9,7 @@ export interface Peer {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly serverName: string | undefined;
-  readonly peerCertificate: Buffer | undefined;
+  readonly peerCertificate: PeerCertificate | undefined;
 }
 
 /** A TCP or TLS socket as a Link. */
@@ -18,7 +18,7 @@ export class SocketLink implements Link {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly serverName: string | undefined;
-  readonly peerCertificate: Buffer | undefined;
+  readonly peerCertificate: PeerCertificate | undefined;
   readonly #socket: Socket;
   #sink: LinkSink | undefined;
   #error: Error | undefined;

@@ -1,4 +1,7 @@
+import { constants } from 'node:crypto';
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
+
+import type { PeerCertificate } from '#mqtt';
 
 import { defaultHandshakeMs, listenTcp, type Listener, type ListenOptions } from './accept.js';
 import { Sources } from './proxy-protocol.js';
@@ -20,6 +23,9 @@ export function tlsOptions({ cert, key }: ServerIdentity): TlsOptions {
     // Until the gate has, it proves nothing.
     requestCert: true,
     rejectUnauthorized: false,
+    // No session is resumed, in TLS 1.2 or 1.3. A resumed one carries the client's certificate as it was, without the chain that came
+    // with it: a device behind an intermediate authority would be let in the first time and refused the second.
+    secureOptions: constants.SSL_OP_NO_TICKET,
     handshakeTimeout: 10_000, // milliseconds; a link has its sign-in deadline only from the end of the handshake on
   };
 }
@@ -27,10 +33,24 @@ export function tlsOptions({ cert, key }: ServerIdentity): TlsOptions {
 /** What a finished handshake says about the client. */
 export function tlsPeer(socket: TLSSocket): {
   serverName: string | undefined;
-  peerCertificate: Buffer | undefined;
+  peerCertificate: PeerCertificate | undefined;
 } {
   const { servername } = socket as { servername?: string | false };
-  return { serverName: servername || undefined, peerCertificate: socket.getPeerX509Certificate()?.raw };
+  return { serverName: servername || undefined, peerCertificate: peerCertificate(socket) };
+}
+
+/** A chain that is longer than any that is accepted; the gate refuses it for its length. */
+const maxIntermediates = 8;
+
+function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
+  const own = socket.getPeerX509Certificate();
+  if (own === undefined) return undefined;
+  const intermediates: Buffer[] = [];
+  // Of what the client sent, each the issuer of the one before.
+  for (let next = own.issuerCertificate; next !== undefined; next = next.issuerCertificate) {
+    if (intermediates.push(next.raw) === maxIntermediates) break;
+  }
+  return { leaf: own.raw, intermediates };
 }
 
 export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
@@ -55,9 +75,6 @@ export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
 }
 
 /** `tlsOptions` with the listener's own deadline. */
-export function secureOptions({
-  identity,
-  handshakeMs = defaultHandshakeMs,
-}: SecureListenOptions): TlsOptions {
+export function secureOptions({ identity, handshakeMs = defaultHandshakeMs }: SecureListenOptions): TlsOptions {
   return { ...tlsOptions(identity), handshakeTimeout: handshakeMs };
 }

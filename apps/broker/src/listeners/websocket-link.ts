@@ -2,7 +2,13 @@ import type { Socket } from 'node:net';
 
 import type { WebSocket } from 'ws';
 
-import { defaultPreAuthLimits, type Link, type LinkSink, type Transport } from '#mqtt';
+import {
+  defaultPreAuthLimits,
+  type Link,
+  type LinkSink,
+  type PeerCertificate,
+  type Transport,
+} from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
 import type { Peer } from './socket-link.js';
@@ -25,7 +31,7 @@ export class WebSocketLink implements Link {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly serverName: string | undefined;
-  readonly peerCertificate: Buffer | undefined;
+  readonly peerCertificate: PeerCertificate | undefined;
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;
   #sink: LinkSink | undefined;

@@ -1,0 +1,123 @@
+import { z } from 'zod';
+import { identityTemplateSchema, stalePolicies, type IdentityTemplate, type StalePolicy } from '#access';
+import type { TrustAnchor } from '#store';
+import { displayName, presentStamps, stamps } from '../fields.js';
+import { pageQuery } from '../http/paging.js';
+
+/** Longer than any certificate that is taken; its own check comes after. */
+export const pem = z.string().min(1).max(32_768).describe('One certificate, PEM');
+
+const identity = identityTemplateSchema.describe(
+  'Where certificates carry the name: exactly one of ${device} and ${authId} in the pattern',
+);
+const crlWhenStale = z
+  .enum(stalePolicies)
+  .describe(
+    'When the revocation list is past its nextUpdate: nobody gets in, at once or after crlGraceS, or everybody does',
+  );
+const crlGraceS = z.int().min(0).max(31_536_000).describe('Seconds after nextUpdate, for grace');
+
+export const newTrustAnchor = z
+  .strictObject({
+    name: displayName,
+    certificate: pem.describe('Of the authority, PEM'),
+    identity: identity.default({ source: 'cn', pattern: '${device}' }),
+    crlWhenStale: crlWhenStale.default('refuse'),
+    crlGraceS: crlGraceS.default(86_400),
+  })
+  .meta({ id: 'NewTrustAnchor' });
+export type NewTrustAnchorInput = z.output<typeof newTrustAnchor>;
+
+export const trustAnchorPatch = z
+  .strictObject({ name: displayName, crlWhenStale, crlGraceS })
+  .partial()
+  .meta({ id: 'TrustAnchorPatch' });
+export type TrustAnchorPatchInput = z.output<typeof trustAnchorPatch>;
+
+export const possessionProof = z
+  .strictObject({
+    certificate: pem.describe('Signed by the key of the authority, with the challenge as its common name'),
+  })
+  .meta({ id: 'PossessionProof' });
+export type PossessionProofInput = z.output<typeof possessionProof>;
+
+export const newRevocationList = z
+  .strictObject({
+    crl: z.string().min(1).max(1_048_576).describe('PEM, or DER in base64'),
+  })
+  .meta({ id: 'NewRevocationList' });
+export type NewRevocationListInput = z.output<typeof newRevocationList>;
+
+export const trustAnchorQuery = z.strictObject(pageQuery);
+export const trustAnchorPath = z.uuid();
+
+export const trustAnchorView = z
+  .object({
+    id: z.uuid(),
+    name: z.string(),
+    state: z.enum(['pending', 'trusted']).describe('pending: possession of its key is still to be proven'),
+    challenge: z.string().nullable().describe('While pending: the common name to be signed'),
+    provenAt: z.iso.datetime().nullable(),
+    subject: z.string(),
+    certificate: z.string().describe('PEM'),
+    fingerprint: z.string().describe('SHA-256 of the certificate'),
+    publicKeyHash: z.string().describe('SHA-256 of the SubjectPublicKeyInfo'),
+    notBefore: z.iso.datetime(),
+    notAfter: z.iso.datetime(),
+    identity: identityTemplateSchema,
+    crlWhenStale,
+    crlGraceS,
+    crl: z
+      .object({
+        number: z.string(),
+        thisUpdate: z.iso.datetime(),
+        nextUpdate: z.iso.datetime(),
+        entries: z.int(),
+      })
+      .nullable(),
+    ...stamps,
+  })
+  .meta({ id: 'TrustAnchor' });
+
+export function presentTrustAnchor(row: TrustAnchor): z.input<typeof trustAnchorView> {
+  return {
+    id: row.id,
+    name: row.name,
+    state: row.provenAt === null ? 'pending' : 'trusted',
+    challenge: row.provenAt === null ? row.challenge : null,
+    provenAt: row.provenAt?.toISOString() ?? null,
+    subject: row.subject,
+    certificate: toPem(row.certificate),
+    fingerprint: hex(row.fingerprint),
+    publicKeyHash: hex(row.spkiHash),
+    notBefore: row.notBefore.toISOString(),
+    notAfter: row.notAfter.toISOString(),
+    identity: row.identity as IdentityTemplate,
+    crlWhenStale: row.crlWhenStale as StalePolicy,
+    crlGraceS: row.crlGraceS,
+    crl: presentList(row),
+    ...presentStamps(row),
+  };
+}
+
+function presentList({ crlNumber, crlThisUpdate, crlNextUpdate, crlEntries }: TrustAnchor) {
+  if (crlNumber === null || crlThisUpdate === null || crlNextUpdate === null) return null;
+  return {
+    number: crlNumber,
+    thisUpdate: crlThisUpdate.toISOString(),
+    nextUpdate: crlNextUpdate.toISOString(),
+    entries: crlEntries,
+  };
+}
+
+function toPem(der: Uint8Array): string {
+  const lines =
+    Buffer.from(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
+  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

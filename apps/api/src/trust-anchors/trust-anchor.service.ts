@@ -1,0 +1,246 @@
+import { randomBytes } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  anchorFault,
+  isSignedBy,
+  possessionFault,
+  readCertificate,
+  readRevocationList,
+  type Certificate,
+  type RevocationList,
+} from '#access';
+import {
+  countTrustAnchors,
+  createTrustAnchor,
+  deleteTrustAnchor,
+  findTrustAnchor,
+  isUniqueViolation,
+  listTrustAnchors,
+  replaceRevocationList,
+  updateTrustAnchor,
+  type AnchorCertificate,
+  type ControlStore,
+  type TenantTx,
+  type TrustAnchor,
+} from '#store';
+import { audit, record, type Changed } from '../changes.js';
+import {
+  Failure,
+  invalidBody,
+  nameTaken,
+  notFound,
+  requireVersion,
+  staleVersion,
+  type ExpectedVersion,
+} from '../failure.js';
+import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import type { TenantScope } from '../scope.js';
+import { STORE } from '../tokens.js';
+import type {
+  NewRevocationListInput,
+  NewTrustAnchorInput,
+  PossessionProofInput,
+  TrustAnchorPatchInput,
+} from './trust-anchor.schema.js';
+
+/** Old and new of several factories. A sign-in that names its tenant is held against all of them. */
+const maxPerTenant = 20;
+
+/**
+ * Two tenants may trust the same authority, where each has proven that it has the key: then a certificate alone does not name
+ * the tenant, and the client has to.
+ */
+@Injectable()
+export class TrustAnchorService {
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
+
+  async create(scope: TenantScope, input: NewTrustAnchorInput): Promise<TrustAnchor> {
+    const { certificate: encoded, ...rest } = input;
+    const authority = authorityOf(encoded);
+    // A common name has room for 64 characters (RFC 5280, appendix A).
+    const challenge = `moorage-${randomBytes(20).toString('hex')}`;
+    return refusingTaken(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        if ((await countTrustAnchors(tx)) >= maxPerTenant) {
+          throw new Failure(
+            'limit-reached',
+            `A tenant has at most ${maxPerTenant} trust anchors: delete one first.`,
+          );
+        }
+        const anchor = await createTrustAnchor(tx, { ...rest, ...columnsOf(authority), challenge });
+        await audit(tx, scope, about(anchor, 'trust-anchor.create'));
+        return anchor;
+      }),
+    );
+  }
+
+  async list(scope: TenantScope, query: PageRequest): Promise<Page<TrustAnchor>> {
+    const listing = `trust-anchors ${scope.tenantId}`;
+    const [afterId] = this.cursors.open(listing, query.after) ?? [];
+    const rows = await this.store.tenant(scope.tenantId, (tx) =>
+      listTrustAnchors(tx, { afterId, limit: query.limit + 1 }),
+    );
+    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+  }
+
+  async get(scope: TenantScope, id: string): Promise<TrustAnchor> {
+    return this.store.tenant(scope.tenantId, (tx) => existing(tx, id));
+  }
+
+  /** Until then it is trusted for nothing. Proven again it stays as it is. */
+  async prove(scope: TenantScope, id: string, input: PossessionProofInput): Promise<TrustAnchor> {
+    const answer = readCertificate(input.certificate);
+    if (answer === undefined) throw certificateFault('malformed');
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const current = await existing(tx, id);
+      const fault = possessionFault(answer, storedAuthority(current), current.challenge, Date.now());
+      if (fault !== undefined) throw certificateFault(fault);
+      if (current.provenAt !== null) return current;
+      const anchor = await updateTrustAnchor(tx, id, current.version, { provenAt: new Date() });
+      if (anchor === undefined) throw staleVersion();
+      await audit(tx, scope, about(anchor, 'trust-anchor.prove'));
+      return anchor;
+    });
+  }
+
+  async update(
+    scope: TenantScope,
+    id: string,
+    expected: ExpectedVersion,
+    patch: TrustAnchorPatchInput,
+  ): Promise<Changed<TrustAnchor>> {
+    return refusingTaken(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        const current = await existing(tx, id);
+        requireVersion(current, expected);
+        const value = await updateTrustAnchor(tx, id, current.version, patch);
+        if (value === undefined) throw staleVersion();
+        return { value, operation: await record(tx, scope, about(value, 'trust-anchor.update')) };
+      }),
+    );
+  }
+
+  /** A newer list takes the place of the one before, and everybody whom it revokes is shown out. */
+  async revoke(scope: TenantScope, id: string, input: NewRevocationListInput): Promise<Changed<TrustAnchor>> {
+    const list = listOf(input.crl);
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const current = await existing(tx, id);
+      if (!(await isSignedBy(list, storedAuthority(current)))) throw listFault('not-signed-by-anchor');
+      if (current.crlNumber !== null && list.number <= BigInt(current.crlNumber))
+        throw listFault('not-newer');
+      const value = await replaceRevocationList(tx, id, current.version, {
+        number: String(list.number),
+        thisUpdate: new Date(list.thisUpdate),
+        nextUpdate: new Date(list.nextUpdate),
+        serials: list.serials,
+      });
+      if (value === undefined) throw staleVersion();
+      const detail = { name: value.name, crl: String(list.number), entries: list.serials.length };
+      const operation = await record(tx, scope, { ...about(value, 'trust-anchor.revoke'), detail });
+      return { value, operation };
+    });
+  }
+
+  async delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<bigint> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      const current = await existing(tx, id);
+      requireVersion(current, expected);
+      if (!(await deleteTrustAnchor(tx, id, current.version))) throw staleVersion();
+      return record(tx, scope, about(current, 'trust-anchor.delete'));
+    });
+  }
+}
+
+function authorityOf(encoded: string): Certificate {
+  const authority = readCertificate(encoded);
+  const fault = authority === undefined ? 'malformed' : anchorFault(authority, Date.now());
+  if (authority === undefined || fault !== undefined) throw certificateFault(fault ?? 'malformed');
+  return authority;
+}
+
+function storedAuthority(row: TrustAnchor): Certificate {
+  const authority = readCertificate(Buffer.from(row.certificate));
+  if (authority === undefined) throw new Error(`the certificate of trust anchor ${row.id} cannot be read`);
+  return authority;
+}
+
+function columnsOf(authority: Certificate): AnchorCertificate {
+  const bytes = (hex: string): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(hex, 'hex'));
+  return {
+    certificate: Uint8Array.from(authority.certificate.raw),
+    subject: authority.subject,
+    fingerprint: bytes(authority.fingerprint),
+    spkiHash: bytes(authority.spkiHash),
+    keyId: bytes(authority.keyId),
+    subjectHash: bytes(authority.subjectHash),
+    notBefore: new Date(authority.notBefore),
+    notAfter: new Date(authority.notAfter),
+  };
+}
+
+function listOf(encoded: string): RevocationList {
+  const isPem = encoded.trimStart().startsWith('-----');
+  const list = readRevocationList(isPem ? encoded : Buffer.from(encoded, 'base64'));
+  if (typeof list === 'string') throw listFault(list);
+  const now = Date.now();
+  if (list.thisUpdate > now) throw listFault('not-yet-valid');
+  if (list.nextUpdate <= now) throw listFault('expired');
+  return list;
+}
+
+async function existing(tx: TenantTx, id: string): Promise<TrustAnchor> {
+  const anchor = await findTrustAnchor(tx, id);
+  if (anchor === null) throw notFound();
+  return anchor;
+}
+
+function about(anchor: TrustAnchor, action: string) {
+  const { id, name } = anchor;
+  const detail = { name, publicKeyHash: Buffer.from(anchor.spkiHash).toString('hex') };
+  return { kind: 'trust-anchor', subject: { anchorId: id }, action, subjectId: id, detail } as const;
+}
+
+async function refusingTaken<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isUniqueViolation(error, 'trust_anchors_tenant_id_spki_hash_key'))
+      throw nameTaken('#/certificate', 'There is a trust anchor of this key.');
+    if (isUniqueViolation(error)) throw nameTaken('#/name', 'There is a trust anchor of this name.');
+    throw error;
+  }
+}
+
+const messages: Readonly<Record<string, string>> = {
+  malformed: 'Not one well-formed certificate in PEM.',
+  'not-an-authority': 'Its basic constraints do not make it an authority.',
+  'wrong-usage': 'Its key usage does not let it issue client certificates.',
+  'weak-key': 'RSA from 2048 to 8192 bits, P-256, P-384, P-521, Ed25519 or Ed448.',
+  'weak-signature': 'Signed with SHA-1, MD5 or another algorithm that is not taken.',
+  'unsupported-extension': 'It has a critical extension, or name constraints, that are not understood here.',
+  expired: 'It has expired.',
+  'not-signed-by-anchor': 'The key of the trust anchor has not signed it.',
+  'wrong-common-name': 'Its common name is not the challenge.',
+};
+
+function certificateFault(code: string): Failure {
+  return invalidBody({ pointer: '#/certificate', code, message: messages[code] ?? code });
+}
+
+const listMessages: Readonly<Record<string, string>> = {
+  malformed: 'Not one well-formed revocation list, in PEM or in base64.',
+  'no-number': 'It has no CRL number: an older one could not be told from it.',
+  'no-next-update': 'It does not say when the next one comes.',
+  'partial-list':
+    'It has critical extensions: a delta, or a list for a part of the certificates, is not taken.',
+  'not-newer': 'The list that is in force has this number, or a higher one.',
+  'not-yet-valid': 'Its thisUpdate is in the future.',
+  expired: 'Its nextUpdate is in the past.',
+};
+
+function listFault(code: string): Failure {
+  return invalidBody({ pointer: '#/crl', code, message: listMessages[code] ?? messages[code] ?? code });
+}

@@ -1,0 +1,183 @@
+import {
+  type AnchorStanding,
+  anchorHints,
+  type CertificateFault,
+  clientFault,
+  findPath,
+  identityOf,
+  identityTemplateSchema,
+  type PresentedChain,
+  provenUntil,
+  readCertificate,
+  readChain,
+  standingOf,
+  type TrustedAuthority,
+} from '#access';
+import {
+  type CertificateProof,
+  type PeerCertificate,
+  type Principal,
+  type Reason,
+  Reasons,
+  type Refusal,
+  type TenantId,
+} from '#mqtt';
+import type { Directory, DirectoryAnchor, DirectoryEntry } from '#store';
+
+export type Holder = NonNullable<DirectoryEntry['holder']>;
+
+/** A certificate that stands, and whose it is. */
+export interface Shown {
+  readonly kind: 'shown';
+  readonly entry: DirectoryEntry;
+  readonly holder: Holder;
+  readonly certificate: NonNullable<Principal['certificate']>;
+  /** If nothing else happens. */
+  readonly until: number;
+}
+
+/** Why a certificate is worth nothing here. Stable: tenants see it in their denials. */
+type Fault =
+  | CertificateFault
+  | 'unknown-tenant'
+  | 'ambiguous-tenant' // several tenants trust its authority, and the client names none
+  | 'unknown-identity' // it names nobody, or nobody who has a credential for it
+  | 'credential-gone'; // since it signed in
+
+interface Anchor extends TrustedAuthority {
+  readonly row: DirectoryAnchor;
+}
+
+type Tenant = { readonly id: string };
+
+/** Holds certificates against what tenants trust: at sign-in on every listener, and again whenever rights change. */
+export class Certificates {
+  readonly #directory: Directory;
+  readonly #now: () => number;
+
+  constructor(directory: Directory, now: () => number) {
+    this.#directory = directory;
+    this.#now = now;
+  }
+
+  /** `slug`: the tenant that the client names besides. Where it names none, the anchor does. */
+  async verify(peer: PeerCertificate, slug: string | undefined): Promise<Shown | Refusal> {
+    const tenant = slug === undefined ? undefined : await this.#directory.findTenant(slug);
+    if (slug !== undefined && tenant === undefined) return refuse('unknown-tenant');
+    const chain = readChain(peer.leaf, peer.intermediates);
+    if (chain === undefined) return refuse('malformed', tenant?.id);
+    const rows =
+      tenant === undefined
+        ? await this.#directory.anchorsBy(anchorHints(chain))
+        : await this.#directory.anchorsOf(tenant.id);
+    const found = trace(chain, rows.map(toAnchor), tenant);
+    return found.tenantId === undefined ? refuse(found.fault) : this.#show(chain, found.tenantId, found);
+  }
+
+  /** The same for somebody who is in: the path has not changed, everything else may have. */
+  async review({ tenantId, certificate }: Principal): Promise<Shown | Refusal | undefined> {
+    if (certificate === undefined) return undefined;
+    const entry = await this.#directory.findByCredential(tenantId, certificate.credentialId);
+    if (entry?.holder === undefined) return refuse('credential-gone', tenantId);
+    return this.#stand(entry, entry.holder, certificate);
+  }
+
+  async #show(
+    chain: PresentedChain,
+    tenantId: string,
+    { path, fault }: Pick<Trace, 'path' | 'fault'>,
+  ): Promise<Shown | Refusal> {
+    const template = identityTemplateSchema.safeParse(path?.anchor.row.identity);
+    const identity = template.success ? identityOf(chain.leaf.names, template.data) : undefined;
+    const entry = await this.#directory.findByCertificate({
+      tenantId,
+      fingerprint: chain.leaf.fingerprint,
+      named: path && identity && { anchorId: path.anchor.anchorId, ...identity },
+      now: this.#now(),
+    });
+    const proof = path?.proof ?? pinned(chain, entry?.holder);
+    if (entry === undefined || proof === undefined) return refuse(fault, tenantId);
+    return this.#stand(entry, entry.holder, proof);
+  }
+
+  async #stand(
+    entry: DirectoryEntry,
+    holder: Holder | undefined,
+    proof: CertificateProof,
+  ): Promise<Shown | Refusal> {
+    const tenantId = entry.tenant.id;
+    const standing = await this.#standingOfAnchor(tenantId, proof);
+    const fault = standingOf(proof, standing, this.#now());
+    if (fault !== undefined) return refuse(fault, tenantId, holder?.device.id);
+    if (holder === undefined) return refuse('unknown-identity', tenantId);
+    const certificate = { ...proof, credentialId: holder.credential.id };
+    return { kind: 'shown', entry, holder, certificate, until: provenUntil(proof, standing) };
+  }
+
+  async #standingOfAnchor(tenantId: string, { anchorId, serial }: CertificateProof): Promise<AnchorStanding> {
+    return anchorId === undefined ? undefined : this.#directory.revocation(tenantId, anchorId, serial);
+  }
+}
+
+interface Trace {
+  /** Undefined: no tenant, or more than one. */
+  readonly tenantId: string | undefined;
+  readonly path: { readonly anchor: Anchor; readonly proof: CertificateProof } | undefined;
+  /** Where there is no path: why. */
+  readonly fault: Fault;
+}
+
+/**
+ * In each tenant's anchors by themselves: what one tenant trusts never helps or hinders another. A tenant whose anchor is merely
+ * named by the certificate is told about the attempt, if it is the only one.
+ */
+function trace(chain: PresentedChain, anchors: readonly Anchor[], named: Tenant | undefined): Trace {
+  const tenants = Map.groupBy(anchors, ({ row }) => row.tenantId);
+  if (named !== undefined && tenants.size === 0) tenants.set(named.id, []);
+  const traces = [...tenants].map(([tenantId, own]): Trace => {
+    const path = findPath(chain, own);
+    return typeof path === 'string'
+      ? { tenantId, path: undefined, fault: path }
+      : { tenantId, path, fault: 'unknown-identity' };
+  });
+  const proven = traces.filter(({ path }) => path !== undefined);
+  const [first, ...others] = proven.length > 0 ? proven : traces;
+  if (first !== undefined && others.length === 0) return first;
+  const fault = proven.length > 1 ? 'ambiguous-tenant' : (first?.fault ?? 'unknown-anchor');
+  return { tenantId: undefined, path: undefined, fault };
+}
+
+/** A certificate that is pinned needs no path. */
+function pinned({ leaf }: PresentedChain, holder: Holder | undefined): CertificateProof | undefined {
+  if (holder?.credential.isPinned !== true || clientFault(leaf) !== undefined) return undefined;
+  const { fingerprint, serial, notBefore, notAfter } = leaf;
+  return { fingerprint, anchorId: undefined, serial, notBefore, notAfter };
+}
+
+function toAnchor(row: DirectoryAnchor): Anchor {
+  const certificate = readCertificate(row.certificate);
+  // It was read when it was brought; one that cannot be now was changed behind our back.
+  if (certificate === undefined) throw new UnreadableAnchorError(`trust anchor ${row.id} cannot be read`);
+  return { anchorId: row.id, certificate, row };
+}
+
+export class UnreadableAnchorError extends Error {
+  override readonly name = 'UnreadableAnchorError';
+  readonly code = 'trust-anchor.unreadable';
+}
+
+/** What was right once and is over is another thing than what never was. */
+const over: ReadonlySet<Fault> = new Set([
+  'expired',
+  'not-yet-valid',
+  'revoked',
+  'revocation-unknown',
+  'anchor-gone',
+  'credential-gone',
+]);
+
+function refuse(fault: Fault, tenantId?: string, deviceId?: string): Refusal {
+  const reason: Reason = over.has(fault) ? Reasons.notAuthorized : Reasons.badUserNameOrPassword;
+  const detail = `certificate: ${fault}`;
+  return { kind: 'refused', reason, detail, tenantId: tenantId as TenantId | undefined, deviceId };
+}

@@ -1,0 +1,115 @@
+import type { TenantTx } from './control-store.js';
+import { defined } from './defined.js';
+import type { Prisma, TrustAnchor } from './generated/client.js';
+
+export type { TrustAnchor };
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** What is kept of the authority's certificate. */
+export interface AnchorCertificate {
+  readonly certificate: Bytes;
+  readonly subject: string;
+  readonly fingerprint: Bytes;
+  readonly spkiHash: Bytes;
+  readonly keyId: Bytes;
+  readonly subjectHash: Bytes;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+export interface NewTrustAnchor extends AnchorCertificate {
+  readonly name: string;
+  readonly identity: Prisma.InputJsonObject;
+  readonly challenge: string;
+  readonly crlWhenStale: string;
+  readonly crlGraceS: number;
+}
+
+export interface TrustAnchorChange {
+  readonly name?: string | undefined;
+  readonly provenAt?: Date | undefined;
+  readonly crlWhenStale?: string | undefined;
+  readonly crlGraceS?: number | undefined;
+}
+
+export interface NewRevocationList {
+  /** Decimal. */
+  readonly number: string;
+  readonly thisUpdate: Date;
+  readonly nextUpdate: Date;
+  /** Each once. */
+  readonly serials: readonly string[];
+}
+
+/** A taken name breaks `trust_anchors_tenant_id_name_key`, a key that is an anchor already `trust_anchors_tenant_id_spki_hash_key`. */
+export function createTrustAnchor(tx: TenantTx, anchor: NewTrustAnchor): Promise<TrustAnchor> {
+  return tx.db.trustAnchor.create({ data: { tenantId: tx.tenantId, ...anchor } });
+}
+
+export function findTrustAnchor(tx: TenantTx, id: string): Promise<TrustAnchor | null> {
+  return tx.db.trustAnchor.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } } });
+}
+
+export function countTrustAnchors(tx: TenantTx): Promise<number> {
+  return tx.db.trustAnchor.count({ where: { tenantId: tx.tenantId } });
+}
+
+/** Oldest first. */
+export function listTrustAnchors(
+  tx: TenantTx,
+  page: { readonly afterId: string | undefined; readonly limit: number },
+): Promise<TrustAnchor[]> {
+  return tx.db.trustAnchor.findMany({
+    where: { tenantId: tx.tenantId, ...(page.afterId === undefined ? {} : { id: { gt: page.afterId } }) },
+    orderBy: { id: 'asc' },
+    take: page.limit,
+  });
+}
+
+/** Undefined: the row is not there in that version any more. */
+export async function updateTrustAnchor(
+  tx: TenantTx,
+  id: string,
+  version: number,
+  change: TrustAnchorChange,
+): Promise<TrustAnchor | undefined> {
+  const [updated] = await tx.db.trustAnchor.updateManyAndReturn({
+    where: { tenantId: tx.tenantId, id, version },
+    data: { ...defined(change), version: { increment: 1 }, updatedAt: new Date() },
+  });
+  return updated;
+}
+
+/** In place of the one before. Undefined: the anchor is not there in that version any more. */
+export async function replaceRevocationList(
+  tx: TenantTx,
+  id: string,
+  version: number,
+  list: NewRevocationList,
+): Promise<TrustAnchor | undefined> {
+  const [updated] = await tx.db.trustAnchor.updateManyAndReturn({
+    where: { tenantId: tx.tenantId, id, version },
+    data: {
+      crlNumber: list.number,
+      crlThisUpdate: list.thisUpdate,
+      crlNextUpdate: list.nextUpdate,
+      crlEntries: list.serials.length,
+      version: { increment: 1 },
+      updatedAt: new Date(),
+    },
+  });
+  if (updated === undefined) return undefined;
+  const { tenantId } = tx;
+  await tx.db.revokedCertificate.deleteMany({ where: { tenantId, anchorId: id } });
+  await tx.db.$executeRaw`
+    INSERT INTO revoked_certificates (tenant_id, anchor_id, serial)
+    SELECT ${tenantId}::uuid, ${id}::uuid, serial FROM unnest(${[...list.serials]}::text[]) AS serial`;
+  return updated;
+}
+
+/** Credentials that demand it go with it. False: not there in that version any more. */
+export async function deleteTrustAnchor(tx: TenantTx, id: string, version: number): Promise<boolean> {
+  const deleted = await tx.db.trustAnchor.deleteMany({ where: { tenantId: tx.tenantId, id, version } });
+  return deleted.count > 0;
+}
