@@ -223,6 +223,39 @@ describe('a will', () => {
     expect(await seen(watcher)).toEqual([]);
   });
 
+  it('of a process that is lost while another runs is published by that one', async () => {
+    const lost = new Harness();
+    const h = new Harness({ willGraceMs: 10_000 }, lost);
+    const watcher = await watching(h);
+    await lost.connect('alice', { will });
+    await lost.settle();
+    h.broker.takeOver();
+    await h.clock.advance(9_999);
+    expect(await seen(watcher)).toEqual([]);
+    await h.clock.advance(1);
+    expect(await seen(watcher)).toEqual(['will gone']);
+  });
+
+  it('is published once, also where a lost process is taken over meanwhile', async () => {
+    const h = new Harness({ willGraceMs: 10_000 });
+    const watcher = await watching(h);
+    await h.connect('carol', { will });
+    await (await h.connect5('alice', { expiry: 100, will: delayed(5) })).cut();
+    await (await h.connect5('bob', { expiry: 100, will: { ...delayed(30), payload: 'bob gone' } })).cut();
+    await h.settle();
+    const open = h.vault.open.bind(h.vault);
+    h.vault.open = async (tenantId) => {
+      const state = await open(tenantId);
+      await h.clock.advance(5_000);
+      return state;
+    };
+    h.broker.takeOver();
+    await h.settle();
+    expect(await seen(watcher)).toEqual(['will gone']);
+    await h.clock.advance(60_000);
+    expect(await seen(watcher)).toEqual(['will bob gone']);
+  });
+
   it('is stored before CONNACK, and not at all where there is none', async () => {
     const h = new Harness();
     h.store.hold();

@@ -33,6 +33,8 @@ export class Wills {
   readonly #calledOff = new Map<ClientId, Pending>();
   /** Wills that are due and could not be judged: tried again. Nobody calls these off. */
   readonly #retries = new Set<Deadline>();
+  /** For each reading of the vault under way: clients whose will went meanwhile. */
+  readonly #goneDuring = new Set<Set<ClientId>>();
   #publishing = 0;
   #isClosed = false;
 
@@ -53,7 +55,7 @@ export class Wills {
     this.#cancel(clientId);
     // One that is gone but for the commit would come back with a crash, though the client was in time.
     if (will !== undefined) this.#kept.set(clientId, epoch);
-    else if (!this.#kept.delete(clientId)) return Promise.resolve();
+    else if (!this.#drop(clientId)) return Promise.resolve();
     return new Promise((resolve, reject) =>
       this.#space.vault.keepWill(principal, epoch, will, undefined, (error) =>
         error === undefined ? resolve() : reject(error),
@@ -80,7 +82,7 @@ export class Wills {
   /** The client said good-bye (MQTT-3.14.4-3). */
   discard(principal: Principal, epoch: number): void {
     this.#cancel(principal.clientId);
-    if (!this.#kept.delete(principal.clientId)) return;
+    if (!this.#drop(principal.clientId)) return;
     this.#space.vault.keepWill(principal, epoch, undefined, undefined);
   }
 
@@ -102,6 +104,20 @@ export class Wills {
     const delayS = Math.min(will.delayS, sessions.get(principal.clientId)?.expiryIntervalS ?? 0);
     const at = dueAt ?? clock.now() + Math.max(graceMs, delayS * 1000);
     this.#wait({ principal, epoch, will }, at);
+  }
+
+  /** Wills of a process that was lost while this one runs: those that are not this one's already. */
+  async adopt(read: () => Promise<readonly StoredWill[]>, graceMs: number): Promise<void> {
+    const gone = new Set<ClientId>();
+    this.#goneDuring.add(gone);
+    try {
+      for (const stored of await read()) {
+        const { clientId } = stored.principal;
+        if (!this.#kept.has(clientId) && !gone.has(clientId)) this.resume(stored, graceMs);
+      }
+    } finally {
+      this.#goneDuring.delete(gone);
+    }
   }
 
   /** The session has ended, and with it the delay (3.1.3.2.2). */
@@ -148,6 +164,12 @@ export class Wills {
       this.#publish(due);
     });
     this.#pending.set(clientId, { ...due, dueAt, deadline });
+  }
+
+  /** Returns whether the vault had one. */
+  #drop(clientId: ClientId): boolean {
+    for (const gone of this.#goneDuring) gone.add(clientId);
+    return this.#kept.delete(clientId);
   }
 
   #cancel(clientId: ClientId): void {
@@ -222,7 +244,7 @@ export class Wills {
 
   /** In the turn of its publication, so that both are in one commit. A newer will of the client stays. */
   #forget(principal: Principal, epoch: number): void {
-    if (this.#kept.get(principal.clientId) === epoch) this.#kept.delete(principal.clientId);
+    if (this.#kept.get(principal.clientId) === epoch) this.#drop(principal.clientId);
     this.#space.vault.keepWill(principal, epoch, undefined, undefined);
   }
 }

@@ -327,6 +327,19 @@ describe('reading', () => {
 });
 
 describe('a process that was given up', () => {
+  it('found dead by one that runs is made known to it', async () => {
+    const survivor = await open({ leaseMs: 600 });
+    const lost = new Promise<void>((resolve) => survivor.onProcessLost(resolve));
+    const processId = randomUUID();
+    await open({ processId });
+    await superuser.query(`UPDATE broker_processes SET lease_until = now() - interval '1 s' WHERE id = $1`, [
+      processId,
+    ]);
+    await lost;
+    const { rowCount } = await superuser.query('SELECT FROM broker_processes WHERE id = $1', [processId]);
+    expect(rowCount).toBe(0);
+  });
+
   it('is told, writes nothing more, and its clients count as gone', async () => {
     let told = 0;
     const processId = randomUUID();

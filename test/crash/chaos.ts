@@ -44,7 +44,7 @@ export class Chaos {
     const done = this.#begin(target, true);
     process.kill(pid, 'SIGKILL');
     while (this.#product.childPid(target) === pid) await pause(20);
-    void this.whole().finally(done);
+    void (target === 'api' ? this.whole() : this.serving()).finally(done);
     return true;
   }
 
@@ -57,14 +57,23 @@ export class Chaos {
     for (const pid of pids.slice(1)) signal(pid, 'SIGSTOP');
     return () => {
       for (const pid of pids) signal(pid, 'SIGCONT');
-      void this.whole().finally(done);
+      void this.serving().finally(done);
     };
   }
 
   /** Resolves when api and broker say that they are ready. */
-  async whole(): Promise<void> {
+  whole(): Promise<void> {
+    return this.#untilReady(this.#ready);
+  }
+
+  /** Resolves when the broker says that it is ready. */
+  serving(): Promise<void> {
+    return this.#untilReady(this.#ready.slice(1));
+  }
+
+  async #untilReady(urls: readonly string[]): Promise<void> {
     const deadline = Date.now() + wholeWithinMs;
-    for (const url of this.#ready) {
+    for (const url of urls) {
       while (!(await isReady(url))) {
         if (Date.now() > deadline)
           throw new Error(`${url} is not ready; the server said:\n${this.#product.output()}`);
@@ -73,8 +82,15 @@ export class Chaos {
     }
   }
 
+  /** The api's deaths do not count: no message passes it. */
   disturbedBetween(from: number, to: number): boolean {
-    return this.disturbances.some(({ at, until }) => at <= to && until >= from);
+    return this.disturbances.some(({ target, at, until }) => target !== 'api' && at <= to && until >= from);
+  }
+
+  /** Since then, for so long without a break until now. */
+  hasBeenCalm(since: number, ms: number): boolean {
+    const now = Date.now();
+    return now - since >= ms && !this.disturbedBetween(now - ms, now);
   }
 
   brokerDiedBetween(from: number, to: number): boolean {

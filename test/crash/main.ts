@@ -17,7 +17,7 @@ const report = await crashTest({
   seed,
   kills,
   freezeMs: 20_000,
-  calmMs: 2_500,
+  calmMs: 1_500,
   publishers: 6,
   rate: 30,
   willClients: 8,

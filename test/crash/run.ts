@@ -258,17 +258,17 @@ class Run {
     await pause(this.#random.between(0, calmMs));
     for (let killed = 0; killed < kills;) {
       // Now and then nobody waits for the server to be whole again.
-      if (this.#random.chance(0.8)) await this.#chaos.whole();
+      if (this.#random.chance(0.8)) await this.#chaos.serving();
       await this.#underLoad();
       await pause(this.#random.between(0, calmMs));
       if (killed === freezeAt && this.#chaos.disturbances.every(({ isKill }) => isKill)) {
-        await this.#chaos.whole();
+        await this.#chaos.serving();
         await this.#freeze(freezeMs);
         say(`PostgreSQL stood still for ${freezeMs / 1000} s, and the broker was killed meanwhile`);
         killed += 1;
         continue;
       }
-      const target = this.#random.pick(['broker', 'broker', 'postgres', 'postgres', 'api'] as const);
+      const target = this.#random.pick(['broker', 'postgres', 'api'] as const);
       if (!(await this.#chaos.kill(target))) continue;
       killed += 1;
       const { sent, acknowledged, delivered } = this.#oracle.counts;

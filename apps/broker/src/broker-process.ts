@@ -40,10 +40,12 @@ export class BrokerProcess {
   }
 
   async start(): Promise<Ports> {
-    const { broker, changes, readiness, metrics, bind, ports } = this.#parts;
+    const { broker, store, changes, readiness, metrics, bind, ports } = this.#parts;
     this.#ops = await listenOps({ host: bind, port: ports.ops, readiness, metrics });
     // Changes are followed from a moment before the first right is read: none falls in between.
     await changes.start();
+    // A killed predecessor whose connections PostgreSQL has not noticed yet is found dead when its lease is over.
+    store.onProcessLost(() => broker.takeOver());
     await broker.start();
     await this.#check();
     const actual = await this.#listen();
