@@ -21,7 +21,8 @@ describe('settings', () => {
     const listed = firstCells.flatMap((cell) =>
       Array.from(cell.matchAll(/`([A-Z_]+)`/g), ([, name]) => name),
     );
-    expect(listed.toSorted()).toEqual(settingNames.toSorted());
+    expect(listed).toHaveLength(settingNames.length);
+    expect(new Set(listed)).toEqual(new Set<string>(settingNames));
   });
 
   it('have a default for everything, on loopback', () => {
