@@ -1,212 +1,102 @@
 /**
- * `npm run bench ingest [-- --rows 100000 --rounds 5 --publishers 50 --window 200]`: JSON telemetry through the broker's store,
- * against a raw COPY of the same rows by one connection into the same table, turn by turn in the same run. The store is given
- * rows as the core gives them: each publisher has so many unacknowledged, and sends the next when one is committed.
+ * `npm run bench ingest [-- --rounds 3 --seconds 5 --rows 100000]`: JSON telemetry at QoS 1 into the product as it is started;
+ * PUBACK means committed. By 50 publishers with a window of 200 and by 1 000 publishers, against a raw COPY of the same rows by
+ * one connection into the same table, turn by turn in the same run; and at 5 000 messages a second, for the time to PUBACK.
+ *
+ * COPY runs as superuser, for whom row security does not hold, and it has nobody to answer. It is the disk's and the table's
+ * own speed, no rival: PostgreSQL refuses COPY to a role for whom row security holds, and the broker's is such a role.
  */
-import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 
 import { Client } from 'pg';
-import { from as copyFrom } from 'pg-copy-streams';
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 
-import type { ClientId, Journal, Message, Principal, TenantId } from '#mqtt';
-import { type BrokerStore, migrate, openBrokerStore, startEmbeddedPostgres } from '#store';
+import { median, show } from './support/figures.js';
+import { clientName, runLoad, type Figures, type Target } from './support/load.js';
+import { diskOf, load, machine } from './support/machine.js';
+import { waitedSeconds } from './support/processes.js';
+import { startProduct } from './support/product.js';
 
 const { values } = parseArgs({
   options: {
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '5' },
     rows: { type: 'string', default: '100000' },
-    rounds: { type: 'string', default: '5' },
-    publishers: { type: 'string', default: '50' },
-    window: { type: 'string', default: '200' },
     dir: { type: 'string', default: '.' },
   },
 });
-const rows = Number(values.rows);
-const rounds = Number(values.rounds);
-const publishers = Number(values.publishers);
-const window = Number(values.window);
 
-const firstTime = Date.UTC(2026, 0, 1);
-const tenantId = randomUUID() as TenantId;
-const principals = Array.from({ length: publishers }, (_, i): Principal => {
-  const deviceId = randomUUID();
-  const clientId = `meter-${i}` as ClientId;
-  return { tenantId, deviceId, credentialId: deviceId, username: clientId, clientId };
-});
+const columns = 'tenant_id, device_id, received_at, observed_at, topic, body, qos';
+const reading = '--topic devices/open/telemetry --subs 0 --payload-json --size 120 --qos-pub 1';
+const forms: Readonly<Record<string, string>> = {
+  '50 publishers, window 200': `${reading} --pubs 50 --window 200`,
+  '1 000 publishers, window 20': `${reading} --pubs 1000 --window 20`,
+  '5 000/s': `${reading} --pubs 50 --window 200 --rate 5000`,
+};
 
-// Not in the system's temporary directory: that is often memory, and the question is what a disk does.
-const dataDir = await mkdtemp(resolve(values.dir, '.bench-ingest-'));
+console.log(`${machine()}; ${clientName}; load average ${load()}`);
+const product = await startProduct(values.dir);
+const superuser = new Client({ connectionString: product.superuserUrl });
+await superuser.connect();
 try {
-  const fileSystem = await fileSystemOf(dataDir);
-  if (/^(tmpfs|ramfs|devtmpfs)$/.test(fileSystem.type))
-    throw new Error(
-      `${dataDir} is on ${fileSystem.type}: fsync means nothing there; name another with --dir`,
-    );
-  const postgres = await startEmbeddedPostgres({ dataDir });
-  try {
-    await run(postgres.url, fileSystem);
-  } finally {
-    await postgres.stop();
-  }
+  await sayWhatItStandsOn();
+  await compare();
 } finally {
-  await rm(dataDir, { recursive: true, force: true });
+  await superuser.end();
+  await product.stop();
 }
 
-async function run(url: string, fileSystem: FileSystem): Promise<void> {
-  const { brokerUrl } = await migrate({ url, secretKey: randomBytes(32) });
-  const superuser = new Client({ connectionString: url });
-  await superuser.connect();
-  const store = await openBrokerStore({
-    url: brokerUrl,
-    processId: randomUUID(),
-    onLeaseLost: () => {
-      throw new Error('the lease was lost');
-    },
-    onTrouble: (error) => console.error(String(error)),
-  });
-  try {
-    await measure(superuser, store, fileSystem);
-  } finally {
-    await store.close();
-    await superuser.end();
-  }
-}
-
-async function measure(superuser: Client, store: BrokerStore, fileSystem: FileSystem): Promise<void> {
-  console.log(
-    `fsync ${await setting(superuser, 'fsync')}, synchronous_commit ${await setting(superuser, 'synchronous_commit')}, ` +
-      `${await setting(superuser, 'server_version')}, ${fileSystem.type} on ${fileSystem.device}; ` +
-      `${publishers} publishers, window ${window}, ${rows} rows a round`,
+async function sayWhatItStandsOn(): Promise<void> {
+  const { rows } = await superuser.query(
+    "SELECT current_setting('server_version') AS version, current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS commit",
   );
-  const writer: number[] = [];
-  const copy: number[] = [];
-  for (let round = 0; round <= rounds; round++) {
-    const copied = await copyRound(superuser, round * 2);
-    const written = await writerRound(store.journal, round * 2 + 1);
-    // The first round warms both up.
-    if (round === 0) continue;
-    copy.push(copied);
-    writer.push(written.rate);
+  const { version, fsync, commit } = rows[0];
+  const disk = await diskOf(product.dataDir);
+  console.log(`PostgreSQL ${version}, fsync ${fsync}, synchronous_commit ${commit}, ${disk.type}`);
+}
+
+async function compare(): Promise<void> {
+  const runs = new Map<string, (Figures & { readonly waited: number })[]>();
+  const copies: number[] = [];
+  for (let round = 0; round <= Number(values.rounds); round++) {
+    for (const [form, options] of Object.entries(forms)) {
+      const figures = await publish(options);
+      if (round > 0) runs.set(form, [...(runs.get(form) ?? []), figures]); // the first warms everything up
+    }
+    const copied = await copyRound();
+    if (round > 0) copies.push(copied);
+  }
+  const copy = median(copies);
+  console.log(`raw COPY: ${show(copy)} rows/s`);
+  for (const [form, figures] of runs) {
+    const of = (key: string): number => median(figures.map((run) => run[key] ?? NaN));
     console.log(
-      `round ${round}: writer ${show(written.rate)} rows/s, PUBACK p50 ${written.p50.toFixed(1)} ms p99 ${written.p99.toFixed(1)} ms · ` +
-        `COPY ${show(copied)} rows/s · ratio ${(written.rate / copied).toFixed(2)}`,
+      `${form.padEnd(28)} ${show(of('acked_per_s')).padStart(7)} rows/s, ${(of('acked_per_s') / copy).toFixed(2)} of COPY; ` +
+        `PUBACK p50 ${of('ack_p50_ms').toFixed(1)} ms, p99 ${of('ack_p99_ms').toFixed(1)} ms; ` +
+        `${show(of('msgs_per_broker_cpu_s'))} a second of CPU, for which broker and PostgreSQL waited ${of('waited').toFixed(1)} s of ${values.seconds}; ` +
+        `load ${load()}${figures.some(({ faults }) => faults > 0) ? ', faulty' : ''}`,
     );
   }
-  const { batches, operations } = store.stats;
-  console.log(
-    `median: writer ${show(median(writer))} rows/s, COPY ${show(median(copy))} rows/s, ratio ${(median(writer) / median(copy)).toFixed(2)}; ` +
-      `${(operations / batches).toFixed(0)} rows a commit`,
-  );
-  const { rows: counted } = await superuser.query('SELECT count(*)::int AS count FROM telemetry');
-  const expected = rows * (rounds + 1) * 2;
-  console.log(`stored ${show(counted[0].count)} of ${show(expected)}`);
-  if (counted[0].count !== expected) process.exitCode = 1;
 }
 
-function messageOf(principal: Principal, i: number, receivedAt: number): Message {
-  return {
-    topic: `devices/${principal.clientId}/telemetry`,
-    payload: Buffer.from(
-      `{"activePowerW":${400 + (i % 100)}.5,"energyKWh":${10_000 + i}.118,"voltageV":230.4,"currentA":1.79,"at":${receivedAt}}`,
-    ),
-    qos: 1,
-    retain: false,
-    properties: undefined,
-    publisher: principal.clientId,
-    receivedAt,
-    expiresAt: undefined,
-  };
+async function publish(options: string): Promise<Figures & { readonly waited: number }> {
+  const { username, password } = product.bootstrap.open;
+  const pids = [product.brokerPid, ...product.postgresPids()];
+  const target: Target = { port: product.bootstrap.mqtt.port, username, password, pids };
+  const before = waitedSeconds(pids);
+  const figures = await runLoad('pubsub', target, `${options} --duration ${values.seconds}`);
+  return { ...figures, waited: waitedSeconds(pids) - before };
 }
 
-interface Written {
-  readonly rate: number;
-  readonly p50: number;
-  readonly p99: number;
-}
-
-function writerRound(journal: Journal, round: number): Promise<Written> {
-  const latencies = new Float64Array(rows);
-  let sent = 0;
-  let stored = 0;
-  return new Promise((done, failed) => {
-    const start = performance.now();
-    const publish = (principal: Principal): void => {
-      if (sent === rows) return;
-      const i = sent++;
-      const message = messageOf(principal, i, firstTime + round * rows + i);
-      const sentAt = performance.now();
-      journal.telemetry({ principal, message, timeField: 'at' }, (error) => {
-        if (error) return failed(error);
-        latencies[stored++] = performance.now() - sentAt;
-        if (stored < rows) return publish(principal);
-        const seconds = (performance.now() - start) / 1000;
-        latencies.sort();
-        done({ rate: rows / seconds, p50: at(latencies, 0.5), p99: at(latencies, 0.99) });
-      });
-    };
-    for (let w = 0; w < window; w++) for (const principal of principals) publish(principal);
-  });
-}
-
-/** One statement, one transaction, its text ready before the clock starts. */
-async function copyRound(client: Client, round: number): Promise<number> {
+/** The rows that were just ingested once more: read out, then one statement and one transaction. */
+async function copyRound(): Promise<number> {
   const chunks: Buffer[] = [];
-  let text = '';
-  for (let i = 0; i < rows; i++) {
-    const principal = principals[i % publishers]!;
-    const { topic, payload, receivedAt } = messageOf(principal, i, firstTime + round * rows + i);
-    const time = new Date(receivedAt).toISOString();
-    text += `${tenantId}\t${principal.deviceId}\t${time}\t${time}\t${topic}\t${payload.toString()}\t1\n`;
-    if (text.length < 64 * 1024) continue;
-    chunks.push(Buffer.from(text));
-    text = '';
-  }
-  chunks.push(Buffer.from(text));
+  const newest = `SELECT ${columns} FROM telemetry ORDER BY id DESC LIMIT ${Number(values.rows)}`;
+  for await (const chunk of superuser.query(copyTo(`COPY (${newest}) TO STDOUT`)))
+    chunks.push(chunk as Buffer);
   const start = performance.now();
-  await pipeline(
-    chunks,
-    client.query(
-      copyFrom(
-        'COPY telemetry (tenant_id, device_id, received_at, observed_at, topic, body, qos) FROM STDIN',
-      ),
-    ),
-  );
-  return rows / ((performance.now() - start) / 1000);
-}
-
-interface FileSystem {
-  readonly type: string;
-  readonly device: string;
-}
-
-/** The mount with the longest path that leads to the directory. */
-async function fileSystemOf(directory: string): Promise<FileSystem> {
-  const mounts = await readFile('/proc/mounts', 'utf8').catch(() => '');
-  let found = { type: 'unknown', device: 'unknown', path: '' };
-  for (const line of mounts.split('\n')) {
-    const [device = '', path = '', type = ''] = line.split(' ');
-    const leads = path === '/' || directory === path || directory.startsWith(`${path}/`);
-    if (path !== '' && leads && path.length >= found.path.length) found = { type, device, path };
-  }
-  return found;
-}
-
-async function setting(client: Client, name: string): Promise<string> {
-  const { rows } = await client.query('SELECT current_setting($1) AS value', [name]);
-  return String(rows[0].value);
-}
-
-function at(sorted: Float64Array, share: number): number {
-  return sorted[Math.floor((sorted.length - 1) * share)] ?? NaN;
-}
-
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
-}
-
-function show(number: number): string {
-  return Math.round(number).toLocaleString('en');
+  const copying = superuser.query(copyFrom(`COPY telemetry (${columns}) FROM STDIN`));
+  await pipeline(chunks, copying);
+  return copying.rowCount / ((performance.now() - start) / 1000);
 }

@@ -15,6 +15,19 @@ export function cpuSeconds(pids: readonly number[]): number {
   return ticks / ticksPerSecond;
 }
 
+/** How long these processes' main threads could have run and had no core: time that is the machine's load, not their own. */
+export function waitedSeconds(pids: readonly number[]): number {
+  let nanoseconds = 0;
+  for (const pid of pids) {
+    try {
+      nanoseconds += Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1] ?? 0);
+    } catch {
+      // it has ended
+    }
+  }
+  return nanoseconds / 1e9;
+}
+
 /** Resident memory, of each process on its own: what several share is counted for each. */
 export function residentBytes(pids: readonly number[]): number {
   let pages = 0;
