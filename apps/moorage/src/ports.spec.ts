@@ -25,4 +25,11 @@ describe('ports', () => {
     });
     server.close();
   });
+
+  it('cannot be had on an address that is not of this machine, which is said once', async () => {
+    const settings = readSettings({ ...allFree, MOORAGE_BIND: '203.0.113.9' });
+    await expect(choosePorts(settings)).rejects.toMatchObject({
+      message: 'MOORAGE_BIND: 203.0.113.9 is not an address of this machine',
+    });
+  });
 });

@@ -49,7 +49,7 @@ export async function choosePorts(settings: Settings): Promise<Ports> {
   } finally {
     await Promise.all(held.map(close));
   }
-  if (taken.length > 0) throw new StartupError('port.unusable', taken.join('; '));
+  if (taken.length > 0) throw new StartupError('port.unusable', [...new Set(taken)].join('; '));
   return ports as Ports;
 }
 
