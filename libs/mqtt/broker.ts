@@ -9,6 +9,7 @@ import { reviewSubscriptions } from './rights.js';
 import type { Session } from './session.js';
 import { Space } from './space.js';
 import { addStats, noStats, type BrokerStats, type SpaceStats } from './stats.js';
+import { Deadline } from './timers.js';
 
 export interface BrokerOptions {
   readonly gate: Gate;
@@ -18,6 +19,10 @@ export interface BrokerOptions {
   readonly preAuthLimits?: PreAuthLimits;
   /** How long clients of a process that ended may take to come back before their wills are due. */
   readonly willGraceMs?: number;
+  /** How long a tenant of whom nobody is connected stays in memory. */
+  readonly idleSpaceMs?: number;
+  /** Where 5.0 clients are sent when this process stops (Server Reference, 4.11); without it they are told to come again. */
+  readonly serverReference?: string;
   /** What `$SYS/broker/version` says. */
   readonly version?: string;
   /** Told of what should not happen: an error that is no fault of the client's. The connection concerned has been ended. */
@@ -25,6 +30,10 @@ export interface BrokerOptions {
 }
 
 const defaultWillGraceMs = 10_000;
+/** Long enough that a tenant whose only device comes every few minutes is not loaded anew each time. */
+const defaultIdleSpaceMs = 10 * 60_000;
+/** A space that must be opened for its sessions to expire, and cannot be, is tried again. */
+const reopenMs = 5_000;
 /** Between attempts to read what a lost process has left. */
 const takeOverRetryMs = 5_000;
 
@@ -47,10 +56,18 @@ export class Broker {
   /** Grows with every change of rights: a sign-in under way sees that its answer may be of before. */
   rightsVersion = 0;
 
+  readonly serverReference: string | undefined;
+
   readonly #willGraceMs: number;
+  readonly #idleSpaceMs: number;
   readonly #connections = new Set<Connection>();
   readonly #spaces = new Map<TenantId, Promise<Space>>();
   readonly #open = new Map<TenantId, Space>();
+  /** When spaces nobody uses are looked at; and when those that are closed are to be opened, for their sessions to expire. */
+  readonly #idle = new Map<TenantId, Deadline>();
+  readonly #wakes = new Map<TenantId, Deadline>();
+  /** Of spaces that have been closed. */
+  readonly #past = noStats();
 
   constructor(options: BrokerOptions) {
     this.gate = options.gate;
@@ -60,6 +77,8 @@ export class Broker {
     this.preAuthLimits = options.preAuthLimits ?? defaultPreAuthLimits;
     this.#willGraceMs = options.willGraceMs ?? defaultWillGraceMs;
     this.version = options.version ?? 'Moorage';
+    this.#idleSpaceMs = options.idleSpaceMs ?? defaultIdleSpaceMs;
+    this.serverReference = options.serverReference;
     this.onFault = options.onFault ?? (() => undefined);
     this.flusher = new Flusher((callback) => options.clock.soon(callback));
   }
@@ -94,7 +113,10 @@ export class Broker {
   /** The tenant's space; its first visitor waits until it is loaded. Rejects when the store is down. */
   space(tenantId: TenantId): Promise<Space> {
     const known = this.#spaces.get(tenantId);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.#watchIdle(tenantId); // a visitor: it stays for a whole while yet
+      return known;
+    }
     const opening = this.#openSpace(tenantId);
     this.#spaces.set(tenantId, opening);
     return opening;
@@ -110,11 +132,52 @@ export class Broker {
       throw error;
     }
     this.#open.set(tenantId, space);
+    this.#wakes.get(tenantId)?.cancel();
+    this.#wakes.delete(tenantId);
+    this.#watchIdle(tenantId);
     return space;
+  }
+
+  // -------------------------------------------------------------------------------------------------- spaces nobody uses
+
+  /** Somebody has been let in. */
+  inUse({ tenantId }: Space): void {
+    this.#idle.get(tenantId)?.cancel();
+    this.#idle.delete(tenantId);
   }
 
   left(connection: Connection): void {
     this.#connections.delete(connection);
+    if (connection.session !== undefined) this.#watchIdle(connection.session.space.tenantId);
+  }
+
+  /** Nobody may be connected any more, or not yet: if it stays so, the space leaves memory. */
+  #watchIdle(tenantId: TenantId): void {
+    const space = this.#open.get(tenantId);
+    if (space === undefined || space.connections.size > 0 || this.isStopping) return;
+    this.#idle.get(tenantId)?.cancel();
+    const at = this.clock.now() + this.#idleSpaceMs;
+    this.#idle.set(tenantId, new Deadline(this.clock, at, () => this.#unload(space).catch(this.onFault)));
+  }
+
+  async #unload(space: Space): Promise<void> {
+    const { tenantId } = space;
+    const watch = this.#idle.get(tenantId);
+    if (!space.isIdle) return this.#watchIdle(tenantId);
+    await this.vault.flush(); // the next one reads what this one has written
+    if (this.#idle.get(tenantId) !== watch) return; // somebody came meanwhile
+    if (!space.isIdle) return this.#watchIdle(tenantId);
+    this.#idle.delete(tenantId);
+    this.#spaces.delete(tenantId);
+    this.#open.delete(tenantId);
+    addStats(this.#past, space.stats);
+    if (space.nextExpiry !== undefined) this.#wakeAt(tenantId, space.nextExpiry);
+    space.close();
+  }
+
+  #wakeAt(tenantId: TenantId, at: number): void {
+    const again = (): void => this.#wakeAt(tenantId, this.clock.now() + reopenMs);
+    this.#wakes.set(tenantId, new Deadline(this.clock, at, () => void this.space(tenantId).catch(again)));
   }
 
   /**
@@ -188,12 +251,15 @@ export class Broker {
   /** Lets no one in, holds wills, tells 5.0 clients, and resolves when everything is stored. */
   async stop(): Promise<void> {
     this.isStopping = true;
-    for (const connection of this.#connections) {
-      connection.end(Reasons.serverShuttingDown, 'server-stop', 'held');
-    }
+    const { serverShuttingDown, useAnotherServer } = Reasons;
+    const reason = this.serverReference === undefined ? serverShuttingDown : useAnotherServer;
+    for (const connection of this.#connections) connection.end(reason, 'server-stop', 'held');
     await Promise.allSettled(this.#spaces.values()); // those that are still opening
     const spaces = [...this.#open.values()];
     for (const space of spaces) space.close();
+    for (const deadlines of [this.#idle, this.#wakes]) {
+      for (const deadline of deadlines.values()) deadline.cancel();
+    }
     await Promise.all(spaces.flatMap(({ arriving }) => [...arriving.values()]));
     await this.vault.flush();
   }
@@ -210,6 +276,7 @@ export class Broker {
   /** Of all. */
   get stats(): BrokerStats {
     const sum = noStats();
+    addStats(sum, this.#past);
     let connections = 0;
     let sessions = 0;
     let subscriptions = 0;

@@ -522,11 +522,13 @@ export class Connection implements LinkSink {
   #sayGoodbye(reason: Reason, text: string | undefined): void {
     const { version } = this;
     if (version === undefined) return; // not MQTT: there is nothing to answer
+    const isElsewhere = reason === Reasons.useAnotherServer || reason === Reasons.serverMoved;
+    const serverReference = isElsewhere ? this.broker.serverReference : undefined; // 4.11
     if (this.state === 'open') {
       if (version !== 5) return; // 3.x: closing says it (MQTT-3.14.0-1)
       const reasonString = text === undefined ? undefined : this.explanation(text);
-      this.outbox.write(encodeDisconnect(inDisconnect(reason).code, { reasonString }));
-    } else this.outbox.write(encodeConnack(version, inConnack(reason), false));
+      this.outbox.write(encodeDisconnect(inDisconnect(reason).code, { reasonString, serverReference }));
+    } else this.outbox.write(encodeConnack(version, inConnack(reason), false, { serverReference }));
   }
 
   /** The client said DISCONNECT: nothing is sent any more (MQTT-3.14.4-2). */

@@ -12,6 +12,7 @@ import type { Limits } from './limits.js';
 import type { ClientId, Message, Qos, Subscription } from './message.js';
 import type { ClaimedSession, Policy, Principal, QueuedMessage, QueueEntry, SessionKey } from './ports.js';
 import { keptBytes, type Publication } from './publication.js';
+import { Reasons } from './reason.js';
 import type { SharedGroup } from './shared.js';
 import type { Space } from './space.js';
 
@@ -206,10 +207,7 @@ export class Session {
     subscriptionIds: readonly number[],
     group: SharedGroup | undefined,
   ): void {
-    if (!this.hasQueueRoom) {
-      this.space.stats.droppedQueueFull += 1;
-      return;
-    }
+    if (!this.hasQueueRoom) return this.#dropped();
     this.#push({
       sequence: 0,
       message,
@@ -235,10 +233,7 @@ export class Session {
     retain: boolean,
     subscriptionIds: readonly number[],
   ): Placed | undefined {
-    if (!this.hasQueueRoom) {
-      this.space.stats.droppedQueueFull += 1;
-      return undefined;
-    }
+    if (!this.hasQueueRoom) return this.#dropped();
     const sequence = this.#nextSequence;
     this.#nextSequence += 1;
     this.#queuedMessages += 1;
@@ -258,6 +253,27 @@ export class Session {
       });
     }
     return { owner: this, session: this.#key, sequence, qos, retain, subscriptionIds };
+  }
+
+  /**
+   * The queue is full and the newest message goes; its publisher, who cannot help it, is not told. The tenant is: one record a
+   * client, which counts them.
+   */
+  #dropped(): undefined {
+    const { space, principal, limits } = this;
+    space.stats.droppedQueueFull += 1;
+    space.journal.denied({
+      tenantId: principal.tenantId,
+      deviceId: principal.deviceId,
+      clientId: this.clientId,
+      username: principal.username,
+      remoteAddress: '',
+      action: 'receive',
+      topic: '',
+      reason: Reasons.quotaExceeded,
+      detail: `queue over the limit of ${limits.maxQueuedMessages} messages or ${limits.maxQueuedBytes} bytes`,
+      at: space.clock.now(),
+    });
   }
 
   /** The append of this sequence is committed, or never will be. */

@@ -138,6 +138,18 @@ export class Space {
     return this.#tree.size;
   }
 
+  /** Nobody is here or on the way, and nothing happens before the next session expires. */
+  get isIdle(): boolean {
+    return this.connections.size + this.arriving.size === 0 && this.wills.isIdle;
+  }
+
+  /** When the first of the sessions that are away ends. */
+  get nextExpiry(): number | undefined {
+    let next: number | undefined;
+    for (const { at } of this.#expiries.values()) if (next === undefined || at < next) next = at;
+    return next;
+  }
+
   /** Grows with every sign-in, also over restarts: whatever an earlier one still writes is told from it. */
   nextEpoch(): number {
     this.#lastEpoch = Math.max(this.clock.now() * 1024, this.#lastEpoch + 1);

@@ -20,6 +20,10 @@ export class Deadline {
     this.#wait();
   }
 
+  get at(): number {
+    return this.#at;
+  }
+
   /** Never earlier than it was. */
   moveTo(at: number): void {
     this.#at = at;

@@ -275,6 +275,7 @@ function welcome(
     sessionPresent,
   };
   space.connections.add(connection);
+  connection.broker.inUse(space);
   space.stats.connects += 1;
   const connack = encodeConnack(packet.protocolVersion, Reasons.success, sessionPresent, {
     sessionExpiryIntervalS: expiryIntervalS === packet.sessionExpiryIntervalS ? undefined : expiryIntervalS,
