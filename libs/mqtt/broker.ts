@@ -260,7 +260,7 @@ export class Broker {
     for (const deadlines of [this.#idle, this.#wakes]) {
       for (const deadline of deadlines.values()) deadline.cancel();
     }
-    await Promise.all(spaces.flatMap(({ arriving }) => [...arriving.values()]));
+    await Promise.all(spaces.flatMap(({ arriving, leaving }) => [...arriving.values(), ...leaving.values()]));
     await this.vault.flush();
   }
 

@@ -491,6 +491,11 @@ export class Session {
     return left;
   }
 
+  /** Where the messages of a durable session that is away begin that no connection was sent. `first`: its queue's first. */
+  unsentFrom(first: number): number {
+    return this.#sentTo > 0 ? this.#sentTo : first + this.limits.maxInFlight;
+  }
+
   // ------------------------------------------------------------------------------------------------- window on the vault
 
   get #windowHasRoom(): boolean {

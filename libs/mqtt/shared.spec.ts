@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { defaultLimits } from './limits.js';
-import { acknowledgement, Harness, type TestClient } from './testing/index.js';
+import { acknowledgement, connectBytes, Harness, type TestClient } from './testing/index.js';
 
 async function publishMany(publisher: TestClient, count: number, qos: number): Promise<void> {
   for (let i = 0; i < count; i++) await publisher.publish('a', String(i), { qos });
@@ -127,5 +127,61 @@ describe('a shared subscription', () => {
     expect(h.broker.stats.subscriptions).toBe(0);
     const publisher = await h.connect5('p');
     expect((await publisher.publish('a', 'x', { qos: 1 }))?.code).toBe(0x10);
+  });
+
+  describe('whose member has a durable session', () => {
+    const leave = async (h: Harness, publish: (publisher: TestClient) => Promise<void>): Promise<void> => {
+      const member = h.open(5, 'leaving');
+      member.acknowledges = false;
+      const properties = [
+        ['sessionExpiryInterval', 60],
+        ['receiveMaximum', 2],
+      ] as const;
+      await member.send(connectBytes('leaving', { version: 5, clean: false, properties }));
+      await member.subscribe(['$share/g/a', 'other']);
+      await publish(await h.connect('p'));
+      await member.settle();
+      await member.cut();
+    };
+
+    it('leaves it its messages while it is away, and gives them to the others once its session has ended', async () => {
+      const h = new Harness();
+      await leave(h, (publisher) => publishMany(publisher, 5, 1));
+      const staying = await h.connect('staying', { clean: false });
+      await staying.subscribe('$share/g/a');
+      await h.clock.advance(59_000);
+      expect(staying.messages()).toEqual([]);
+      await h.clock.advance(1_000);
+      await staying.settle();
+      expect(staying.messages()).toEqual(['a 0', 'a 1', 'a 2', 'a 3', 'a 4']);
+      expect((await h.vault.open(staying.tenantId)).sessions).toMatchObject([{ clientId: 'staying' }]);
+    });
+
+    it('keeps from the others what it was sent at QoS 2, and what was its own', async () => {
+      const h = new Harness();
+      await leave(h, async (publisher) => {
+        await publishMany(publisher, 4, 2);
+        await publisher.publish('other', 'own', { qos: 1 });
+      });
+      const staying = await h.connect('staying');
+      await staying.subscribe('$share/g/a');
+      await h.clock.advance(60_000);
+      await staying.settle();
+      expect(staying.messages()).toEqual(['a 2', 'a 3']);
+    });
+
+    it('gives them on when it begins anew, before it is let in, and after a crash', async () => {
+      const h = new Harness();
+      await leave(h, (publisher) => publishMany(publisher, 3, 1));
+      const next = await h.crash();
+      const staying = await next.connect('staying', { clean: false });
+      await staying.subscribe('$share/g/a');
+      const anew = await next.connect5('leaving');
+      await staying.settle();
+      expect(anew.connack).toMatchObject({ code: 0, sessionPresent: false });
+      expect(staying.messages()).toEqual(['a 0', 'a 1', 'a 2']);
+      await anew.subscribe('other');
+      expect(anew.messages()).toEqual([]);
+    });
   });
 });

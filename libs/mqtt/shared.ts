@@ -13,8 +13,14 @@ export interface SharedMember {
  * messages right now comes before whoever only queues them; a member that can do neither is passed over.
  */
 export class SharedGroup {
+  /** Without `$share` and the group's name. */
+  readonly filter: string;
   readonly #members: SharedMember[] = [];
   #turn = 0;
+
+  constructor(filter: string) {
+    this.filter = filter;
+  }
 
   get isEmpty(): boolean {
     return this.#members.length === 0;

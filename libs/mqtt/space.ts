@@ -4,6 +4,7 @@
  */
 import { Commit } from './commit.js';
 import type { Connection } from './connection.js';
+import { handOver } from './hand-over.js';
 import { defaultLimits, type Limits } from './limits.js';
 import { MatchCache, mayReceive, type Match, type Subscribed } from './matches.js';
 import type { ClientId, Message, Qos, Subscription, TenantId } from './message.js';
@@ -26,7 +27,7 @@ import { SharedGroup } from './shared.js';
 import { noStats, type SpaceStats } from './stats.js';
 import { Sys } from './sys.js';
 import { Deadline } from './timers.js';
-import { parseShared } from './topic.js';
+import { isShared, parseShared } from './topic.js';
 import { TopicTree } from './tree.js';
 import { Wills } from './will.js';
 
@@ -92,6 +93,8 @@ export class Space {
   /** Of each client identifier with newcomers between their sign-in and their session: when the last of them has its own. */
   readonly arriving = new Map<ClientId, Promise<void>>();
   readonly connections = new Set<Connection>();
+  /** Sessions that have ended and still hand on what their shared subscriptions left; a newcomer waits for it. */
+  readonly leaving = new Map<ClientId, Promise<void>>();
 
   readonly #tree = new TopicTree<Subscribed | SharedGroup>();
   readonly #matches = new MatchCache(this.#tree);
@@ -140,7 +143,7 @@ export class Space {
 
   /** Nobody is here or on the way, and nothing happens before the next session expires. */
   get isIdle(): boolean {
-    return this.connections.size + this.arriving.size === 0 && this.wills.isIdle;
+    return this.connections.size + this.arriving.size + this.leaving.size === 0 && this.wills.isIdle;
   }
 
   /** When the first of the sessions that are away ends. */
@@ -332,7 +335,7 @@ export class Space {
   #join(session: Session, subscription: Subscription, groupName: string, filter: string): void {
     let group = this.#groups.get(subscription.filter);
     if (group === undefined) {
-      group = new SharedGroup();
+      group = new SharedGroup(filter);
       this.#groups.set(subscription.filter, group);
       this.#tree.set(filter, groupKey(groupName), group);
     }
@@ -398,8 +401,31 @@ export class Space {
   /** Ends the session for good (4.1): subscriptions, queue, delayed will, and its rows in the vault. */
   end(session: Session): void {
     if (session.hasEnded) return;
+    const shared = session.isDurable ? this.sharedOf(session) : [];
+    const filters = [...session.subscriptions.keys()];
     this.forget(session);
-    if (session.isDurable) this.vault.remove(session.key);
+    if (!session.isDurable) return;
+    if (shared.length === 0) return this.vault.remove(session.key);
+    const { clientId } = session;
+    const leaving = handOver(session, filters, shared)
+      .catch(() => {
+        this.stats.storeErrors += 1; // then the next process finds the session, and ends it again
+      })
+      .then(() => {
+        this.vault.remove(session.key);
+        this.leaving.delete(clientId);
+      });
+    this.leaving.set(clientId, leaving);
+  }
+
+  /** The shared subscriptions that the session is a member of. */
+  sharedOf({ subscriptions }: Session): SharedGroup[] {
+    const found: SharedGroup[] = [];
+    for (const filter of subscriptions.keys()) {
+      const group = isShared(filter) ? this.#groups.get(filter) : undefined;
+      if (group !== undefined) found.push(group);
+    }
+    return found;
   }
 
   /** As `end`, where a claim with a clean start sees to the vault. */
@@ -409,10 +435,11 @@ export class Space {
     for (const filter of session.subscriptions.keys()) this.unsubscribe(session, filter);
     if (this.sessions.get(session.clientId) === session) this.sessions.delete(session.clientId);
     this.wills.sessionEnded(session.clientId);
-    for (const { message, qos, group } of session.takeShared()) this.#passOn(message, qos, group);
+    for (const { message, qos, group } of session.takeShared()) this.passOn(message, qos, group);
   }
 
-  #passOn(message: Message, qos: Qos, group: SharedGroup): void {
+  /** To another member of the shared subscription; nobody, where nobody is left. */
+  passOn(message: Message, qos: Qos, group: SharedGroup): void {
     const member = group.choose(message.topic, message.qos);
     if (member === undefined) return;
     const granted = qos < member.qos ? qos : member.qos;

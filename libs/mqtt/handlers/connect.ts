@@ -191,7 +191,14 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   if (connection.isClosed) return; // while it waited for its turn
   // MQTT-3.1.4-3. Its session may end with it.
   space.sessions.get(clientId)?.connection?.end(Reasons.sessionTakenOver, 'taken-over');
+  await space.leaving.get(clientId);
   let known = space.sessions.get(clientId);
+  if (known !== undefined && packet.cleanStart && space.sharedOf(known).length > 0) {
+    space.end(known); // and hands on what its shared subscriptions left, before the claim empties it
+    await space.leaving.get(clientId);
+    known = undefined;
+  }
+  if (connection.isClosed) return;
   const epoch = space.nextEpoch();
   if (known !== undefined && packet.cleanStart) {
     space.forget(known); // MQTT-3.1.2-4; what the vault has of it goes with the claim, or now

@@ -1,0 +1,45 @@
+/**
+ * What a member of shared subscriptions leaves in the vault when its durable session ends goes to the other members: QoS 1, and
+ * QoS 2 that was never sent (MQTT-4.8.2-5, -6). Until its session ends a member keeps what it was given, also while it is away
+ * and others are here: they get what is new, and nothing is delivered twice.
+ *
+ * The vault does not say by which subscription a message came. A topic that an ordinary subscription of the session matches too
+ * is left alone, for then it may be that one's own copy: better one message too few for the group, which is a SHOULD, than one
+ * twice. Appends and the session's removal follow one another in the vault's order; a crash in between repeats messages.
+ */
+import type { QueuedMessage } from './ports.js';
+import type { Session } from './session.js';
+import type { SharedGroup } from './shared.js';
+import { isShared, matches } from './topic.js';
+
+const pageMessages = 500;
+const pageBytes = 1024 * 1024;
+
+/** `session` has just ended, and is still in the vault; `filters` are those it had, `groups` those it was a member of. */
+export async function handOver(
+  session: Session,
+  filters: readonly string[],
+  groups: readonly SharedGroup[],
+): Promise<void> {
+  const { space, key } = session;
+  const ordinary = filters.filter((filter) => !isShared(filter));
+  let from = 1;
+  let unsentFrom: number | undefined;
+  for (;;) {
+    const page = await space.vault.read(key, from, pageMessages, pageBytes);
+    const last = page.at(-1);
+    if (last === undefined) return;
+    unsentFrom ??= session.unsentFrom(page[0]?.sequence ?? 1);
+    for (const queued of page) {
+      const { topic } = queued.message;
+      if (!mayGo(queued, unsentFrom) || ordinary.some((filter) => matches(filter, topic))) continue;
+      const group = groups.find(({ filter, isEmpty }) => !isEmpty && matches(filter, topic));
+      if (group !== undefined) space.passOn(queued.message, queued.qos, group);
+    }
+    from = last.sequence + 1;
+  }
+}
+
+function mayGo({ qos, sequence, released }: QueuedMessage, unsentFrom: number): boolean {
+  return qos === 1 || (!released && sequence >= unsentFrom);
+}
