@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
 
-import { readCertificate } from '#access';
+import { isSignedBy, readCertificate, readRevocationList } from '#access';
 import { connectBytes, readPackets } from '#mqtt/testing';
 import { createTrustAnchor, deleteTrustAnchor, replaceRevocationList } from '#store';
 
@@ -522,6 +522,19 @@ describe('an identity', () => {
   });
 });
 
+const revocationSettings = `
+[ca]
+default_ca = own
+[own]
+database = index.txt
+crlnumber = crlnumber
+default_md = sha256
+default_crl_days = 1
+crl_extensions = crl
+[crl]
+authorityKeyIdentifier = keyid
+`;
+
 describe('certificates by openssl', () => {
   it('are read as it writes them: an authority, an intermediate one, a device, a revocation list', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'moorage-openssl-'));
@@ -543,12 +556,24 @@ describe('certificates by openssl', () => {
         const der = Buffer.from((await read(cert)).split('-----')[2] ?? '', 'base64');
         return { ...authority, pem: await read(cert), der, keyPem: await read(key), serial: '' };
       };
-      await trust(tenant, await pair('ca.crt', 'ca.key'));
+      const plain = await pair('ca.crt', 'ca.key');
+      const anchor = await trust(tenant, plain);
       const way = { listener: 'mqtts', version: 'TLSv1.3' } as const;
       const shown = await pair('own.crt', 'own.key');
       expect((await attempt(way, { shown, chain: [await pair('line.crt', 'line.key')] }))[0]).toBe(0);
       expect((await attempt(way, { shown: await pair('direct.crt', 'own.key') }))[0]).toBe(0);
       expect((await attempt(way, { shown }))[0]).toBe(0x86);
+      await writeFile(join(dir, 'ca.conf'), revocationSettings);
+      await run(`touch index.txt; echo 07 > crlnumber
+        openssl ca -config ca.conf -cert ca.crt -keyfile ca.key -revoke direct.crt
+        openssl ca -config ca.conf -cert ca.crt -keyfile ca.key -gencrl -out ca.crl`);
+      const list = readRevocationList(await read('ca.crl'));
+      const facts = readCertificate(plain.der);
+      if (typeof list === 'string' || facts === undefined)
+        throw new Error('openssl wrote what cannot be read');
+      expect([list.number, await isSignedBy(list, facts)]).toEqual([7n, true]);
+      await revoke(anchor, list.serials);
+      expect((await attempt(way, { shown: await pair('direct.crt', 'own.key') }))[0]).toBe(0x87);
     } finally {
       await rm(dir, { recursive: true });
     }

@@ -6,6 +6,7 @@ import {
   makeAuthority,
   makeSelfSigned,
   type Pair,
+  usages,
 } from '../../test/support/pki.js';
 import {
   anchorHints,
@@ -106,7 +107,7 @@ describe('what is read', () => {
   });
 
   it('may serve a client with or without extensions that say so, never against them', async () => {
-    const plain = read(await makeAuthority('Any', { isAuthority: false, keyUsage: 1 }));
+    const plain = read(await makeAuthority('Any', { isAuthority: false, keyUsage: usages.digitalSignature }));
     expect([plain.isForClients, clientFault(plain)]).toEqual([undefined, undefined]);
     const server = read(await makeSelfSigned('s', { extendedKeyUsage: ['1.3.6.1.5.5.7.3.1'] }));
     expect(clientFault(server)).toBe('wrong-usage');

@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto';
+
 import {
   type AnchorStanding,
   anchorHints,
+  type Certificate,
   type CertificateFault,
   clientFault,
   findPath,
@@ -50,10 +53,15 @@ interface Anchor extends TrustedAuthority {
 
 type Tenant = { readonly id: string };
 
+/** Anchors that are kept as they were read: of all tenants of an installation, as a rule. */
+const maxAnchors = 2_000;
+
 /** Holds certificates against what tenants trust: at sign-in on every listener, and again whenever rights change. */
 export class Certificates {
   readonly #directory: Directory;
   readonly #now: () => number;
+  /** By the hash of their DER. Reading one takes most of a millisecond, and a fleet that comes back asks for the same. */
+  readonly #read = new Map<string, Certificate>();
 
   constructor(directory: Directory, now: () => number) {
     this.#directory = directory;
@@ -70,7 +78,11 @@ export class Certificates {
       tenant === undefined
         ? await this.#directory.anchorsBy(anchorHints(chain))
         : await this.#directory.anchorsOf(tenant.id);
-    const found = trace(chain, rows.map(toAnchor), tenant);
+    const found = trace(
+      chain,
+      rows.map((row) => this.#anchor(row)),
+      tenant,
+    );
     return found.tenantId === undefined ? refuse(found.fault) : this.#show(chain, found.tenantId, found);
   }
 
@@ -114,6 +126,16 @@ export class Certificates {
     return { kind: 'shown', entry, holder, certificate, until: provenUntil(proof, standing) };
   }
 
+  #anchor(row: DirectoryAnchor): Anchor {
+    const key = createHash('sha256').update(row.certificate).digest('base64');
+    const certificate = this.#read.get(key) ?? readCertificate(row.certificate);
+    // It was read when it was brought; one that cannot be now was changed behind our back.
+    if (certificate === undefined) throw new UnreadableAnchorError(`trust anchor ${row.id} cannot be read`);
+    if (this.#read.size >= maxAnchors) this.#read.clear();
+    this.#read.set(key, certificate);
+    return { anchorId: row.id, certificate, row };
+  }
+
   async #standingOfAnchor(tenantId: string, { anchorId, serial }: CertificateProof): Promise<AnchorStanding> {
     return anchorId === undefined ? undefined : this.#directory.revocation(tenantId, anchorId, serial);
   }
@@ -152,13 +174,6 @@ function pinned({ leaf }: PresentedChain, holder: Holder | undefined): Certifica
   if (holder?.credential.isPinned !== true || clientFault(leaf) !== undefined) return undefined;
   const { fingerprint, serial, notBefore, notAfter } = leaf;
   return { fingerprint, anchorId: undefined, serial, notBefore, notAfter };
-}
-
-function toAnchor(row: DirectoryAnchor): Anchor {
-  const certificate = readCertificate(row.certificate);
-  // It was read when it was brought; one that cannot be now was changed behind our back.
-  if (certificate === undefined) throw new UnreadableAnchorError(`trust anchor ${row.id} cannot be read`);
-  return { anchorId: row.id, certificate, row };
 }
 
 export class UnreadableAnchorError extends Error {
