@@ -1,43 +1,52 @@
-import { afterAll, describe, expect, it } from '@jest/globals';
-import { crashTest, describeReport, type Plan } from './run.js';
+// The short form; `npm run test:crash` is the long one. Its seed is printed, CRASH_SEED repeats it.
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { crashTest, describeReport, type Plan, type Report } from './run.js';
 
 const seed = Number(process.env['CRASH_SEED'] ?? Math.floor(Math.random() * 1e9));
 const lines: string[] = [`CRASH_SEED=${seed}`];
-const short: Plan = {
+const plan: Plan = {
   seed,
-  kills: 5,
+  kills: 4,
   freezeMs: 3_000,
-  calmMs: 600,
-  publishers: 4,
+  calmMs: 300,
+  publishers: 3,
   rate: 30,
-  willClients: 3,
-  settleMs: 20_000,
+  willClients: 2,
+  settleMs: 30_000,
   say: (line) => void lines.push(line),
 };
 
 describe('the product, killed under load', () => {
-  afterAll(() => void process.stderr.write(`${lines.join('\n')}\n`));
+  let right: Promise<Report>;
+  let wrong: Promise<Report>;
+
+  // Most of the time both only wait: for a start, for a restart, for a will that is due.
+  beforeAll(() => {
+    right = crashTest(plan);
+    const shorter = { kills: 1, freezeMs: 1_500, willClients: 0, settleMs: 3_000, say: () => undefined };
+    wrong = crashTest({ ...plan, ...shorter, isSabotaged: true });
+    wrong.catch(() => undefined); // its own test says it
+  });
+
+  afterAll(async () => {
+    await Promise.allSettled([right, wrong]);
+    process.stderr.write(`${lines.join('\n')}\n`);
+  });
 
   it('keeps what it has acknowledged', async () => {
-    const report = await crashTest(short);
+    const report = await right;
     lines.push(describeReport(report));
     expect(report.violations).toEqual([]);
-  }, 120_000);
+  }, 180_000);
 
   it('a broker that acknowledges before the commit is caught', async () => {
-    const report = await crashTest({
-      ...short,
-      kills: 1,
-      freezeMs: 1_500,
-      willClients: 0,
-      settleMs: 3_000,
-      isSabotaged: true,
-    });
-    lines.push('acknowledging before the commit:', describeReport(report));
-    expect(report.violations).toContainEqual(
-      expect.stringMatching(/acknowledged while PostgreSQL stood still/),
+    const { violations } = await wrong;
+    lines.push(
+      `acknowledging before the commit: ${violations.length} violations, e.g.`,
+      ...violations.slice(0, 4),
     );
-    expect(report.violations).toContainEqual(expect.stringMatching(/^acknowledged and not stored/));
-    expect(report.violations).toContainEqual(expect.stringMatching(/never got/));
-  }, 120_000);
+    expect(violations).toContainEqual(expect.stringMatching(/acknowledged while PostgreSQL stood still/));
+    expect(violations).toContainEqual(expect.stringMatching(/^acknowledged and not stored/));
+    expect(violations).toContainEqual(expect.stringMatching(/never got/));
+  }, 180_000);
 });

@@ -293,10 +293,12 @@ class Run {
   async #freeze(ms: number): Promise<void> {
     const flood = await this.#flood();
     const thaw = await this.#chaos.freeze();
-    await pause(500); // what was committed before is on its way
-    const before = this.#oracle.counts.acknowledged;
-    await pause(ms - 500);
-    const meanwhile = this.#oracle.counts.acknowledged - before;
+    await pause(50); // a signal is on its way too
+    const before = new Map([...this.#oracle.streams.values()].map((stream) => [stream, stream.sent]));
+    await pause(ms);
+    // What was sent before may have been committed; what was sent since cannot be.
+    let meanwhile = 0;
+    for (const [stream, sent] of before) meanwhile += Math.max(0, stream.acknowledged - sent);
     if (meanwhile > 0) this.#oracle.violation(`${meanwhile} acknowledged while PostgreSQL stood still`);
     await this.#chaos.kill('broker');
     thaw();

@@ -89,7 +89,8 @@ export class WillClient {
     const will = {
       topic: `wills/${this.name}`,
       payload: id,
-      qos: this.random.pick([1, 2] as const),
+      qos: 2 as const, // at QoS 1 the watcher might see it again
+
       retain: false,
     };
     const hello: Hello = {
