@@ -90,7 +90,6 @@ export class WillClient {
       topic: `wills/${this.name}`,
       payload: id,
       qos: 2 as const, // at QoS 1 the watcher might see it again
-
       retain: false,
     };
     const hello: Hello = {
