@@ -66,8 +66,8 @@ export class Broker {
   /** When spaces nobody uses are looked at; and when those that are closed are to be opened, for their sessions to expire. */
   readonly #idle = new Map<TenantId, Deadline>();
   readonly #wakes = new Map<TenantId, Deadline>();
-  /** Of spaces that have been closed. */
-  readonly #past = noStats();
+  /** Counters of spaces that are closed: they go on where they were. */
+  readonly #past = new Map<TenantId, SpaceStats>();
 
   constructor(options: BrokerOptions) {
     this.gate = options.gate;
@@ -131,6 +131,8 @@ export class Broker {
       this.#spaces.delete(tenantId);
       throw error;
     }
+    addStats(space.stats, this.#past.get(tenantId) ?? noStats());
+    this.#past.delete(tenantId);
     this.#open.set(tenantId, space);
     this.#wakes.get(tenantId)?.cancel();
     this.#wakes.delete(tenantId);
@@ -157,7 +159,10 @@ export class Broker {
     if (space === undefined || space.connections.size > 0 || this.isStopping) return;
     this.#idle.get(tenantId)?.cancel();
     const at = this.clock.now() + this.#idleSpaceMs;
-    this.#idle.set(tenantId, new Deadline(this.clock, at, () => this.#unload(space).catch(this.onFault)));
+    this.#idle.set(
+      tenantId,
+      new Deadline(this.clock, at, () => void this.#unload(space).catch(this.onFault)),
+    );
   }
 
   async #unload(space: Space): Promise<void> {
@@ -170,7 +175,7 @@ export class Broker {
     this.#idle.delete(tenantId);
     this.#spaces.delete(tenantId);
     this.#open.delete(tenantId);
-    addStats(this.#past, space.stats);
+    this.#past.set(tenantId, space.stats);
     if (space.nextExpiry !== undefined) this.#wakeAt(tenantId, space.nextExpiry);
     space.close();
   }
@@ -276,7 +281,7 @@ export class Broker {
   /** Of all. */
   get stats(): BrokerStats {
     const sum = noStats();
-    addStats(sum, this.#past);
+    for (const past of this.#past.values()) addStats(sum, past);
     let connections = 0;
     let sessions = 0;
     let subscriptions = 0;

@@ -30,6 +30,7 @@ describe('a space that nobody uses', () => {
     expect(back.messages()).toEqual(['a queued']);
     await back.subscribe('r');
     expect(back.messages()).toEqual(['r kept']);
+    expect(h.broker.statsOf(tenantId)?.messagesReceived).toBe(messagesReceived);
   });
 
   it('stays while there is somebody, while somebody arrives, and while a will waits', async () => {

@@ -406,16 +406,21 @@ export class Space {
     this.forget(session);
     if (!session.isDurable) return;
     if (shared.length === 0) return this.vault.remove(session.key);
-    const { clientId } = session;
-    const leaving = handOver(session, filters, shared)
-      .catch(() => {
-        this.stats.storeErrors += 1; // then the next process finds the session, and ends it again
-      })
-      .then(() => {
-        this.vault.remove(session.key);
-        this.leaving.delete(clientId);
-      });
-    this.leaving.set(clientId, leaving);
+    this.leaving.set(session.clientId, this.#handOver(session, filters, shared));
+  }
+
+  async #handOver(
+    session: Session,
+    filters: readonly string[],
+    shared: readonly SharedGroup[],
+  ): Promise<void> {
+    try {
+      await handOver(session, filters, shared);
+    } catch {
+      this.stats.storeErrors += 1; // the store is away: the next process finds the session, and ends it again
+    }
+    this.vault.remove(session.key);
+    this.leaving.delete(session.clientId);
   }
 
   /** The shared subscriptions that the session is a member of. */
