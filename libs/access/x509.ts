@@ -2,20 +2,18 @@
  * Reads X.509 certificates and revocation lists (RFC 5280) into the facts that decisions are made of. The only place in the
  * libraries that knows ASN.1; signatures are checked by node:crypto. Whatever cannot be read without doubt is not read.
  */
-import 'reflect-metadata';
 import { createHash, X509Certificate } from 'node:crypto';
+import { createRequire } from 'node:module';
 
-import {
-  AuthorityKeyIdentifierExtension,
-  BasicConstraintsExtension,
-  type Extension,
-  ExtendedKeyUsageExtension,
-  KeyUsagesExtension,
-  SubjectAlternativeNameExtension,
-  SubjectKeyIdentifierExtension,
-  X509Certificate as AsnCertificate,
-  X509Crl,
-} from '@peculiar/x509';
+import type * as Asn1 from '@peculiar/x509';
+
+const load = createRequire(import.meta.url);
+
+/** Loaded with the first certificate: it takes 22 MB of a process, which nobody without certificates need spend. */
+function asn1(): typeof Asn1 {
+  load('reflect-metadata');
+  return load('@peculiar/x509') as typeof Asn1;
+}
 
 /** Longer than any sensible certificate; checked before anything is parsed. */
 export const maxCertificateBytes = 16 * 1024;
@@ -65,7 +63,7 @@ export function readCertificate(encoded: Buffer | string): Certificate | undefin
   if (typeof encoded === 'string' && !isOnePemBlock(encoded)) return undefined;
   try {
     const certificate = new X509Certificate(encoded);
-    return factsOf(certificate, new AsnCertificate(Uint8Array.from(certificate.raw)));
+    return factsOf(certificate, new (asn1().X509Certificate)(Uint8Array.from(certificate.raw)));
   } catch {
     return undefined;
   }
@@ -93,13 +91,13 @@ const understood = new Set([
   '1.3.6.1.5.5.7.1.1', // authorityInfoAccess
 ]);
 
-function factsOf(certificate: X509Certificate, asn: AsnCertificate): Certificate | undefined {
+function factsOf(certificate: X509Certificate, asn: Asn1.X509Certificate): Certificate | undefined {
   const { extensions } = asn;
   // RFC 5280, 4.2: no extension twice. Which of two would hold is anybody's guess.
   if (new Set(extensions.map(({ type }) => type)).size < extensions.length) return undefined;
-  const constraints = asn.getExtension(BasicConstraintsExtension);
-  const usage = asn.getExtension(KeyUsagesExtension)?.usages;
-  const purposes = asn.getExtension(ExtendedKeyUsageExtension)?.usages;
+  const constraints = asn.getExtension(asn1().BasicConstraintsExtension);
+  const usage = asn.getExtension(asn1().KeyUsagesExtension)?.usages;
+  const purposes = asn.getExtension(asn1().ExtendedKeyUsageExtension)?.usages;
   const spki = Buffer.from(asn.publicKey.rawData);
   const may = (bit: keyof typeof keyUsageBits): boolean | undefined =>
     usage === undefined ? undefined : (usage & keyUsageBits[bit]) !== 0;
@@ -109,8 +107,8 @@ function factsOf(certificate: X509Certificate, asn: AsnCertificate): Certificate
     spkiHash: sha256(spki),
     subjectHash: sha256(Buffer.from(asn.subjectName.toArrayBuffer())),
     issuerHash: sha256(Buffer.from(asn.issuerName.toArrayBuffer())),
-    keyId: asn.getExtension(SubjectKeyIdentifierExtension)?.keyId.toLowerCase() ?? sha1(keyBits(spki)),
-    issuerKeyId: asn.getExtension(AuthorityKeyIdentifierExtension)?.keyId?.toLowerCase(),
+    keyId: asn.getExtension(asn1().SubjectKeyIdentifierExtension)?.keyId.toLowerCase() ?? sha1(keyBits(spki)),
+    issuerKeyId: asn.getExtension(asn1().AuthorityKeyIdentifierExtension)?.keyId?.toLowerCase(),
     serial: plainSerial(asn.serialNumber),
     subject: asn.subject,
     notBefore: certificate.validFromDate.getTime(),
@@ -130,8 +128,8 @@ function factsOf(certificate: X509Certificate, asn: AsnCertificate): Certificate
   };
 }
 
-function namesOf(asn: AsnCertificate): Certificate['names'] {
-  const alternatives = asn.getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
+function namesOf(asn: Asn1.X509Certificate): Certificate['names'] {
+  const alternatives = asn.getExtension(asn1().SubjectAlternativeNameExtension)?.names.items ?? [];
   const of = (type: string): string[] =>
     alternatives.filter((name) => name.type === type).map((name) => name.value);
   return { cn: asn.subjectName.getField('CN'), 'san-dns': of('dns'), 'san-uri': of('url') };
@@ -175,7 +173,7 @@ function isStrongSignature(oid: string | undefined, hash: unknown): boolean {
 // ------------------------------------------------------------------------------------------------------ revocation lists
 
 export interface RevocationList {
-  readonly list: X509Crl;
+  readonly list: Asn1.X509Crl;
   readonly number: bigint;
   readonly thisUpdate: number;
   readonly nextUpdate: number;
@@ -221,15 +219,15 @@ export async function isSignedBy(list: RevocationList, authority: Certificate): 
   if (authority.maySignRevocations === false) return false;
   const issuer = sha256(Buffer.from(list.list.issuerName.toArrayBuffer()));
   if (issuer !== authority.subjectHash) return false;
-  const publicKey = new AsnCertificate(Uint8Array.from(authority.certificate.raw)).publicKey;
+  const publicKey = new (asn1().X509Certificate)(Uint8Array.from(authority.certificate.raw)).publicKey;
   return list.list.verify({ publicKey }).catch(() => false);
 }
 
-function parseList(encoded: Buffer | string): X509Crl | undefined {
+function parseList(encoded: Buffer | string): Asn1.X509Crl | undefined {
   try {
     const pem = /^\s*-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----\s*$/;
     const der = typeof encoded === 'string' ? Buffer.from(pem.exec(encoded)?.[1] ?? '', 'base64') : encoded;
-    return new X509Crl(Uint8Array.from(der));
+    return new (asn1().X509Crl)(Uint8Array.from(der));
   } catch {
     return undefined;
   }
@@ -246,7 +244,7 @@ function isStrongHash(hash: unknown): boolean {
 }
 
 /** A DER INTEGER of at most 20 bytes (RFC 5280, 5.2.3). */
-function numberOf(extension: Extension | undefined): bigint | undefined {
+function numberOf(extension: Asn1.Extension | undefined): bigint | undefined {
   if (extension === undefined) return undefined;
   const der = Buffer.from(extension.value);
   const [tag, length = 0] = der;
