@@ -14,5 +14,7 @@ if (name === undefined || !names.includes(name)) {
   process.exitCode = 2;
 } else {
   process.argv = [process.argv[0] ?? '', `${here}/${name}.js`, ...options];
+  // What a benchmark has started goes with it, however it ends.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   await import(`./${name}.js`);
 }

@@ -66,6 +66,7 @@ function peer(name: string, child: ChildProcess, port: number, cleanUp: () => vo
     child.kill();
     cleanUp();
   };
+  process.once('exit', () => child.kill());
   return { name, port, username, password, pids: [child.pid ?? 0], stop };
 }
 
