@@ -75,6 +75,9 @@ export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
 }
 
 /** `tlsOptions` with the listener's own deadline. */
-export function secureOptions({ identity, handshakeMs = defaultHandshakeMs }: SecureListenOptions): TlsOptions {
+export function secureOptions({
+  identity,
+  handshakeMs = defaultHandshakeMs,
+}: SecureListenOptions): TlsOptions {
   return { ...tlsOptions(identity), handshakeTimeout: handshakeMs };
 }

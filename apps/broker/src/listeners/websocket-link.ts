@@ -2,13 +2,7 @@ import type { Socket } from 'node:net';
 
 import type { WebSocket } from 'ws';
 
-import {
-  defaultPreAuthLimits,
-  type Link,
-  type LinkSink,
-  type PeerCertificate,
-  type Transport,
-} from '#mqtt';
+import { defaultPreAuthLimits, type Link, type LinkSink, type PeerCertificate, type Transport } from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
 import type { Peer } from './socket-link.js';
