@@ -48,24 +48,23 @@ export class ApiKeyService {
   }
 
   async list(owner: KeyOwner, query: PageRequest): Promise<Page<ApiKey>> {
-    const listing = `api-keys ${owner.tenantId ?? ''}`;
-    const [afterId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.within(owner, (tx) => listApiKeys(tx, { afterId, limit: query.limit + 1 }));
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+    return this.cursors.read(
+      `api-keys ${owner.tenantId ?? ''}`,
+      query,
+      ([afterId], limit) => this.within(owner, (tx) => listApiKeys(tx, { afterId, limit })),
+      (row) => [row.id],
+    );
   }
 
   async get(owner: KeyOwner, id: string): Promise<ApiKey> {
-    const row = await this.within(owner, (tx) => getApiKey(tx, id));
-    if (row === null) throw notFound();
-    return row;
+    return this.within(owner, (tx) => existing(tx, id));
   }
 
   /** At once, on every process: keys are read on every request. A second time changes nothing. */
-  async revoke(owner: KeyOwner, id: string): Promise<void> {
-    await this.within(owner, async (tx) => {
-      const row = await getApiKey(tx, id);
-      if (row === null) throw notFound();
-      if (row.revokedAt !== null) return;
+  async revoke(owner: KeyOwner, id: string): Promise<ApiKey> {
+    return this.within(owner, async (tx) => {
+      const row = await existing(tx, id);
+      if (row.revokedAt !== null) return row;
       await revokeApiKey(tx, id);
       if (tx.scope === 'platform' && (await countWorkingPlatformKeys(tx)) === 0) {
         throw new Failure(
@@ -74,6 +73,7 @@ export class ApiKeyService {
         );
       }
       await this.audit(tx, owner, 'api-key.revoke', row);
+      return existing(tx, id);
     });
   }
 
@@ -96,4 +96,10 @@ export class ApiKeyService {
       detail,
     });
   }
+}
+
+async function existing(tx: TenantTx | PlatformTx, id: string): Promise<ApiKey> {
+  const row = await getApiKey(tx, id);
+  if (row === null) throw notFound();
+  return row;
 }

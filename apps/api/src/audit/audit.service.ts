@@ -14,12 +14,14 @@ export class AuditService {
   ) {}
 
   async list(scope: TenantScope, { limit, after, ...filter }: AuditListing): Promise<Page<AuditEntry>> {
-    const listing = `audit ${scope.tenantId}`;
-    const [before] = this.cursors.open(listing, after) ?? [];
-    const beforeId = before === undefined ? undefined : BigInt(before);
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listAudit(tx, { ...filter, beforeId, limit: limit + 1 }),
+    return this.cursors.read(
+      `audit ${scope.tenantId}`,
+      { limit, after },
+      ([before], rows) => {
+        const beforeId = before === undefined ? undefined : BigInt(before);
+        return this.store.tenant(scope.tenantId, (tx) => listAudit(tx, { ...filter, beforeId, limit: rows }));
+      },
+      (row) => [String(row.id)],
     );
-    return this.cursors.page(listing, rows, limit, (row) => [String(row.id)]);
   }
 }

@@ -95,13 +95,16 @@ export class CredentialService {
   }
 
   async list(scope: TenantScope, deviceId: string, query: PageRequest): Promise<Page<Credential>> {
-    const listing = `credentials ${scope.tenantId} ${deviceId}`;
-    const [afterId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, async (tx) => {
-      await requireDevice(tx, deviceId);
-      return listCredentials(tx, { deviceId, afterId, limit: query.limit + 1 });
-    });
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+    return this.cursors.read(
+      `credentials ${scope.tenantId} ${deviceId}`,
+      query,
+      ([afterId], limit) =>
+        this.store.tenant(scope.tenantId, async (tx) => {
+          await requireDevice(tx, deviceId);
+          return listCredentials(tx, { deviceId, afterId, limit });
+        }),
+      (row) => [row.id],
+    );
   }
 
   async get(scope: TenantScope, deviceId: string, id: string): Promise<Credential> {

@@ -19,15 +19,14 @@ export class DenialService {
   ) {}
 
   async list(scope: TenantScope, query: DenialListing): Promise<Page<Denial>> {
-    const listing = `denials ${scope.tenantId}`;
-    const position = this.cursors.open(listing, query.after);
-    const after =
-      position === undefined
-        ? undefined
-        : { lastAt: new Date(position[0] ?? ''), id: BigInt(position[1] ?? '') };
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listDenials(tx, { ...query, after, limit: query.limit + 1 }),
+    return this.cursors.read(
+      `denials ${scope.tenantId}`,
+      query,
+      ([lastAt, id], limit) => {
+        const after = lastAt === undefined ? undefined : { lastAt: new Date(lastAt), id: BigInt(id ?? '') };
+        return this.store.tenant(scope.tenantId, (tx) => listDenials(tx, { ...query, after, limit }));
+      },
+      (row) => [row.lastAt.toISOString(), String(row.id)],
     );
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.lastAt.toISOString(), String(row.id)]);
   }
 }

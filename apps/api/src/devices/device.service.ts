@@ -8,7 +8,6 @@ import {
   findGroupsByName,
   findProfile,
   findProfilesByName,
-  isUniqueViolation,
   listDevices,
   takenDeviceNames,
   updateDevice,
@@ -20,7 +19,6 @@ import {
 import { audit, record, type Changed } from '../changes.js';
 import {
   invalidBody,
-  nameTaken,
   notFound,
   requireVersion,
   staleVersion,
@@ -30,6 +28,7 @@ import {
 import { fieldErrors } from '../http/schema.pipe.js';
 import { Cursors, type Page } from '../http/paging.js';
 import { mergeMembers } from '../merge-patch.js';
+import { refusingTakenNames } from '../names.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { BulkRow } from './bulk.js';
@@ -52,7 +51,7 @@ export class DeviceService {
   ) {}
 
   async create(scope: TenantScope, input: NewDeviceInput): Promise<Device> {
-    return refusingTakenNames(() =>
+    return refusingTakenNames('device', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
         const profileId = input.profileId ?? (await defaultProfileId(tx));
         await requireReferences(tx, { profileId, groupIds: input.groupIds });
@@ -64,13 +63,16 @@ export class DeviceService {
   }
 
   async list(scope: TenantScope, query: DeviceListing): Promise<Page<Device>> {
-    const { limit, after, namePrefix, profile, group, status } = query;
-    const listing = `devices ${scope.tenantId}`;
-    const [afterId] = this.cursors.open(listing, after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listDevices(tx, { namePrefix, profileId: profile, groupId: group, status, afterId, limit: limit + 1 }),
+    const { namePrefix, profile: profileId, group: groupId, status } = query;
+    return this.cursors.read(
+      `devices ${scope.tenantId}`,
+      query,
+      ([afterId], limit) =>
+        this.store.tenant(scope.tenantId, (tx) =>
+          listDevices(tx, { namePrefix, profileId, groupId, status, afterId, limit }),
+        ),
+      (row) => [row.id],
     );
-    return this.cursors.page(listing, rows, limit, (row) => [row.id]);
   }
 
   async get(scope: TenantScope, id: string): Promise<Device> {
@@ -83,7 +85,7 @@ export class DeviceService {
     expected: ExpectedVersion,
     patch: DevicePatchInput,
   ): Promise<Changed<Device>> {
-    return refusingTakenNames(() =>
+    return refusingTakenNames('device', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
         const current = await existing(tx, id);
         requireVersion(current, expected);
@@ -195,15 +197,6 @@ async function requireReferences(
     });
   }
   if (errors.length > 0) throw invalidBody(...errors);
-}
-
-async function refusingTakenNames<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isUniqueViolation(error)) throw nameTaken('#/name', takenName.message);
-    throw error;
-  }
 }
 
 const takenName = {

@@ -5,7 +5,6 @@ import {
   deleteGroup,
   findDevice,
   findGroup,
-  isUniqueViolation,
   listDevices,
   listGroups,
   removeGroupMember,
@@ -16,8 +15,9 @@ import {
   type TenantTx,
 } from '#store';
 import { audit, record } from '../changes.js';
-import { nameTaken, notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
+import { notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { refusingTakenNames } from '../names.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { GroupPatchInput, NewGroupInput } from './group.schema.js';
@@ -30,7 +30,7 @@ export class GroupService {
   ) {}
 
   async create(scope: TenantScope, input: NewGroupInput): Promise<Group> {
-    return refusingTakenNames(() =>
+    return refusingTakenNames('group', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
         const group = await createGroup(tx, input.name);
         await audit(tx, scope, about(group, 'group.create'));
@@ -40,12 +40,12 @@ export class GroupService {
   }
 
   async list(scope: TenantScope, query: PageRequest): Promise<Page<Group>> {
-    const listing = `groups ${scope.tenantId}`;
-    const [afterId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listGroups(tx, { afterId, limit: query.limit + 1 }),
+    return this.cursors.read(
+      `groups ${scope.tenantId}`,
+      query,
+      ([afterId], limit) => this.store.tenant(scope.tenantId, (tx) => listGroups(tx, { afterId, limit })),
+      (row) => [row.id],
     );
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
   }
 
   async get(scope: TenantScope, id: string): Promise<Group> {
@@ -59,7 +59,7 @@ export class GroupService {
     expected: ExpectedVersion,
     patch: GroupPatchInput,
   ): Promise<Group> {
-    return refusingTakenNames(() =>
+    return refusingTakenNames('group', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
         const current = await existing(tx, id);
         requireVersion(current, expected);
@@ -81,13 +81,16 @@ export class GroupService {
   }
 
   async listMembers(scope: TenantScope, id: string, query: PageRequest): Promise<Page<Device>> {
-    const listing = `members ${scope.tenantId} ${id}`;
-    const [afterId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, async (tx) => {
-      await existing(tx, id);
-      return listDevices(tx, { groupId: id, afterId, limit: query.limit + 1 });
-    });
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
+    return this.cursors.read(
+      `members ${scope.tenantId} ${id}`,
+      query,
+      ([afterId], limit) =>
+        this.store.tenant(scope.tenantId, async (tx) => {
+          await existing(tx, id);
+          return listDevices(tx, { groupId: id, afterId, limit });
+        }),
+      (row) => [row.id],
+    );
   }
 
   /** Undefined: it was a member already, and nothing has changed. */
@@ -134,13 +137,4 @@ async function existing(tx: TenantTx, id: string): Promise<Group> {
 function about(group: Group, action: string) {
   const { id, name } = group;
   return { kind: 'group', subject: { groupId: id }, action, subjectId: id, detail: { name } } as const;
-}
-
-async function refusingTakenNames<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isUniqueViolation(error)) throw nameTaken('#/name', 'There is a group of this name.');
-    throw error;
-  }
 }

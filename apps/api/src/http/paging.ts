@@ -41,30 +41,38 @@ export class Cursors {
     this.#key = Buffer.from(hkdfSync('sha256', secretKey, '', 'moorage cursors', 32));
   }
 
-  seal(listing: string, position: Position): string {
+  /**
+   * A page of a listing. `rows` reads, in the listing's order, what comes after a position (an empty one: from the start);
+   * it is asked for one row too many, which says that there is more.
+   */
+  async read<T>(
+    listing: string,
+    { limit, after }: PageRequest,
+    rows: (after: Position, limit: number) => Promise<readonly T[]>,
+    positionOf: (row: T) => Position,
+  ): Promise<Page<T>> {
+    const found = await rows(after === undefined ? [] : this.open(listing, after), limit + 1);
+    const items = found.slice(0, limit);
+    return {
+      items,
+      cursors: items.map((row) => this.seal(listing, positionOf(row))),
+      hasMore: found.length > limit,
+    };
+  }
+
+  private seal(listing: string, position: Position): string {
     const body = Buffer.from(JSON.stringify(position));
     return Buffer.concat([this.mac(listing, body), body]).toString('base64url');
   }
 
-  /** Undefined for no cursor; a Failure for one that is not ours or belongs to another listing. */
-  open(listing: string, cursor: string | undefined): Position | undefined {
-    if (cursor === undefined) return undefined;
+  /** A Failure for a cursor that is not ours or belongs to another listing. */
+  private open(listing: string, cursor: string): Position {
     const bytes = Buffer.from(cursor, 'base64url');
     const body = bytes.subarray(macBytes);
     const expected = this.mac(listing, body);
     const given = bytes.subarray(0, macBytes);
     if (given.length !== macBytes || !timingSafeEqual(given, expected)) throw badCursor();
     return JSON.parse(body.toString()) as Position;
-  }
-
-  /** A page from `limit + 1` rows: the one too many says that there is more. */
-  page<T>(listing: string, rows: readonly T[], limit: number, positionOf: (row: T) => Position): Page<T> {
-    const items = rows.slice(0, limit);
-    return {
-      items,
-      cursors: items.map((row) => this.seal(listing, positionOf(row))),
-      hasMore: rows.length > limit,
-    };
   }
 
   private mac(listing: string, body: Buffer): Buffer {

@@ -27,15 +27,9 @@ import {
   type TenantTx,
 } from '#store';
 import { audit, record, type Changed, type Detail } from '../changes.js';
-import {
-  Failure,
-  invalidBody,
-  nameTaken,
-  notFound,
-  requireVersion,
-  type ExpectedVersion,
-} from '../failure.js';
+import { Failure, invalidBody, notFound, requireVersion, type ExpectedVersion } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { refusingTakenNames } from '../names.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type {
@@ -63,12 +57,12 @@ export class PolicyService {
   ) {}
 
   async list(scope: TenantScope, query: PageRequest): Promise<Page<Policy>> {
-    const listing = `policies ${scope.tenantId}`;
-    const [afterId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listPolicies(tx, { afterId, limit: query.limit + 1 }),
+    return this.cursors.read(
+      `policies ${scope.tenantId}`,
+      query,
+      ([afterId], limit) => this.store.tenant(scope.tenantId, (tx) => listPolicies(tx, { afterId, limit })),
+      (row) => [row.id],
     );
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
   }
 
   get(scope: TenantScope, id: string): Promise<Policy> {
@@ -79,7 +73,7 @@ export class PolicyService {
   async create(scope: TenantScope, input: NewPolicyInput): Promise<Policy> {
     const rules = checked(input.rules);
     const { name, description } = input;
-    return namedOnce(() =>
+    return refusingTakenNames('policy', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
         const policy = await createPolicy(tx, { name, description, rules, createdBy: scope.caller.actor });
         await recordOnly(tx, scope, 'policy.create', policy.id, { name });
@@ -94,7 +88,7 @@ export class PolicyService {
     expected: ExpectedVersion,
     patch: PolicyPatchInput,
   ): Promise<MaybeFelt<Policy>> {
-    return namedOnce(() =>
+    return refusingTakenNames('policy', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
         requireVersion(found(await lockPolicy(tx, id)), expected);
         const policy = await updatePolicy(tx, id, patch);
@@ -138,14 +132,17 @@ export class PolicyService {
   // -------------------------------------------------------------------------------------------------------- versions
 
   async listVersions(scope: TenantScope, policyId: string, query: PageRequest): Promise<Page<PolicyVersion>> {
-    const listing = `policy-versions ${scope.tenantId} ${policyId}`;
-    const [before] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, async (tx) => {
-      found(await findPolicy(tx, policyId));
-      const beforeNumber = before === undefined ? undefined : Number(before);
-      return listPolicyVersions(tx, policyId, { beforeNumber, limit: query.limit + 1 });
-    });
-    return this.cursors.page(listing, rows, query.limit, (row) => [String(row.number)]);
+    return this.cursors.read(
+      `policy-versions ${scope.tenantId} ${policyId}`,
+      query,
+      ([before], limit) =>
+        this.store.tenant(scope.tenantId, async (tx) => {
+          found(await findPolicy(tx, policyId));
+          const beforeNumber = before === undefined ? undefined : Number(before);
+          return listPolicyVersions(tx, policyId, { beforeNumber, limit });
+        }),
+      (row) => [String(row.number)],
+    );
   }
 
   getVersion(scope: TenantScope, policyId: string, number: number): Promise<PolicyVersion> {
@@ -192,12 +189,13 @@ export class PolicyService {
   // -------------------------------------------------------------------------------------------------------- bindings
 
   async listBindings(scope: TenantScope, query: BindingListing): Promise<Page<PolicyBinding>> {
-    const listing = `policy-bindings ${scope.tenantId}`;
-    const [afterId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listBindings(tx, { ...query, afterId, limit: query.limit + 1 }),
+    return this.cursors.read(
+      `policy-bindings ${scope.tenantId}`,
+      query,
+      ([afterId], limit) =>
+        this.store.tenant(scope.tenantId, (tx) => listBindings(tx, { ...query, afterId, limit })),
+      (row) => [row.id],
     );
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
   }
 
   getBinding(scope: TenantScope, id: string): Promise<PolicyBinding> {
@@ -326,14 +324,4 @@ function stringValues(attributes: unknown): Record<string, string> {
 function found<T>(row: T | null): T {
   if (row === null) throw notFound();
   return row;
-}
-
-async function namedOnce<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isUniqueViolation(error, 'policies_tenant_id_name_key'))
-      throw nameTaken('#/name', 'The tenant has a policy of this name.');
-    throw error;
-  }
 }

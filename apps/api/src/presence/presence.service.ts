@@ -33,12 +33,13 @@ export class PresenceService {
   ) {}
 
   async list(scope: TenantScope, query: PresenceListing): Promise<Page<Presence>> {
-    const listing = `presence ${scope.tenantId}`;
-    const [afterClientId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listPresence(tx, { ...query, afterClientId, limit: query.limit + 1 }),
+    return this.cursors.read(
+      `presence ${scope.tenantId}`,
+      query,
+      ([afterClientId], limit) =>
+        this.store.tenant(scope.tenantId, (tx) => listPresence(tx, { ...query, afterClientId, limit })),
+      (row) => [row.clientId],
     );
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.clientId]);
   }
 
   /** Changes of state from now on, of the tenant's clients or of one device's. */
@@ -67,14 +68,16 @@ export class PresenceService {
   }
 
   async history(scope: TenantScope, deviceId: string, query: PageRequest): Promise<Page<PresenceEvent>> {
-    const listing = `presence-history ${scope.tenantId} ${deviceId}`;
-    const position = this.cursors.open(listing, query.after);
-    const after =
-      position === undefined ? undefined : { at: new Date(position[0] ?? ''), id: BigInt(position[1] ?? '') };
-    const rows = await this.store.tenant(scope.tenantId, async (tx) => {
-      if ((await findDevice(tx, deviceId)) === null) throw notFound();
-      return listPresenceHistory(tx, { deviceId, after, limit: query.limit + 1 });
-    });
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.at.toISOString(), String(row.id)]);
+    return this.cursors.read(
+      `presence-history ${scope.tenantId} ${deviceId}`,
+      query,
+      ([at, id], limit) =>
+        this.store.tenant(scope.tenantId, async (tx) => {
+          if ((await findDevice(tx, deviceId)) === null) throw notFound();
+          const after = at === undefined ? undefined : { at: new Date(at), id: BigInt(id ?? '') };
+          return listPresenceHistory(tx, { deviceId, after, limit });
+        }),
+      (row) => [row.at.toISOString(), String(row.id)],
+    );
   }
 }

@@ -3,7 +3,6 @@ import {
   createProfile,
   deleteProfile,
   findProfile,
-  isUniqueViolation,
   listProfiles,
   StoreError,
   updateProfile,
@@ -11,15 +10,9 @@ import {
   type Profile,
 } from '#store';
 import { audit, record, type Changed } from '../changes.js';
-import {
-  Failure,
-  nameTaken,
-  notFound,
-  requireVersion,
-  staleVersion,
-  type ExpectedVersion,
-} from '../failure.js';
+import { Failure, notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { refusingTakenNames } from '../names.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import { plainRules } from './telemetry-rules.js';
@@ -33,7 +26,7 @@ export class ProfileService {
   ) {}
 
   async create(scope: TenantScope, input: NewProfileInput): Promise<Profile> {
-    return refusingTakenNames(() =>
+    return refusingTakenNames('profile', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
         const profile = await createProfile(tx, { name: input.name, telemetry: plainRules(input.telemetry) });
         await audit(tx, scope, about(profile.id, 'profile.create', { name: profile.name }));
@@ -43,12 +36,12 @@ export class ProfileService {
   }
 
   async list(scope: TenantScope, query: PageRequest): Promise<Page<Profile>> {
-    const listing = `profiles ${scope.tenantId}`;
-    const [afterId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listProfiles(tx, { afterId, limit: query.limit + 1 }),
+    return this.cursors.read(
+      `profiles ${scope.tenantId}`,
+      query,
+      ([afterId], limit) => this.store.tenant(scope.tenantId, (tx) => listProfiles(tx, { afterId, limit })),
+      (row) => [row.id],
     );
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
   }
 
   async get(scope: TenantScope, id: string): Promise<Profile> {
@@ -63,7 +56,7 @@ export class ProfileService {
     expected: ExpectedVersion,
     patch: ProfilePatchInput,
   ): Promise<Changed<Profile>> {
-    return refusingTakenNames(() =>
+    return refusingTakenNames('profile', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
         const current = await findProfile(tx, id);
         if (current === null) throw notFound();
@@ -99,13 +92,4 @@ export class ProfileService {
 
 function about(profileId: string, action: string, detail: { name: string }) {
   return { kind: 'profile', subject: { profileId }, action, subjectId: profileId, detail } as const;
-}
-
-async function refusingTakenNames<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isUniqueViolation(error)) throw nameTaken('#/name', 'There is a profile of this name.');
-    throw error;
-  }
 }

@@ -35,12 +35,13 @@ export class SessionService {
   ) {}
 
   async list(scope: TenantScope, query: SessionListing): Promise<Page<SessionRow>> {
-    const listing = `sessions ${scope.tenantId}`;
-    const [afterClientId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listSessions(tx, { ...query, afterClientId, limit: query.limit + 1 }),
+    return this.cursors.read(
+      `sessions ${scope.tenantId}`,
+      query,
+      ([afterClientId], limit) =>
+        this.store.tenant(scope.tenantId, (tx) => listSessions(tx, { ...query, afterClientId, limit })),
+      (row) => [row.clientId],
     );
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.clientId]);
   }
 
   get(scope: TenantScope, clientId: string): Promise<SessionDetail> {

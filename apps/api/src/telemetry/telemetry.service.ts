@@ -33,16 +33,16 @@ export class TelemetryService {
   ) {}
 
   async list(scope: TenantScope, deviceId: string, query: TelemetryListing): Promise<Page<TelemetryRow>> {
-    const listing = `telemetry ${scope.tenantId} ${deviceId} ${query.order}`;
-    const after = placeOf(this.cursors.open(listing, query.after));
-    const rows = await this.store.tenant(scope.tenantId, async (tx) => {
-      if ((await findDevice(tx, deviceId)) === null) throw notFound();
-      return listTelemetry(tx, { ...query, deviceId, after, limit: query.limit + 1 });
-    });
-    return this.cursors.page(listing, rows, query.limit, (row) => [
-      row.receivedAt.toISOString(),
-      String(row.id),
-    ]);
+    return this.cursors.read(
+      `telemetry ${scope.tenantId} ${deviceId} ${query.order}`,
+      query,
+      (position, limit) =>
+        this.store.tenant(scope.tenantId, async (tx) => {
+          if ((await findDevice(tx, deviceId)) === null) throw notFound();
+          return listTelemetry(tx, { ...query, deviceId, after: placeOf(position), limit });
+        }),
+      (row) => [row.receivedAt.toISOString(), String(row.id)],
+    );
   }
 
   /** Readings of a device from now on. */
@@ -80,8 +80,6 @@ export class TelemetryService {
   }
 }
 
-function placeOf(position: Position | undefined): TelemetryPlace | undefined {
-  if (position === undefined) return undefined;
-  const [receivedAt = '', id = ''] = position;
-  return { receivedAt: new Date(receivedAt), id: BigInt(id) };
+function placeOf([receivedAt, id = '']: Position): TelemetryPlace | undefined {
+  return receivedAt === undefined ? undefined : { receivedAt: new Date(receivedAt), id: BigInt(id) };
 }

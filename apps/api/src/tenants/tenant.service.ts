@@ -70,9 +70,12 @@ export class TenantService {
   }
 
   async list(query: PageRequest): Promise<Page<Tenant>> {
-    const [afterId] = this.cursors.open('tenants', query.after) ?? [];
-    const rows = await this.store.platform((tx) => listTenants(tx, { afterId, limit: query.limit + 1 }));
-    return this.cursors.page('tenants', rows, query.limit, (row) => [row.id]);
+    return this.cursors.read(
+      'tenants',
+      query,
+      ([afterId], limit) => this.store.platform((tx) => listTenants(tx, { afterId, limit })),
+      (row) => [row.id],
+    );
   }
 
   async get(scope: TenantScope): Promise<Tenant> {

@@ -78,12 +78,13 @@ export class TrustAnchorService {
   }
 
   async list(scope: TenantScope, query: PageRequest): Promise<Page<TrustAnchor>> {
-    const listing = `trust-anchors ${scope.tenantId}`;
-    const [afterId] = this.cursors.open(listing, query.after) ?? [];
-    const rows = await this.store.tenant(scope.tenantId, (tx) =>
-      listTrustAnchors(tx, { afterId, limit: query.limit + 1 }),
+    return this.cursors.read(
+      `trust-anchors ${scope.tenantId}`,
+      query,
+      ([afterId], limit) =>
+        this.store.tenant(scope.tenantId, (tx) => listTrustAnchors(tx, { afterId, limit })),
+      (row) => [row.id],
     );
-    return this.cursors.page(listing, rows, query.limit, (row) => [row.id]);
   }
 
   async get(scope: TenantScope, id: string): Promise<TrustAnchor> {
