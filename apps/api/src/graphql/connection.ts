@@ -8,6 +8,20 @@ export interface Connection<N> {
   readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
 }
 
+/** The schema of a connection: `name` with Edge and with Connection, over nodes of the type `node`. */
+export function connectionTypes(name: string, node = name): string {
+  return `
+  type ${name}Edge {
+    cursor: String!
+    node: ${node}!
+  }
+
+  type ${name}Connection {
+    edges: [${name}Edge!]!
+    pageInfo: PageInfo!
+  }`;
+}
+
 /** Relay's form of a page; the cursors are those of REST. */
 export function connectionOf<T, N>(page: Page<T>, present: (item: T) => N): Connection<N> {
   return {

@@ -1,0 +1,63 @@
+import { connectionTypes } from '../graphql/connection.js';
+
+export const deviceTypes = /* GraphQL */ `
+  extend type Query {
+    devices(
+      tenant: ID!
+      namePrefix: String
+      profile: ID
+      group: ID
+      status: String
+      first: Int = 50
+      after: String
+    ): DeviceConnection!
+    device(tenant: ID!, id: ID!): Device!
+  }
+
+  extend type Mutation {
+    createDevice(tenant: ID!, input: NewDevice!): Device!
+    updateDevice(tenant: ID!, id: ID!, expectedVersion: Int!, patch: DevicePatch!): DevicePayload!
+    deleteDevice(tenant: ID!, id: ID!, expectedVersion: Int!): Deleted!
+  }
+
+  type Device {
+    id: ID!
+    name: String!
+    attributes: JSON!
+    status: String!
+    version: Int!
+    createdAt: DateTime!
+    updatedAt: DateTime!
+    profile: Profile!
+    groups: [Group!]!
+    credentials: [Credential!]!
+    "One for each client identifier, the latest first; at most 20"
+    presence: [Presence!]!
+    latestTelemetry: TelemetryReading
+  }
+
+  ${connectionTypes('Device')}
+
+  type DevicePayload {
+    device: Device!
+    operation: ID
+  }
+
+  input NewDevice {
+    name: String!
+    "Default: the tenant's default profile"
+    profileId: ID
+    attributes: JSON
+    status: String
+    groupIds: [ID!]
+  }
+
+  input DevicePatch {
+    name: String
+    profileId: ID
+    "A member of null is removed"
+    attributes: JSON
+    status: String
+    groupIds: [ID!]
+  }
+`;

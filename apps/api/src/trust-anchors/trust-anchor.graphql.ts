@@ -1,0 +1,76 @@
+import { connectionTypes } from '../graphql/connection.js';
+
+export const trustAnchorTypes = /* GraphQL */ `
+  extend type Query {
+    trustAnchors(tenant: ID!, first: Int = 50, after: String): TrustAnchorConnection!
+    trustAnchor(tenant: ID!, id: ID!): TrustAnchor!
+  }
+
+  extend type Mutation {
+    "Trusted once possession of its key is proven"
+    createTrustAnchor(tenant: ID!, input: NewTrustAnchor!): TrustAnchor!
+    "With a certificate, PEM, that its key has signed and whose common name is the challenge"
+    proveTrustAnchor(tenant: ID!, id: ID!, certificate: String!): TrustAnchor!
+    updateTrustAnchor(
+      tenant: ID!
+      id: ID!
+      expectedVersion: Int!
+      patch: TrustAnchorPatch!
+    ): TrustAnchorPayload!
+    "By a revocation list, PEM or base64, that is newer than the one in force"
+    revokeCertificates(tenant: ID!, id: ID!, crl: String!): TrustAnchorPayload!
+    deleteTrustAnchor(tenant: ID!, id: ID!, expectedVersion: Int!): Deleted!
+  }
+
+  type TrustAnchor {
+    id: ID!
+    name: String!
+    "pending, or trusted"
+    state: String!
+    "While pending: the common name to be signed"
+    challenge: String
+    provenAt: DateTime
+    subject: String!
+    certificate: String!
+    fingerprint: String!
+    publicKeyHash: String!
+    notBefore: DateTime!
+    notAfter: DateTime!
+    identity: JSON!
+    "refuse, grace or ignore"
+    crlWhenStale: String!
+    crlGraceS: Int!
+    crl: RevocationList
+    version: Int!
+    createdAt: DateTime!
+    updatedAt: DateTime!
+  }
+
+  type RevocationList {
+    number: String!
+    thisUpdate: DateTime!
+    nextUpdate: DateTime!
+    entries: Int!
+  }
+
+  ${connectionTypes('TrustAnchor')}
+
+  type TrustAnchorPayload {
+    trustAnchor: TrustAnchor!
+    operation: ID
+  }
+
+  input NewTrustAnchor {
+    name: String!
+    certificate: String!
+    identity: JSON
+    crlWhenStale: String
+    crlGraceS: Int
+  }
+
+  input TrustAnchorPatch {
+    name: String
+    crlWhenStale: String
+    crlGraceS: Int
+  }
+`;
