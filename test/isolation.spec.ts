@@ -452,6 +452,10 @@ const device = () => `device: "${ids.device}"`;
 const queries: Readonly<Record<string, Field>> = {
   tenants: field('platform', page),
   tenant: field('viewer', '{ id }'),
+  apiKeys: field('admin', page),
+  apiKey: idField('admin', '{ prefix }', () => `id: "${ids.apiKey}"`),
+  platformApiKeys: field('platform', page),
+  platformApiKey: field('platform', '{ prefix }', async () => `id: "${await platformKey()}"`),
   profiles: field('viewer', page),
   profile: idField('viewer', '{ id }', () => `id: "${ids.profile}"`),
   groups: field('viewer', page),
@@ -462,12 +466,15 @@ const queries: Readonly<Record<string, Field>> = {
   ),
   device: idField('viewer', '{ id }', () => `id: "${ids.device}"`),
   credentials: idField('viewer', page, device),
+  credential: idField('viewer', '{ id }', () => `${device()}, id: "${ids.credential}"`),
   trustAnchors: field('viewer', '{ edges { node { crl { number } } } }'),
   trustAnchor: idField('viewer', '{ id }', () => `id: "${ids.anchor}"`),
   policies: field('viewer', '{ edges { node { rules } } }'),
   policy: idField('viewer', '{ rules }', () => `id: "${ids.policy}"`),
   policyVersions: idField('viewer', page, () => `policy: "${ids.policy}"`),
+  policyVersion: idField('viewer', '{ rules }', () => `policy: "${ids.policy}", number: 1`),
   policyBindings: field('viewer', page),
+  policyBinding: idField('viewer', '{ policyId }', () => `id: "${ids.binding}"`),
   evaluatePolicy: idField(
     'viewer',
     '{ decision }',
@@ -477,6 +484,7 @@ const queries: Readonly<Record<string, Field>> = {
   telemetry: idField('viewer', page, device),
   telemetryCount: idField('viewer', '', device),
   presence: field('viewer', '{ edges { node { device { id } } } }'),
+  clientPresence: idField('viewer', '{ state }', async () => `clientId: "${await onlineClient()}"`),
   presenceHistory: idField('viewer', page, device),
   sessions: field('viewer', page),
   session: idField('viewer', '{ clientId }', async () => `clientId: "${await onlineClient()}"`),
@@ -495,6 +503,37 @@ const mutations: Readonly<Record<string, Field>> = {
     const { version } = (await api.platform.get(acme.path)).body;
     return `expectedVersion: ${version}, patch: { name: "Acme" }`;
   }),
+  // A tenant made for it, by its whole name here: `untenanted` below.
+  deleteTenant: field(
+    'platform',
+    '{ id }',
+    async () => `tenant: "${await create.tenant()}", expectedVersion: 1`,
+  ),
+  createApiKey: field('admin', '{ key }', () => 'input: { name: "k", role: "viewer" }'),
+  revokeApiKey: idField('admin', '{ revokedAt }', async () => `id: "${await create.apiKey()}"`),
+  createPlatformApiKey: field('platform', '{ key }', () => 'input: { name: "k" }'),
+  revokePlatformApiKey: field('platform', '{ revokedAt }', async () => `id: "${await platformKey()}"`),
+  createProfile: field('admin', '{ id }', () => `input: { name: "${randomUUID()}" }`),
+  updateProfile: idField('admin', '{ operation }', async () => {
+    const id = await create.profile();
+    return `id: "${id}", expectedVersion: 1, patch: { telemetry: [] }`;
+  }),
+  deleteProfile: idField(
+    'admin',
+    '{ id }',
+    async () => `id: "${await create.profile()}", expectedVersion: 1`,
+  ),
+  createGroup: field('operator', '{ id }', () => `input: { name: "${randomUUID()}" }`),
+  updateGroup: idField('operator', '{ name }', async () => {
+    const id = await create.group();
+    return `id: "${id}", expectedVersion: 1, patch: { name: "${randomUUID()}" }`;
+  }),
+  deleteGroup: idField('operator', '{ id }', async () => `id: "${await create.group()}", expectedVersion: 1`),
+  addGroupMember: idField('operator', '{ operation }', async () => {
+    return `group: "${ids.group}", device: "${await create.device()}"`;
+  }),
+  removeGroupMember: idField('operator', '{ operation }', () => `group: "${ids.group}", ${device()}`),
+  createDevices: field('operator', '{ created }', () => `devices: [{ name: "${randomUUID()}" }]`),
   createDevice: field('operator', '{ id }', () => `input: { name: "${randomUUID()}" }`),
   updateDevice: idField('operator', '{ operation }', async () => {
     const id = await create.device();
@@ -560,8 +599,16 @@ const mutations: Readonly<Record<string, Field>> = {
 
 /** graphql/subscriptions.spec.ts tries these. */
 const subscriptions = ['presence', 'telemetry'];
-/** Not of a tenant: their refusal has no tenant to hide. */
-const untenanted = new Set(['tenants', 'createTenant']);
+/** Not of acme: of the platform, or of a tenant they name themselves. */
+const untenanted = new Set([
+  'tenants',
+  'createTenant',
+  'deleteTenant',
+  'platformApiKeys',
+  'platformApiKey',
+  'createPlatformApiKey',
+  'revokePlatformApiKey',
+]);
 
 describe('GraphQL', () => {
   it('has a row here for every field it offers', async () => {
@@ -608,7 +655,10 @@ describe('GraphQL', () => {
           expect([codeOf(crossed), crossed.body.data]).toEqual([foreign, null]);
         }
         const lesser = below[role];
-        if (lesser !== undefined) expect(codeOf(await run(acme[lesser], 'acme'))).toBe('forbidden');
+        if (lesser !== undefined) {
+          const hidden = name === 'deleteTenant';
+          expect(codeOf(await run(acme[lesser], 'acme'))).toBe(hidden ? 'not-found' : 'forbidden');
+        }
 
         const right = await run(clientOf(role), 'acme');
         expect(right.body.errors).toBeUndefined();

@@ -3,6 +3,7 @@ import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
 import type { Logger, ReadinessReport } from '#process';
 import type { ControlStore } from '#store';
 import { ApiKeyController, PlatformApiKeyController } from './api-keys/api-key.controller.js';
+import { ApiKeyResolver } from './api-keys/api-key.resolver.js';
 import { ApiKeyService } from './api-keys/api-key.service.js';
 import { AuditController } from './audit/audit.controller.js';
 import { AuditResolver } from './audit/audit.resolver.js';
@@ -116,6 +117,7 @@ export class ApiModule {
         AuditService,
         AuditResolver,
         ApiKeyService,
+        ApiKeyResolver,
         CredentialService,
         CredentialResolver,
         DeviceService,

@@ -2,6 +2,7 @@ import { connectionTypes } from '../graphql/connection.js';
 
 export const credentialTypes = /* GraphQL */ `
   extend type Query {
+    credential(tenant: ID!, device: ID!, id: ID!): Credential!
     credentials(tenant: ID!, device: ID!, first: Int = 50, after: String): CredentialConnection!
   }
 

@@ -25,6 +25,12 @@ export class CredentialResolver {
     return connectionOf(page, (row) => presentCredential(row, scope.tenantSlug));
   }
 
+  @Query('credential')
+  @Requires('credentials:read')
+  async get(@FieldScope() scope: TenantScope, @Args('device') device: string, @Args('id') id: string) {
+    return presentCredential(await this.credentials.get(scope, idOf(device), idOf(id)), scope.tenantSlug);
+  }
+
   @Mutation('createCredential')
   @Requires('credentials:write')
   async create(

@@ -10,6 +10,11 @@ export type BulkRow =
   | { readonly row: number; readonly device: BulkDevice }
   | { readonly row: number; readonly name: string | null; readonly errors: readonly FieldError[] };
 
+export function readList(devices: readonly object[]): BulkRow[] {
+  requireSize(devices.length);
+  return devices.map((device, index) => check(index + 1, device));
+}
+
 export function readNdjson(text: string): BulkRow[] {
   const lines = text.split('\n').map((line) => line.trim());
   const filled = lines.filter((line) => line !== '');

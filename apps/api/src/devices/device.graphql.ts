@@ -16,6 +16,8 @@ export const deviceTypes = /* GraphQL */ `
 
   extend type Mutation {
     createDevice(tenant: ID!, input: NewDevice!): Device!
+    "Each is taken or refused by itself; dryRun says what would happen, and does nothing"
+    createDevices(tenant: ID!, devices: [BulkDevice!]!, dryRun: Boolean = false): BulkDevicesPayload!
     updateDevice(tenant: ID!, id: ID!, expectedVersion: Int!, patch: DevicePatch!): DevicePayload!
     deleteDevice(tenant: ID!, id: ID!, expectedVersion: Int!): Deleted!
   }
@@ -50,6 +52,34 @@ export const deviceTypes = /* GraphQL */ `
     attributes: JSON
     status: String
     groupIds: [ID!]
+  }
+
+  "Names its profile and groups as people do"
+  input BulkDevice {
+    name: String!
+    "Default: the profile named default"
+    profile: String
+    groups: [String!]
+    attributes: JSON
+    status: String
+  }
+
+  type BulkDevicesPayload {
+    dryRun: Boolean!
+    created: Int!
+    refused: Int!
+    rows: [BulkDeviceRow!]!
+  }
+
+  type BulkDeviceRow {
+    "Place in the list, from 1"
+    row: Int!
+    name: String
+    "created, or refused; in a dry run what it would be"
+    outcome: String!
+    id: ID
+    "[{ pointer, code, message }]"
+    errors: JSON
   }
 
   input DevicePatch {

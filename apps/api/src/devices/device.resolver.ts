@@ -7,6 +7,7 @@ import {
   checkPatch,
   connectionOf,
   pageRequest,
+  withoutNulls,
   type PageArguments,
 } from '../graphql/connection.js';
 import type { GraphqlContext } from '../graphql/context.js';
@@ -18,6 +19,7 @@ import { presentPresence } from '../presence/presence.schema.js';
 import { presentProfile } from '../profiles/profile.schema.js';
 import type { TenantScope } from '../scope.js';
 import { presentTelemetry } from '../telemetry/telemetry.schema.js';
+import { readList } from './bulk.js';
 import { devicePatch, deviceQuery, newDevice, presentDevice } from './device.schema.js';
 import { DeviceService } from './device.service.js';
 
@@ -93,6 +95,16 @@ export class DeviceResolver {
   @Requires('devices:write')
   async create(@FieldScope() scope: TenantScope, @Args('input') input: object) {
     return deviceNode(scope, await this.devices.create(scope, checkArguments(newDevice, input)));
+  }
+
+  @Mutation('createDevices')
+  @Requires('devices:write')
+  async createMany(
+    @FieldScope() scope: TenantScope,
+    @Args('devices') devices: readonly object[],
+    @Args('dryRun') dryRun: boolean | null,
+  ) {
+    return this.devices.createMany(scope, readList(devices.map(withoutNulls)), dryRun === true);
   }
 
   @Mutation('updateDevice')

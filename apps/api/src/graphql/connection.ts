@@ -47,7 +47,11 @@ export function pageRequest(args: PageArguments): PageRequest {
 
 /** The rules of REST for the same input: GraphQL's own types say less. Null says as much as nothing. */
 export function checkArguments<T extends z.ZodType>(schema: T, args: object): z.output<T> {
-  return checkPatch(schema, Object.fromEntries(Object.entries(args).filter(([, value]) => value !== null)));
+  return checkPatch(schema, withoutNulls(args));
+}
+
+export function withoutNulls(args: object): object {
+  return Object.fromEntries(Object.entries(args).filter(([, value]) => value !== null));
 }
 
 /** Where null has a meaning of its own: it removes. */

@@ -196,6 +196,166 @@ describe('the GraphQL endpoint', () => {
     expect(back.body.data.activatePolicyVersion.policy).toEqual({ activeVersion: 1, rules: [] });
   });
 
+  it('administers profiles, and keeps one that a device has', async () => {
+    const made = await run(
+      acme.admin,
+      `mutation($t: JSON) { createProfile(tenant: "acme", input: { name: "gql-meter", telemetry: $t }) { id version telemetry } }`,
+      { t: [{ filter: 'meters/${device}', timeField: 'at' }] },
+    );
+    const { id, version, telemetry } = made.body.data.createProfile;
+    expect([version, telemetry]).toEqual([1, [{ filter: 'meters/${device}', timeField: 'at' }]]);
+    const update = (patch: string, expected: number) =>
+      run(
+        acme.admin,
+        `mutation { updateProfile(tenant: "acme", id: "${id}", expectedVersion: ${expected}, patch: ${patch}) { operation profile { version telemetry } } }`,
+      );
+    const changed = await update('{ telemetry: [] }', 1);
+    expect(changed.body.data.updateProfile).toEqual({
+      operation: expect.stringMatching(/^\d+$/),
+      profile: { version: 2, telemetry: [] },
+    });
+    expect((await update('{ name: "late" }', 1)).body.errors[0].extensions.code).toBe('precondition-failed');
+    const refused = await update('{ telemetry: [{ filter: "a/#/b" }] }', 2);
+    expect(refused.body.errors[0].extensions).toMatchObject({
+      code: 'invalid',
+      errors: [{ pointer: '#/telemetry/0/filter' }],
+    });
+    expect((await update('{ name: "default" }', 2)).body.errors[0].extensions.code).toBe('name-taken');
+
+    const { body: device } = await acme.admin.post(`${acme.path}/devices`, { name: 'gql-p', profileId: id });
+    const remove = `mutation { deleteProfile(tenant: "acme", id: "${id}", expectedVersion: 2) { id operation } }`;
+    expect((await run(acme.admin, remove)).body.errors[0].extensions.code).toBe('in-use');
+    await acme.admin.delete(`${acme.path}/devices/${device.id}`);
+    expect((await run(acme.admin, remove)).body.data.deleteProfile.id).toBe(id);
+    expect((await acme.admin.get(`${acme.path}/profiles/${id}`)).status).toBe(404);
+  });
+
+  it('administers groups and who is in them', async () => {
+    const made = await run(
+      acme.operator,
+      'mutation { createGroup(tenant: "acme", input: { name: "gql-group" }) { id } createDevice(tenant: "acme", input: { name: "gql-m" }) { id } }',
+    );
+    const group = made.body.data.createGroup.id;
+    const device = made.body.data.createDevice.id;
+    const member = async (verb: string) => {
+      const field = `${verb}GroupMember(tenant: "acme", group: "${group}", device: "${device}")`;
+      const { body } = await run(acme.operator, `mutation { it: ${field} { group device operation } }`);
+      return body.data.it;
+    };
+    const members = async () => {
+      const query = `{ devices(tenant: "acme", group: "${group}") { edges { node { name groups { name } } } } }`;
+      return (await run(acme.viewer, query)).body.data.devices.edges;
+    };
+    expect(await member('add')).toEqual({ group, device, operation: expect.stringMatching(/^\d+$/) });
+    expect(await member('add')).toEqual({ group, device, operation: null });
+    expect(await members()).toEqual([{ node: { name: 'gql-m', groups: [{ name: 'gql-group' }] } }]);
+    expect((await member('remove')).operation).not.toBeNull();
+    expect((await member('remove')).operation).toBeNull();
+    expect(await members()).toEqual([]);
+    const ended = await run(
+      acme.operator,
+      `mutation {
+        updateGroup(tenant: "acme", id: "${group}", expectedVersion: 1, patch: { name: "gql-renamed" }) { name version }
+        deleteGroup(tenant: "acme", id: "${group}", expectedVersion: 2) { id }
+      }`,
+    );
+    expect(ended.body.data).toEqual({
+      updateGroup: { name: 'gql-renamed', version: 2 },
+      deleteGroup: { id: group },
+    });
+  });
+
+  it('makes an API key that is shown once and works until it is revoked', async () => {
+    const made = await run(
+      acme.admin,
+      'mutation { createApiKey(tenant: "acme", input: { name: "ci", role: "viewer" }) { key apiKey { id prefix role revokedAt } } }',
+    );
+    const { key, apiKey } = made.body.data.createApiKey;
+    expect([key.startsWith(`${apiKey.prefix}_`), apiKey.role, apiKey.revokedAt]).toEqual([
+      true,
+      'viewer',
+      null,
+    ]);
+    const client = api.anonymous.with(key);
+    expect((await run(client, '{ tenant(tenant: "acme") { slug } }')).body.data.tenant.slug).toBe('acme');
+    const listed = await run(acme.admin, '{ apiKeys(tenant: "acme") { edges { node { id prefix } } } }');
+    expect(listed.text).toContain(apiKey.id);
+    expect(listed.text).not.toContain(key);
+
+    const revoke = `mutation { revokeApiKey(tenant: "acme", id: "${apiKey.id}") { revokedAt } }`;
+    const { revokedAt } = (await run(acme.admin, revoke)).body.data.revokeApiKey;
+    expect(revokedAt).not.toBeNull();
+    expect((await run(acme.admin, revoke)).body.data.revokeApiKey).toEqual({ revokedAt });
+    expect((await run(client, '{ tenant(tenant: "acme") { slug } }')).status).toBe(401);
+    const root = await run(
+      acme.admin,
+      'mutation { createApiKey(tenant: "acme", input: { name: "x", role: "root" }) { key } }',
+    );
+    expect(root.body.errors[0].extensions).toMatchObject({
+      code: 'invalid',
+      errors: [{ pointer: '#/role' }],
+    });
+  });
+
+  it('keeps the last key of the platform', async () => {
+    const { edges } = (await run(api.platform, '{ platformApiKeys { edges { node { id revokedAt } } } }'))
+      .body.data.platformApiKeys;
+    expect(edges).toHaveLength(1);
+    const last = `mutation { revokePlatformApiKey(id: "${edges[0].node.id}") { id } }`;
+    expect((await run(api.platform, last)).body.errors[0].extensions.code).toBe('in-use');
+  });
+
+  it('takes many devices at once, each by itself, or only says what it would do', async () => {
+    const query = `mutation($devices: [BulkDevice!]!, $dryRun: Boolean) {
+      createDevices(tenant: "acme", devices: $devices, dryRun: $dryRun) {
+        dryRun created refused rows { row name outcome id errors }
+      }
+    }`;
+    const devices = [
+      { name: 'many-1', attributes: { site: 'x' }, status: null },
+      { name: 'many/2' },
+      { name: 'many-3', profile: 'nowhere' },
+    ];
+    const dry = await run(acme.operator, query, { devices, dryRun: true });
+    expect(dry.body.data.createDevices).toMatchObject({ dryRun: true, created: 1, refused: 2 });
+    const { created, rows } = (await run(acme.operator, query, { devices })).body.data.createDevices;
+    expect([created, rows]).toMatchObject([
+      1,
+      [
+        { row: 1, name: 'many-1', outcome: 'created', id: expect.any(String), errors: null },
+        {
+          row: 2,
+          outcome: 'refused',
+          id: null,
+          errors: [{ pointer: '#/name', code: 'forbidden-character' }],
+        },
+        { row: 3, outcome: 'refused', errors: [{ pointer: '#/profile', code: 'unknown-reference' }] },
+      ],
+    ]);
+    const none = await run(acme.operator, query, { devices: [] });
+    expect(none.body.errors[0].extensions).toMatchObject({ code: 'invalid', errors: [{ code: 'empty' }] });
+    const full = await run(acme.operator, query, {
+      devices: Array.from({ length: 10_001 }, () => ({ name: 'a' })),
+    });
+    expect(full.body.errors[0].extensions.code).toBe('too-large');
+  });
+
+  it('deletes a tenant for the platform, and not for the tenant', async () => {
+    const short = await api.createTenant('short-lived');
+    const query = 'mutation { deleteTenant(tenant: "short-lived", expectedVersion: 1) { id } }';
+    expect((await run(short.admin, query)).body.errors[0].extensions.code).toBe('forbidden');
+    expect((await run(api.platform, query)).body.data.deleteTenant.id).toBe(short.id);
+    expect((await api.platform.get(short.path)).status).toBe(404);
+  });
+
+  it('takes an id that cannot be one for the id of nothing, in a mutation too', async () => {
+    const refused = await run(
+      acme.admin,
+      'mutation { updatePolicy(tenant: "acme", id: "no id", expectedVersion: 1, patch: { description: "x" }) { operation } }',
+    );
+    expect(refused.body.errors[0].extensions.code).toBe('not-found');
+  });
+
   it('refuses U+0000, written or in a variable, however deep', async () => {
     const written = '{ devices(tenant: "acme", namePrefix: "\\u0000") { edges { cursor } } }';
     const query = 'query($p: String) { devices(tenant: "acme", namePrefix: $p) { edges { cursor } } }';

@@ -1,3 +1,4 @@
+import { apiKeyTypes } from '../api-keys/api-key.graphql.js';
 import { auditTypes } from '../audit/audit.graphql.js';
 import { credentialTypes } from '../credentials/credential.graphql.js';
 import { denialTypes } from '../denials/denial.graphql.js';
@@ -43,6 +44,7 @@ const commonTypes = /* GraphQL */ `
 export const typeDefs = [
   commonTypes,
   tenantTypes,
+  apiKeyTypes,
   profileTypes,
   groupTypes,
   deviceTypes,

@@ -5,6 +5,7 @@ export const policyTypes = /* GraphQL */ `
     policies(tenant: ID!, first: Int = 50, after: String): PolicyConnection!
     policy(tenant: ID!, id: ID!): Policy!
     policyVersions(tenant: ID!, policy: ID!, first: Int = 50, after: String): PolicyVersionConnection!
+    policyVersion(tenant: ID!, policy: ID!, number: Int!): PolicyVersion!
     policyBindings(
       tenant: ID!
       policy: ID
@@ -13,6 +14,7 @@ export const policyTypes = /* GraphQL */ `
       first: Int = 50
       after: String
     ): PolicyBindingConnection!
+    policyBinding(tenant: ID!, id: ID!): PolicyBinding!
     "What the broker would decide for a device now, and by which rule"
     evaluatePolicy(tenant: ID!, question: PolicyQuestion!): PolicyEvaluation!
   }

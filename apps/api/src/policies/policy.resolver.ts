@@ -55,6 +55,16 @@ export class PolicyResolver {
     return connectionOf(page, presentPolicyVersion);
   }
 
+  @Query('policyVersion')
+  @Requires('policies:read')
+  async getVersion(
+    @FieldScope() scope: TenantScope,
+    @Args('policy') policyId: string,
+    @Args('number') number: number,
+  ) {
+    return presentPolicyVersion(await this.policies.getVersion(scope, idOf(policyId), number));
+  }
+
   @Query('policyBindings')
   @Requires('policies:read')
   async listBindings(
@@ -70,6 +80,12 @@ export class PolicyResolver {
       targetId: filter.target,
     });
     return connectionOf(page, presentBinding);
+  }
+
+  @Query('policyBinding')
+  @Requires('policies:read')
+  async getBinding(@FieldScope() scope: TenantScope, @Args('id') id: string) {
+    return presentBinding(await this.policies.getBinding(scope, idOf(id)));
   }
 
   @Query('evaluatePolicy')
@@ -99,12 +115,8 @@ export class PolicyResolver {
     @Args('expectedVersion') expected: number,
     @Args('patch') patch: object,
   ) {
-    const { value, operation } = await this.policies.update(
-      scope,
-      id,
-      expected,
-      checkPatch(policyPatch, patch),
-    );
+    const input = checkPatch(policyPatch, patch);
+    const { value, operation } = await this.policies.update(scope, idOf(id), expected, input);
     return { policy: nodeOf(scope, value), operation: operationId(operation) };
   }
 

@@ -9,6 +9,7 @@ export const presenceTypes = /* GraphQL */ `
       first: Int = 50
       after: String
     ): PresenceConnection!
+    clientPresence(tenant: ID!, clientId: String!): Presence!
     presenceHistory(tenant: ID!, device: ID!, first: Int = 50, after: String): PresenceEventConnection!
   }
 

@@ -29,6 +29,12 @@ export class PresenceResolver {
     );
   }
 
+  @Query('clientPresence')
+  @Requires('presence:read')
+  async get(@FieldScope() scope: TenantScope, @Args('clientId') clientId: string) {
+    return inScope(scope, presentPresence(await this.presence.get(scope, clientId)));
+  }
+
   @ResolveField('device')
   @Requires('devices:read')
   async device(@Parent() client: ReturnType<typeof presentPresence>, @Context() context: GraphqlContext) {

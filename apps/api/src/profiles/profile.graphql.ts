@@ -6,9 +6,17 @@ export const profileTypes = /* GraphQL */ `
     profile(tenant: ID!, id: ID!): Profile!
   }
 
+  extend type Mutation {
+    createProfile(tenant: ID!, input: NewProfile!): Profile!
+    updateProfile(tenant: ID!, id: ID!, expectedVersion: Int!, patch: ProfilePatch!): ProfilePayload!
+    "Refused while a device has it"
+    deleteProfile(tenant: ID!, id: ID!, expectedVersion: Int!): Deleted!
+  }
+
   type Profile {
     id: ID!
     name: String!
+    "Which messages of its devices are readings: [{ filter, timeField }]"
     telemetry: JSON!
     version: Int!
     createdAt: DateTime!
@@ -16,4 +24,20 @@ export const profileTypes = /* GraphQL */ `
   }
 
   ${connectionTypes('Profile')}
+
+  type ProfilePayload {
+    profile: Profile!
+    operation: ID
+  }
+
+  input NewProfile {
+    name: String!
+    telemetry: JSON
+  }
+
+  input ProfilePatch {
+    name: String
+    "The whole list"
+    telemetry: JSON
+  }
 `;

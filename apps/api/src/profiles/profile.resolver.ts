@@ -1,11 +1,17 @@
 import { Inject } from '@nestjs/common';
-import { Args, Query, Resolver } from '@nestjs/graphql';
-import { connectionOf, pageRequest, type PageArguments } from '../graphql/connection.js';
-import { idOf } from '../graphql/ids.js';
+import { Args, Mutation, Query, Resolver } from '@nestjs/graphql';
+import {
+  checkArguments,
+  checkPatch,
+  connectionOf,
+  pageRequest,
+  type PageArguments,
+} from '../graphql/connection.js';
+import { idOf, operationId } from '../graphql/ids.js';
 import { FieldScope } from '../graphql/scope.js';
 import { Requires } from '../http/requires.decorator.js';
 import type { TenantScope } from '../scope.js';
-import { presentProfile } from './profile.schema.js';
+import { newProfile, presentProfile, profilePatch } from './profile.schema.js';
 import { ProfileService } from './profile.service.js';
 
 @Resolver('Profile')
@@ -22,5 +28,34 @@ export class ProfileResolver {
   @Requires('profiles:read')
   async get(@FieldScope() scope: TenantScope, @Args('id') id: string) {
     return presentProfile(await this.profiles.get(scope, idOf(id)));
+  }
+
+  @Mutation('createProfile')
+  @Requires('profiles:write')
+  async create(@FieldScope() scope: TenantScope, @Args('input') input: object) {
+    return presentProfile(await this.profiles.create(scope, checkArguments(newProfile, input)));
+  }
+
+  @Mutation('updateProfile')
+  @Requires('profiles:write')
+  async update(
+    @FieldScope() scope: TenantScope,
+    @Args('id') id: string,
+    @Args('expectedVersion') expected: number,
+    @Args('patch') patch: object,
+  ) {
+    const input = checkPatch(profilePatch, patch);
+    const { value, operation } = await this.profiles.update(scope, idOf(id), expected, input);
+    return { profile: presentProfile(value), operation: operationId(operation) };
+  }
+
+  @Mutation('deleteProfile')
+  @Requires('profiles:write')
+  async delete(
+    @FieldScope() scope: TenantScope,
+    @Args('id') id: string,
+    @Args('expectedVersion') expected: number,
+  ) {
+    return { id, operation: operationId(await this.profiles.delete(scope, idOf(id), expected)) };
   }
 }

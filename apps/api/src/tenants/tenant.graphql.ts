@@ -11,6 +11,8 @@ export const tenantTypes = /* GraphQL */ `
     "Of a platform's key"
     createTenant(input: NewTenant!): Tenant!
     updateTenant(tenant: ID!, expectedVersion: Int!, patch: TenantPatch!): TenantPayload!
+    "And everything of it, telemetry included"
+    deleteTenant(tenant: ID!, expectedVersion: Int!): Deleted!
   }
 
   type Tenant {

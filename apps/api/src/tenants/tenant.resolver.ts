@@ -46,4 +46,11 @@ export class TenantResolver {
     const { value, operation } = await this.tenants.update(scope, expected, checkPatch(tenantPatch, patch));
     return { tenant: presentTenant(value), operation: operationId(operation) };
   }
+
+  @Mutation('deleteTenant')
+  @Requires('tenants:write')
+  async delete(@FieldScope() scope: TenantScope, @Args('expectedVersion') expected: number) {
+    await this.tenants.delete(scope, expected);
+    return { id: scope.tenantId };
+  }
 }
