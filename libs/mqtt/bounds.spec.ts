@@ -63,6 +63,16 @@ describe('a queue', () => {
     expect(h.broker.stats.droppedQueueFull).toBeGreaterThan(15);
   });
 
+  it("of a session that has been away since before the process started is held to its tenant's limits", async () => {
+    const h = new Harness();
+    h.gate.limits = { ...defaultLimits, maxQueuedMessages: 3 };
+    await (await durable(h)).cut();
+    const next = await h.crash();
+    const publisher = await next.connect('p');
+    for (let i = 0; i < 5; i++) await publisher.publish('a', String(i), { qos: 1 });
+    expect(next.broker.stats.droppedQueueFull).toBe(2);
+  });
+
   it('of a durable session has a window of a few megabytes in memory, whatever the size of its messages', async () => {
     const h = new Harness();
     const away = await durable(h);

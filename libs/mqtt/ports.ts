@@ -250,6 +250,8 @@ export interface StoredWill {
 
 /** What one tenant's space starts with. */
 export interface TenantState {
+  /** The highest that any session, will or presence of the tenant has: the next one is higher, whatever the clock says now. */
+  readonly lastEpoch: number;
   readonly sessions: readonly StoredSession[];
   readonly retained: readonly Message[];
   /** Wills of connections that ended, or whose process is gone, and that are still to be published. */

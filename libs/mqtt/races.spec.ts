@@ -179,3 +179,16 @@ describe('a take-over while a subscription is being stored', () => {
     expect(second.messages()).toEqual(['new x', 'old x']);
   });
 });
+
+describe('a clock that was set back between two processes', () => {
+  it('does not make the next sign-in look older than the last one', async () => {
+    const h = new Harness();
+    await h.connect5('alice', { expiry: 100, will });
+    const before = h.journal.events.at(-1)!.epoch;
+    const next = await h.crash();
+    next.clock.now = () => Date.UTC(2020, 0, 1);
+    const other = await next.connect5('bob');
+    expect(other.connack?.code).toBe(0);
+    expect(next.journal.events.at(-1)!.epoch).toBeGreaterThan(before);
+  });
+});

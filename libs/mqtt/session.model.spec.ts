@@ -357,6 +357,8 @@ class World {
 describe('sessions, whatever happens', () => {
   it('deliver at least once, exactly once, in order, and nothing without the right to it', async () => {
     const numRuns = Number(process.env['HISTORIES'] ?? 1_000);
+    const seed = Number(process.env['HISTORIES_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+    process.stdout.write(`session model: HISTORIES_SEED=${seed} HISTORIES=${numRuns}\n`);
     const run = await fc.check(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), async (steps) => {
         const world = new World();
@@ -364,7 +366,7 @@ describe('sessions, whatever happens', () => {
         for (const each of steps) await world.take(each);
         await world.finish();
       }),
-      { numRuns },
+      { numRuns, seed },
     );
     expect(fc.defaultReportMessage(run)).toBeUndefined();
   }, 120_000);

@@ -103,6 +103,8 @@ export class Space {
   readonly #expiries = new Map<Session, Deadline>();
   #lastEpoch = 0;
   #isClosed = false;
+  /** The tenant's, as the last sign-in told them. */
+  #limits = defaultLimits;
 
   constructor(ports: SpacePorts, tenantId: TenantId) {
     this.tenantId = tenantId;
@@ -117,6 +119,7 @@ export class Space {
   /** Loads what the vault holds of the tenant. `graceMs`: how long clients of a process that ended may take to come back. */
   async open(graceMs: number): Promise<void> {
     const state = await this.vault.open(this.tenantId);
+    this.sawEpoch(state.lastEpoch);
     for (const message of state.retained) this.retained.set(message);
     for (const stored of state.sessions) this.#restore(stored);
     for (const will of state.wills) {
@@ -127,7 +130,7 @@ export class Space {
 
   #restore(stored: StoredSession): void {
     this.#lastEpoch = Math.max(this.#lastEpoch, stored.epoch);
-    const session = new Session(this, stored.principal, noPolicy, defaultLimits, stored.epoch, true);
+    const session = new Session(this, stored.principal, noPolicy, this.#limits, stored.epoch, true);
     session.expiryIntervalS = stored.expiryIntervalS;
     session.restoreAway(stored.nextSequence, stored.queuedMessages, stored.queuedBytes);
     this.sessions.set(session.clientId, session);
@@ -151,6 +154,15 @@ export class Space {
     let next: number | undefined;
     for (const { at } of this.#expiries.values()) if (next === undefined || at < next) next = at;
     return next;
+  }
+
+  /** Sessions whose client has not been here yet are held to what the tenant's others were told. */
+  useLimits(limits: Limits): void {
+    const { maxQueuedMessages, maxQueuedBytes } = this.#limits;
+    this.#limits = limits;
+    if (limits.maxQueuedMessages === maxQueuedMessages && limits.maxQueuedBytes === maxQueuedBytes) return;
+    for (const session of this.sessions.values())
+      if (session.connection === undefined) session.limits = limits;
   }
 
   /** Grows with every sign-in, also over restarts: whatever an earlier one still writes is told from it. */

@@ -57,7 +57,13 @@ export class PostgresVault implements Vault {
 
   async open(tenantId: TenantId): Promise<TenantState> {
     await this.#settled();
-    const [sessions, retained, wills] = await Promise.all([
+    const [epochs, sessions, retained, wills] = await Promise.all([
+      this.#read<{ lastEpoch: number }>(
+        `SELECT greatest((SELECT max(epoch) FROM presence WHERE tenant_id = $1::uuid),
+           (SELECT max(epoch) FROM sessions WHERE tenant_id = $1::uuid),
+           (SELECT max(epoch) FROM wills WHERE tenant_id = $1::uuid), 0)::float8 AS "lastEpoch"`,
+        [tenantId],
+      ),
       this.#read<SessionRow>(`SELECT ${sessionDetail} FROM sessions s WHERE s.tenant_id = $1::uuid`, [
         tenantId,
       ]),
@@ -74,6 +80,7 @@ export class PostgresVault implements Vault {
       ),
     ]);
     return {
+      lastEpoch: epochs[0]?.lastEpoch ?? 0,
       sessions: sessions.map(toStoredSession),
       retained: retained.map(toMessage),
       wills: wills.map(toStoredWill),

@@ -282,6 +282,7 @@ function welcome(
     sessionPresent,
   };
   space.connections.add(connection);
+  space.useLimits(limits);
   connection.broker.inUse(space);
   space.stats.connects += 1;
   const connack = encodeConnack(packet.protocolVersion, Reasons.success, sessionPresent, {

@@ -95,6 +95,10 @@ export class MemoryVault implements Vault {
     this.#failIfDown();
     const rows = this.#tenant(tenantId);
     return {
+      lastEpoch: Math.max(
+        0,
+        ...[...rows.sessions.values(), ...rows.wills.values()].map(({ epoch }) => epoch),
+      ),
       sessions: [...rows.sessions].map(([clientId, row]) => asStored(clientId, row)),
       retained: [...rows.retained.values()],
       wills: [...rows.wills.values()]

@@ -62,6 +62,7 @@ export function vaultContract(name: string, make: () => Promise<VaultFixture>): 
         await vault.claim(alice, 500, 60, false);
         expect((await vault.claim(alice, 400, 60, false)).epoch).toBe(501);
         expect((await vault.claim(alice, 501, 60, true)).epoch).toBe(502);
+        expect((await vault.open(alice.tenantId)).lastEpoch).toBe(502);
       });
 
       it('with a clean start finds nothing of what was there', async () => {
