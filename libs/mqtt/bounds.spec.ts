@@ -248,3 +248,14 @@ describe('a retained message that could not be stored', () => {
     expect(two.take('puback')).toHaveLength(1);
   });
 });
+
+describe('sessions of clients that are away', () => {
+  it('are bounded by the tenant, whose clients may still come back to theirs, or without one', async () => {
+    const h = new Harness();
+    h.gate.limits = { ...defaultLimits, maxSessions: 2 };
+    for (const id of ['a', 'b']) await (await h.connect5(id, { expiry: 100 })).cut();
+    expect((await h.connect5('c', { expiry: 100 })).connack?.code).toBe(0x97);
+    expect((await h.connect5('c')).connack?.code).toBe(0);
+    expect((await h.connect5('a', { expiry: 100 })).connack).toMatchObject({ code: 0, sessionPresent: true });
+  });
+});

@@ -29,6 +29,8 @@ export interface Limits {
   /** A longer Session Expiry Interval is cut to this one, and CONNACK says so. */
   readonly maxSessionExpiryS: number;
   readonly maxConnections: number;
+  /** Sessions, connected or away; over it no client begins a new one that outlives its connection. */
+  readonly maxSessions: number;
   readonly maxRetainedMessages: number;
   readonly maxRetainedBytes: number;
   /** PUBLISH packets and bytes a second from one connection; over it the link is paused. 0: no limit. */
@@ -54,6 +56,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxKeepAliveS: 0,
   maxSessionExpiryS: 30 * 24 * 3600,
   maxConnections: 100_000,
+  maxSessions: 200_000,
   maxRetainedMessages: 100_000,
   maxRetainedBytes: 256 * 1024 * 1024,
   publishRate: 0,

@@ -26,6 +26,7 @@ const overrides: Readonly<Record<keyof Limits, z.ZodType<number>>> = {
   maxKeepAliveS: z.int().min(0).max(65_535),
   maxSessionExpiryS: z.int().min(0).max(0xffff_ffff),
   maxConnections: count,
+  maxSessions: count,
   maxRetainedMessages: count,
   maxRetainedBytes: count,
   publishRate: count,

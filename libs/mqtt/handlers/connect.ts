@@ -138,6 +138,11 @@ function examine(
   if (!isKnown && space.connections.size + space.arriving.size >= limits.maxConnections) {
     return no(Reasons.quotaExceeded, 'connections over the limit');
   }
+  const staysOn = packet.sessionExpiryIntervalS > 0 && limits.maxSessionExpiryS > 0;
+  const isNew = !space.sessions.has(clientId);
+  if (staysOn && isNew && space.sessions.size + space.arriving.size >= limits.maxSessions) {
+    return no(Reasons.quotaExceeded, 'sessions over the limit');
+  }
   if (grant.expiresAt !== undefined && grant.expiresAt <= space.clock.now()) {
     return no(Reasons.notAuthorized, 'the credential has ended');
   }

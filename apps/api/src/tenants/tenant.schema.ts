@@ -50,6 +50,7 @@ export const tenantLimits = z
     maxKeepAliveS: z.int().min(0).max(65_535),
     maxSessionExpiryS: z.int().min(0).max(0xffff_ffff),
     maxConnections: count,
+    maxSessions: count,
     maxRetainedMessages: count,
     maxRetainedBytes: z
       .int()
