@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ensureDevelopmentCertificates } from './certificates.js';
+import { checkGivenCertificate, ensureDevelopmentCertificates } from './certificates.js';
 
 describe('development certificates', () => {
   let dataDir: string;
@@ -54,5 +54,20 @@ describe('development certificates', () => {
     await ensureDevelopmentCertificates(dataDir, []);
     await writeFile(file('server.key'), await readFile(file('ca.key')));
     expect((await ensureDevelopmentCertificates(dataDir, [])).made).toEqual(['server']);
+  });
+
+  it("an operator's own pair is refused at once where it is missing or does not fit", async () => {
+    await ensureDevelopmentCertificates(dataDir, []);
+    await expect(checkGivenCertificate(file('server.crt'), file('server.key'))).resolves.toBeUndefined();
+    for (const [cert, key] of [
+      ['none.crt', 'none.key'],
+      ['server.crt', 'ca.key'],
+      ['server.key', 'server.key'],
+    ] as const) {
+      await expect(checkGivenCertificate(file(cert), file(key))).rejects.toMatchObject({
+        code: 'tls.unusable',
+        message: expect.stringContaining('MOORAGE_TLS_CERT_FILE'),
+      });
+    }
   });
 });

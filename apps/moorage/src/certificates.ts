@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
-import { hasCode } from './startup-error.js';
+import { hasCode, StartupError } from './startup-error.js';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const dayMs = 24 * 3600 * 1000;
@@ -47,6 +47,26 @@ export async function ensureDevelopmentCertificates(
     made.push('server');
   }
   return { caFile, made };
+}
+
+/** Refuses an operator's own certificate that the broker could not serve, before anything is started. */
+export async function checkGivenCertificate(certFile: string, keyFile: string): Promise<void> {
+  let pair: Pair | undefined;
+  try {
+    pair = await readPair(certFile, keyFile);
+  } catch (cause) {
+    throw unusable(certFile, keyFile, 'cannot be read as a certificate and its key', { cause });
+  }
+  if (pair === undefined)
+    throw unusable(certFile, keyFile, "are missing, or the key is not the certificate's");
+  if (pair.certificate.validToDate.getTime() < Date.now()) {
+    throw unusable(certFile, keyFile, `ended on ${pair.certificate.validTo}`);
+  }
+}
+
+function unusable(certFile: string, keyFile: string, why: string, options?: ErrorOptions): StartupError {
+  const message = `MOORAGE_TLS_CERT_FILE, MOORAGE_TLS_KEY_FILE: ${certFile} and ${keyFile} ${why}`;
+  return new StartupError('tls.unusable', message, options);
 }
 
 interface Pair {

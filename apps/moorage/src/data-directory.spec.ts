@@ -31,6 +31,18 @@ describe('the data directory', () => {
     await expect(holdDataDirectory(dataDir)).resolves.toBeDefined();
   });
 
+  it('is made with the folders above it', async () => {
+    const release = await holdDataDirectory(join(parent, 'a', 'b', 'data'));
+    expect((await stat(join(parent, 'a', 'b', 'data'))).isDirectory()).toBe(true);
+    await release();
+  });
+
+  it('is refused, and not waited for, where the file system has no room for it', async () => {
+    await expect(holdDataDirectory('/proc/moorage/data')).rejects.toMatchObject({
+      code: 'data-dir.unusable',
+    });
+  });
+
   it('that cannot be made is refused with the name of its setting', async () => {
     await writeFile(join(parent, 'file'), '');
     await expect(holdDataDirectory(join(parent, 'file'))).rejects.toMatchObject({

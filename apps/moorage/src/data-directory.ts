@@ -1,7 +1,7 @@
-import { chmod, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { takeLock } from '#store';
-import { StartupError } from './startup-error.js';
+import { hasCode, StartupError } from './startup-error.js';
 
 /**
  * Makes the data directory, private, and takes it: one product per directory, whatever database it stands on. Rejects with
@@ -9,7 +9,7 @@ import { StartupError } from './startup-error.js';
  */
 export async function holdDataDirectory(dataDir: string): Promise<() => Promise<void>> {
   try {
-    await mkdir(dataDir, { recursive: true });
+    await makeDirectory(dataDir);
     // Where root starts PostgreSQL as another user, that one is let through later, without a right to list.
     await chmod(dataDir, 0o700);
   } catch (cause) {
@@ -18,4 +18,27 @@ export async function holdDataDirectory(dataDir: string): Promise<() => Promise<
     });
   }
   return takeLock(join(dataDir, 'moorage.lock'));
+}
+
+/**
+ * With its parents, one by one: Node's own recursive mkdir never ends where the file system answers ENOENT for a directory
+ * whose parent exists, as /proc does.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (hasCode(error, 'EEXIST') && (await isDirectory(path))) return;
+    const parent = dirname(path);
+    if (!hasCode(error, 'ENOENT') || parent === path || (await isDirectory(parent))) throw error;
+    await makeDirectory(parent);
+    await mkdir(path);
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }

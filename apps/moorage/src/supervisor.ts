@@ -12,7 +12,7 @@ import {
 import { EmbeddedPostgresError, migrate, MigrationError, type Migrated } from '#store';
 import { ensureAdminKey } from './admin-key.js';
 import { readBootstrap, writeBootstrap, type Bootstrap } from './bootstrap-file.js';
-import { ensureDevelopmentCertificates } from './certificates.js';
+import { checkGivenCertificate, ensureDevelopmentCertificates } from './certificates.js';
 import { superviseChild, type Child } from './child.js';
 import { holdDataDirectory } from './data-directory.js';
 import { openDatabase, type Database } from './database.js';
@@ -97,7 +97,10 @@ async function start(settings: Settings, running: Running, log: Logger, startedA
 
 async function ensureCertificates(settings: Settings, log: Logger): Promise<string> {
   // Clients of an operator's own certificate know whom to trust; the chain is as good a place to look as any.
-  if (settings.tlsIsGiven) return settings.tls.certFile;
+  if (settings.tlsIsGiven) {
+    await checkGivenCertificate(settings.tls.certFile, settings.tls.keyFile);
+    return settings.tls.certFile;
+  }
   const { caFile, made } = await ensureDevelopmentCertificates(
     settings.dataDir,
     certificateNames(settings.bind),
