@@ -8,7 +8,9 @@ import {
   connectionOf,
   pageRequest,
   withoutNulls,
+  type DeleteArguments,
   type PageArguments,
+  type UpdateArguments,
 } from '../graphql/connection.js';
 import type { GraphqlContext } from '../graphql/context.js';
 import { idOf, operationId } from '../graphql/ids.js';
@@ -109,25 +111,16 @@ export class DeviceResolver {
 
   @Mutation('updateDevice')
   @Requires('devices:write')
-  async update(
-    @FieldScope() scope: TenantScope,
-    @Args('id') id: string,
-    @Args('expectedVersion') expected: number,
-    @Args('patch') patch: object,
-  ) {
+  async update(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion, patch }: UpdateArguments) {
     const input = checkPatch(devicePatch, patch);
-    const { value, operation } = await this.devices.update(scope, idOf(id), expected, input);
+    const { value, operation } = await this.devices.update(scope, idOf(id), expectedVersion, input);
     return { device: deviceNode(scope, value), operation: operationId(operation) };
   }
 
   @Mutation('deleteDevice')
   @Requires('devices:write')
-  async delete(
-    @FieldScope() scope: TenantScope,
-    @Args('id') id: string,
-    @Args('expectedVersion') expected: number,
-  ) {
-    return { id, operation: operationId(await this.devices.delete(scope, idOf(id), expected)) };
+  async delete(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion }: DeleteArguments) {
+    return { id, operation: operationId(await this.devices.delete(scope, idOf(id), expectedVersion)) };
   }
 }
 

@@ -40,6 +40,15 @@ export interface PageArguments {
   readonly after?: string | null;
 }
 
+export interface DeleteArguments {
+  readonly id: string;
+  readonly expectedVersion: number;
+}
+
+export interface UpdateArguments extends DeleteArguments {
+  readonly patch: object;
+}
+
 export function pageRequest(args: PageArguments): PageRequest {
   const { first, after } = checkArguments(pageArguments, args);
   return { limit: first, after: after ?? undefined };

@@ -5,7 +5,9 @@ import {
   checkPatch,
   connectionOf,
   pageRequest,
+  type DeleteArguments,
   type PageArguments,
+  type UpdateArguments,
 } from '../graphql/connection.js';
 import { idOf, operationId } from '../graphql/ids.js';
 import { FieldScope } from '../graphql/scope.js';
@@ -38,23 +40,16 @@ export class GroupResolver {
 
   @Mutation('updateGroup')
   @Requires('groups:write')
-  async update(
-    @FieldScope() scope: TenantScope,
-    @Args('id') id: string,
-    @Args('expectedVersion') expected: number,
-    @Args('patch') patch: object,
-  ) {
-    return presentGroup(await this.groups.update(scope, idOf(id), expected, checkPatch(groupPatch, patch)));
+  async update(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion, patch }: UpdateArguments) {
+    return presentGroup(
+      await this.groups.update(scope, idOf(id), expectedVersion, checkPatch(groupPatch, patch)),
+    );
   }
 
   @Mutation('deleteGroup')
   @Requires('groups:write')
-  async delete(
-    @FieldScope() scope: TenantScope,
-    @Args('id') id: string,
-    @Args('expectedVersion') expected: number,
-  ) {
-    return { id, operation: operationId(await this.groups.delete(scope, idOf(id), expected)) };
+  async delete(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion }: DeleteArguments) {
+    return { id, operation: operationId(await this.groups.delete(scope, idOf(id), expectedVersion)) };
   }
 
   // ------------------------------------------------------------------------------------------------------- membership

@@ -7,6 +7,7 @@ import {
   connectionOf,
   pageRequest,
   type PageArguments,
+  type UpdateArguments,
 } from '../graphql/connection.js';
 import type { GraphqlContext } from '../graphql/context.js';
 import { idOf, operationId } from '../graphql/ids.js';
@@ -109,14 +110,9 @@ export class PolicyResolver {
 
   @Mutation('updatePolicy')
   @Requires('policies:write')
-  async update(
-    @FieldScope() scope: TenantScope,
-    @Args('id') id: string,
-    @Args('expectedVersion') expected: number,
-    @Args('patch') patch: object,
-  ) {
+  async update(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion, patch }: UpdateArguments) {
     const input = checkPatch(policyPatch, patch);
-    const { value, operation } = await this.policies.update(scope, idOf(id), expected, input);
+    const { value, operation } = await this.policies.update(scope, idOf(id), expectedVersion, input);
     return { policy: nodeOf(scope, value), operation: operationId(operation) };
   }
 

@@ -5,7 +5,9 @@ import {
   checkPatch,
   connectionOf,
   pageRequest,
+  type DeleteArguments,
   type PageArguments,
+  type UpdateArguments,
 } from '../graphql/connection.js';
 import { idOf, operationId } from '../graphql/ids.js';
 import { FieldScope } from '../graphql/scope.js';
@@ -38,24 +40,15 @@ export class ProfileResolver {
 
   @Mutation('updateProfile')
   @Requires('profiles:write')
-  async update(
-    @FieldScope() scope: TenantScope,
-    @Args('id') id: string,
-    @Args('expectedVersion') expected: number,
-    @Args('patch') patch: object,
-  ) {
+  async update(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion, patch }: UpdateArguments) {
     const input = checkPatch(profilePatch, patch);
-    const { value, operation } = await this.profiles.update(scope, idOf(id), expected, input);
+    const { value, operation } = await this.profiles.update(scope, idOf(id), expectedVersion, input);
     return { profile: presentProfile(value), operation: operationId(operation) };
   }
 
   @Mutation('deleteProfile')
   @Requires('profiles:write')
-  async delete(
-    @FieldScope() scope: TenantScope,
-    @Args('id') id: string,
-    @Args('expectedVersion') expected: number,
-  ) {
-    return { id, operation: operationId(await this.profiles.delete(scope, idOf(id), expected)) };
+  async delete(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion }: DeleteArguments) {
+    return { id, operation: operationId(await this.profiles.delete(scope, idOf(id), expectedVersion)) };
   }
 }

@@ -1,5 +1,18 @@
 import { connectionTypes } from '../graphql/connection.js';
 
+/** Of a session in a list, and of one with its details. */
+const sessionFields = `
+    clientId: String!
+    deviceId: ID!
+    online: Boolean!
+    since: DateTime
+    connection: JSON!
+    durable: Boolean!
+    expiryIntervalS: Float
+    expiresAt: DateTime
+    createdAt: DateTime
+    queuedMessages: Float!`;
+
 export const sessionTypes = /* GraphQL */ `
   extend type Query {
     sessions(tenant: ID!, device: ID, online: Boolean, first: Int = 50, after: String): SessionConnection!
@@ -11,31 +24,13 @@ export const sessionTypes = /* GraphQL */ `
   }
 
   type Session {
-    clientId: String!
-    deviceId: ID!
-    online: Boolean!
-    since: DateTime
-    connection: JSON!
-    durable: Boolean!
-    expiryIntervalS: Float
-    expiresAt: DateTime
-    createdAt: DateTime
-    queuedMessages: Float!
+    ${sessionFields}
   }
 
   ${connectionTypes('Session')}
 
   type SessionDetail {
-    clientId: String!
-    deviceId: ID!
-    online: Boolean!
-    since: DateTime
-    connection: JSON!
-    durable: Boolean!
-    expiryIntervalS: Float
-    expiresAt: DateTime
-    createdAt: DateTime
-    queuedMessages: Float!
+    ${sessionFields}
     queuedBytes: Float!
     "Durable ones, the first 1000 by filter"
     subscriptions: [SessionSubscription!]!

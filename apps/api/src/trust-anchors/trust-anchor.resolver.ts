@@ -5,7 +5,9 @@ import {
   checkPatch,
   connectionOf,
   pageRequest,
+  type DeleteArguments,
   type PageArguments,
+  type UpdateArguments,
 } from '../graphql/connection.js';
 import { idOf, operationId } from '../graphql/ids.js';
 import { FieldScope } from '../graphql/scope.js';
@@ -55,14 +57,9 @@ export class TrustAnchorResolver {
 
   @Mutation('updateTrustAnchor')
   @Requires('trust-anchors:write')
-  async update(
-    @FieldScope() scope: TenantScope,
-    @Args('id') id: string,
-    @Args('expectedVersion') expected: number,
-    @Args('patch') patch: object,
-  ) {
+  async update(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion, patch }: UpdateArguments) {
     const input = checkPatch(trustAnchorPatch, patch);
-    const { value, operation } = await this.anchors.update(scope, idOf(id), expected, input);
+    const { value, operation } = await this.anchors.update(scope, idOf(id), expectedVersion, input);
     return { trustAnchor: presentTrustAnchor(value), operation: operationId(operation) };
   }
 
@@ -76,12 +73,8 @@ export class TrustAnchorResolver {
 
   @Mutation('deleteTrustAnchor')
   @Requires('trust-anchors:write')
-  async delete(
-    @FieldScope() scope: TenantScope,
-    @Args('id') id: string,
-    @Args('expectedVersion') expected: number,
-  ) {
-    const operation = await this.anchors.delete(scope, idOf(id), expected);
+  async delete(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion }: DeleteArguments) {
+    const operation = await this.anchors.delete(scope, idOf(id), expectedVersion);
     return { id, operation: operationId(operation) };
   }
 }
