@@ -15,12 +15,15 @@ interface Disturbance {
   until: number;
 }
 
+/** Since the server was last disturbed: while its PostgreSQL dies every few seconds, the api cannot become ready. */
 const wholeWithinMs = 60_000;
 
 export class Chaos {
   readonly #product: Product;
   readonly #ready: readonly string[];
   readonly disturbances: Disturbance[] = [];
+  /** Infinity while PostgreSQL stands still. */
+  #lastDisturbedAt = 0;
   /** Largest resident set of any broker process, in MiB. */
   brokerMiB = 0;
   readonly #watching: NodeJS.Timeout;
@@ -52,11 +55,13 @@ export class Chaos {
   async freeze(): Promise<() => void> {
     const postmaster = this.#product.childPid('postgres');
     const done = this.#begin('postgres', false);
+    this.#lastDisturbedAt = Infinity;
     process.kill(postmaster, 'SIGSTOP'); // first: no new ones from here on
     const pids = [postmaster, ...(await childrenOf(postmaster))];
     for (const pid of pids.slice(1)) signal(pid, 'SIGSTOP');
     return () => {
       for (const pid of pids) signal(pid, 'SIGCONT');
+      this.#lastDisturbedAt = Date.now();
       void this.serving().finally(done);
     };
   }
@@ -72,10 +77,9 @@ export class Chaos {
   }
 
   async #untilReady(urls: readonly string[]): Promise<void> {
-    const deadline = Date.now() + wholeWithinMs;
     for (const url of urls) {
       while (!(await isReady(url))) {
-        if (Date.now() > deadline)
+        if (Date.now() > this.#lastDisturbedAt + wholeWithinMs)
           throw new Error(`${url} is not ready; the server said:\n${this.#product.output()}`);
         await pause(100);
       }
@@ -106,6 +110,7 @@ export class Chaos {
   #begin(target: Target, isKill: boolean): () => void {
     const disturbance: Disturbance = { target, isKill, at: Date.now(), until: Infinity };
     this.disturbances.push(disturbance);
+    this.#lastDisturbedAt = Math.max(this.#lastDisturbedAt, disturbance.at);
     return () => {
       disturbance.until = Date.now();
     };
