@@ -23,7 +23,7 @@ export class Chaos {
   readonly #ready: readonly string[];
   readonly disturbances: Disturbance[] = [];
   /** Infinity while PostgreSQL stands still. */
-  #lastDisturbedAt = 0;
+  #lastDisturbedAt = Date.now();
   /** Largest resident set of any broker process, in MiB. */
   brokerMiB = 0;
   readonly #watching: NodeJS.Timeout;
