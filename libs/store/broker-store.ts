@@ -7,6 +7,7 @@ import { leaseLost } from './broker-errors.js';
 import { toStoreError } from './errors.js';
 import { PostgresJournal } from './journal.js';
 import { Lease } from './lease.js';
+import { steadyPlans } from './statements.js';
 import { Sweeper } from './sweep.js';
 import { PostgresVault } from './vault.js';
 import type { WriterStats } from './writer.js';
@@ -69,6 +70,9 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
     query_timeout: 60_000,
+    onConnect: async (client) => {
+      await client.query(steadyPlans);
+    },
   });
   pool.on('error', onTrouble);
 

@@ -142,19 +142,16 @@ export async function updateDevice(
  */
 export async function deleteDevice(tx: TenantTx, id: string, version: number): Promise<boolean> {
   const { db, tenantId } = tx;
+  // An identifier that it once had may be another device's by now: of the sessions only those that are the device's.
   const sessions = await db.session.findMany({
     where: { tenantId, deviceId: id },
     select: { clientId: true },
   });
-  const presences = await db.presence.findMany({
-    where: { tenantId, deviceId: id },
-    select: { clientId: true },
-  });
-  const clientId = { in: [...new Set([...sessions, ...presences].map((row) => row.clientId))] };
+  const clientId = { in: sessions.map((session) => session.clientId) };
   await db.queueEntry.deleteMany({ where: { tenantId, clientId } });
   await db.subscription.deleteMany({ where: { tenantId, clientId } });
   await db.inboundPacket.deleteMany({ where: { tenantId, clientId } });
-  await db.will.deleteMany({ where: { tenantId, clientId } });
+  await db.$executeRaw`DELETE FROM wills WHERE tenant_id = ${tenantId}::uuid AND principal ->> 'deviceId' = ${id}`;
   await db.session.deleteMany({ where: { tenantId, deviceId: id } });
   await db.presence.deleteMany({ where: { tenantId, deviceId: id } });
   await db.presenceEvent.deleteMany({ where: { tenantId, deviceId: id } });

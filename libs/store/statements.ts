@@ -88,24 +88,51 @@ export function fenceWills(wills: readonly WillWrite[]): Statement {
   };
 }
 
+// --------------------------------------------------------------------------------------------------------- how rows are found
+
+/**
+ * A prepared statement keeps the plan that it was given while its tables were small, until they are analysed again: a hash of
+ * the whole table for two rows, or one tenant's messages gone through for every entry of a queue. That cost a client with 20 000
+ * messages waiting its sign-in. So the queues' statements leave the planner no choice: the keys come first, and each is looked
+ * up by the primary key (LATERAL with OFFSET 0 is not taken apart), in whatever state the statistics are. `steadyPlans` adds
+ * that the look-up is never a sequential scan. The rows so found are locked with their session, and stay where they are.
+ */
+function found(table: string, keys: string, columns: readonly string[]): string {
+  const same = columns.map((column) => `r.${column} = k.${column}`).join(' AND ');
+  return `ctid = ANY (ARRAY(SELECT f.place FROM ${keys}
+    CROSS JOIN LATERAL (SELECT r.ctid AS place FROM ${table} r WHERE ${same} OFFSET 0) AS f))`;
+}
+
+const ofSession = ['tenant_id', 'client_id'];
+const ofEntry = [...ofSession, 'sequence'];
+const entryKeys = 'unnest($1::uuid[], $2::text[], $3::int8[]) AS k (tenant_id, client_id, sequence)';
+
+/** For every connection of a broker: each statement touches few rows of tables that may be large, and has an index for them. */
+export const steadyPlans = `SELECT set_config(name, 'off', false)
+  FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS name`;
+
 // The messages whose last entry has just gone. The statement still sees the entries it deletes, so it looks for one more than
 // these; it never looks at more. Two processes that settle the last two entries at once leave the message to the sweep.
-const deleteUnreferenced = `DELETE FROM queued_messages m
-  USING (SELECT tenant_id, message_id, count(*) AS entries FROM gone GROUP BY 1, 2) g
-  WHERE m.tenant_id = g.tenant_id AND m.id = g.message_id AND g.entries = (SELECT count(*) FROM (
-    SELECT FROM queue_entries e WHERE e.tenant_id = g.tenant_id AND e.message_id = g.message_id LIMIT g.entries + 1) AS found)`;
+const deleteUnreferenced = `DELETE FROM queued_messages WHERE ${found(
+  'queued_messages',
+  `(SELECT tenant_id, message_id AS id FROM (SELECT tenant_id, message_id, count(*) AS entries FROM gone GROUP BY 1, 2) AS g
+    WHERE g.entries = (SELECT count(*) FROM (
+      SELECT FROM queue_entries e WHERE e.tenant_id = g.tenant_id AND e.message_id = g.message_id LIMIT g.entries + 1) AS l)) AS k`,
+  ['tenant_id', 'id'],
+)}`;
 
-const wiped = `k AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS k (tenant_id, client_id)),
-  s AS (DELETE FROM subscriptions d USING k WHERE d.tenant_id = k.tenant_id AND d.client_id = k.client_id),
-  i AS (DELETE FROM inbound_packets d USING k WHERE d.tenant_id = k.tenant_id AND d.client_id = k.client_id),
-  gone AS (DELETE FROM queue_entries d USING k WHERE d.tenant_id = k.tenant_id AND d.client_id = k.client_id
-    RETURNING d.tenant_id, d.message_id)`;
+const wiped = `k AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::text[]) AS k (tenant_id, client_id)),
+  s AS (DELETE FROM subscriptions WHERE ${found('subscriptions', 'k', ofSession)}),
+  i AS (DELETE FROM inbound_packets WHERE ${found('inbound_packets', 'k', ofSession)}),
+  gone AS (DELETE FROM queue_entries WHERE ${found('queue_entries', 'k', ofSession)} RETURNING tenant_id, message_id)`;
 
 /** What hangs on a session goes; the session stays. */
 export function emptySessions(sessions: readonly SessionWrites[]): Statement {
   return {
     name: 'empty-sessions',
-    text: `WITH ${wiped} ${deleteUnreferenced}`,
+    text: `WITH ${wiped}, t AS (UPDATE sessions SET queued_messages = 0, queued_bytes = 0
+        WHERE (queued_messages, queued_bytes) <> (0, 0) AND ${found('sessions', 'k', ofSession)})
+      ${deleteUnreferenced}`,
     values: keys(sessions),
   };
 }
@@ -113,22 +140,20 @@ export function emptySessions(sessions: readonly SessionWrites[]): Statement {
 function removeSessions(sessions: readonly SessionWrites[]): Statement {
   return {
     name: 'remove-sessions',
-    text: `WITH ${wiped}, t AS (DELETE FROM sessions d USING k WHERE d.tenant_id = k.tenant_id AND d.client_id = k.client_id)
+    text: `WITH ${wiped}, t AS (DELETE FROM sessions WHERE ${found('sessions', 'k', ofSession)})
       ${deleteUnreferenced}`,
     values: keys(sessions),
   };
 }
 
-/** What a session holds, for the claims of a batch and for a tenant that is opened. */
+/** What a session holds, for the claims of a batch and for a tenant that is opened. Its queue is counted as it changes, not here. */
 export const sessionDetail = `
   s.tenant_id::text AS "tenantId", s.client_id AS "clientId", s.principal, s.epoch::float8, s.expiry_interval_s::float8 AS "expiryIntervalS",
   (extract(epoch FROM s.expires_at) * 1000)::float8 AS "expiresAt", s.process_id IS NOT NULL AS connected,
   s.next_sequence::float8 AS "nextSequence",
   (SELECT json_agg(json_build_array(u.filter, u.options, u.subscription_id)) FROM subscriptions u
     WHERE u.tenant_id = s.tenant_id AND u.client_id = s.client_id) AS subscriptions,
-  (SELECT json_build_array(count(*), coalesce(sum(octet_length(m.payload)), 0)) FROM queue_entries e
-    JOIN queued_messages m ON m.tenant_id = e.tenant_id AND m.id = e.message_id
-    WHERE e.tenant_id = s.tenant_id AND e.client_id = s.client_id) AS queued,
+  s.queued_messages::float8 AS "queuedMessages", s.queued_bytes::float8 AS "queuedBytes",
   (SELECT json_agg(p.packet_id) FROM inbound_packets p
     WHERE p.tenant_id = s.tenant_id AND p.client_id = s.client_id) AS "inboundPacketIds"`;
 
@@ -136,7 +161,7 @@ export function readClaimed(claims: readonly SessionWrites[]): Statement {
   return {
     name: 'read-claimed',
     text: `SELECT ${sessionDetail} FROM unnest($1::uuid[], $2::text[]) AS k (tenant_id, client_id)
-      JOIN sessions s ON s.tenant_id = k.tenant_id AND s.client_id = k.client_id`,
+      CROSS JOIN LATERAL (SELECT * FROM sessions r WHERE r.tenant_id = k.tenant_id AND r.client_id = k.client_id OFFSET 0) AS s`,
     values: keys(claims),
   };
 }
@@ -245,15 +270,17 @@ function appendMessages(statements: Statement[], sessions: readonly SessionWrite
     retain: 'boolean',
     state: 'int2',
     subscriptionIds: 'text',
+    bytes: 'int4',
   });
-  const next = new Rows({ tenant: 'uuid', client: 'text', sequence: 'int8' });
+  const next = new Rows({
+    tenant: 'uuid',
+    client: 'text',
+    sequence: 'int8',
+    messages: 'int8',
+    bytes: 'int8',
+  });
   for (const session of sessions) {
-    if (session.nextSequence > 0) {
-      const { columns } = next.next();
-      columns.tenant.uuid(session.tenantId);
-      columns.client.text(session.clientId);
-      columns.sequence.int8(session.nextSequence);
-    }
+    let bytes = 0;
     for (const { entry, of, received } of session.entries.values()) {
       const { columns } = entries.next();
       columns.tenant.uuid(session.tenantId);
@@ -266,25 +293,36 @@ function appendMessages(statements: Statement[], sessions: readonly SessionWrite
       // An array of arrays cannot be ragged: each is cast from its text.
       if (entry.subscriptionIds.length === 0) columns.subscriptionIds.null();
       else columns.subscriptionIds.text(`{${entry.subscriptionIds.join(',')}}`);
+      columns.bytes.int4(of.message.payload.length);
+      bytes += of.message.payload.length;
+    }
+    if (session.nextSequence > 0) {
+      const { columns } = next.next();
+      columns.tenant.uuid(session.tenantId);
+      columns.client.text(session.clientId);
+      columns.sequence.int8(session.nextSequence);
+      columns.messages.int8(session.entries.size);
+      columns.bytes.int8(bytes);
     }
   }
   entries.statement(
     statements,
     'append-entries',
-    `INSERT INTO queue_entries (tenant_id, client_id, sequence, message_id, qos, retain, state, subscription_ids)
-     SELECT tenant_id, client_id, sequence, message_id, qos, retain, state, ids::int4[]
-     FROM unnest($1::uuid[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::bool[], $7::int2[], $8::text[])
-       AS k (tenant_id, client_id, sequence, message_id, qos, retain, state, ids)
+    `INSERT INTO queue_entries (tenant_id, client_id, sequence, message_id, qos, retain, state, subscription_ids, bytes)
+     SELECT tenant_id, client_id, sequence, message_id, qos, retain, state, ids::int4[], bytes
+     FROM unnest($1::uuid[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::bool[], $7::int2[], $8::text[], $9::int4[])
+       AS k (tenant_id, client_id, sequence, message_id, qos, retain, state, ids, bytes)
      ON CONFLICT (tenant_id, client_id, sequence) DO UPDATE SET message_id = excluded.message_id, qos = excluded.qos,
-       retain = excluded.retain, state = excluded.state, subscription_ids = excluded.subscription_ids`,
+       retain = excluded.retain, state = excluded.state, subscription_ids = excluded.subscription_ids, bytes = excluded.bytes`,
   );
   // Also for messages that were settled before they were written: a sequence is never used again.
   next.statement(
     statements,
     'next-sequence',
-    `UPDATE sessions s SET next_sequence = k.next
-     FROM unnest($1::uuid[], $2::text[], $3::int8[]) AS k (tenant_id, client_id, next)
-     WHERE s.tenant_id = k.tenant_id AND s.client_id = k.client_id AND s.next_sequence < k.next`,
+    `UPDATE sessions s SET next_sequence = greatest(s.next_sequence, k.next), queued_messages = s.queued_messages + k.messages,
+       queued_bytes = s.queued_bytes + k.bytes
+     FROM unnest($1::uuid[], $2::text[], $3::int8[], $4::int8[], $5::int8[]) AS k (tenant_id, client_id, next, messages, bytes)
+     WHERE s.tenant_id = k.tenant_id AND s.client_id = k.client_id`,
   );
 }
 
@@ -307,16 +345,17 @@ function changeEntries(statements: Statement[], sessions: readonly SessionWrites
   received.statement(
     statements,
     'receive-entries',
-    `UPDATE queue_entries e SET state = 1 FROM unnest($1::uuid[], $2::text[], $3::int8[]) AS k (tenant_id, client_id, sequence)
-     WHERE e.tenant_id = k.tenant_id AND e.client_id = k.client_id AND e.sequence = k.sequence`,
+    `UPDATE queue_entries SET state = 1 WHERE ${found('queue_entries', entryKeys, ofEntry)}`,
   );
   settled.statement(
     statements,
     'settle-entries',
-    `WITH gone AS (DELETE FROM queue_entries e
-       USING unnest($1::uuid[], $2::text[], $3::int8[]) AS k (tenant_id, client_id, sequence)
-       WHERE e.tenant_id = k.tenant_id AND e.client_id = k.client_id AND e.sequence = k.sequence
-       RETURNING e.tenant_id, e.message_id)
+    `WITH gone AS (DELETE FROM queue_entries WHERE ${found('queue_entries', entryKeys, ofEntry)}
+         RETURNING tenant_id, client_id, message_id, bytes),
+       c AS (UPDATE sessions s SET queued_messages = greatest(s.queued_messages - g.messages, 0),
+           queued_bytes = greatest(s.queued_bytes - g.bytes, 0)
+         FROM (SELECT tenant_id, client_id, count(*) AS messages, sum(bytes) AS bytes FROM gone GROUP BY 1, 2) AS g
+         WHERE s.tenant_id = g.tenant_id AND s.client_id = g.client_id)
      ${deleteUnreferenced}`,
   );
 }

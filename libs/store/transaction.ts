@@ -137,12 +137,12 @@ export interface SessionRow {
   readonly connected: boolean;
   readonly nextSequence: number;
   readonly subscriptions: readonly (readonly [string, number, number | null])[] | null;
-  readonly queued: readonly [number, number];
+  readonly queuedMessages: number;
+  readonly queuedBytes: number;
   readonly inboundPacketIds: readonly number[] | null;
 }
 
 export function toStoredSession(row: SessionRow): Omit<ClaimedSession, 'resumed'> {
-  const [queuedMessages, queuedBytes] = row.queued;
   return {
     clientId: row.clientId,
     principal: row.principal,
@@ -154,8 +154,8 @@ export function toStoredSession(row: SessionRow): Omit<ClaimedSession, 'resumed'
     subscriptions: (row.subscriptions ?? []).map(([filter, options, id]) =>
       toSubscription(filter, options, id),
     ),
-    queuedMessages,
-    queuedBytes,
+    queuedMessages: row.queuedMessages,
+    queuedBytes: row.queuedBytes,
     inboundPacketIds: row.inboundPacketIds ?? [],
   };
 }

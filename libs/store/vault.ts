@@ -95,20 +95,18 @@ export class PostgresVault implements Vault {
   ): Promise<readonly QueuedMessage[]> {
     await this.#settled();
     // Sizes are summed before payloads are fetched: octet_length does not read a stored value. Properties, which few messages have, it does.
+    // OFFSET 0 keeps each message a look-up by its primary key, whatever is known of the tables (see statements.ts).
     const rows = await this.#read<EntryRow>(
-      `WITH page AS (
-         SELECT e.sequence, e.message_id, row_number() OVER w AS place,
-           sum(octet_length(m.payload) + coalesce(octet_length(m.properties::text), 0)) OVER w AS bytes
-         FROM (SELECT tenant_id, sequence, message_id FROM queue_entries
-               WHERE tenant_id = $1::uuid AND client_id = $2 AND sequence >= $3::int8 ORDER BY sequence LIMIT $4::int4) e
-         JOIN queued_messages m ON m.tenant_id = e.tenant_id AND m.id = e.message_id
-         WINDOW w AS (ORDER BY e.sequence))
-       SELECT e.sequence::float8, e.qos, e.retain, coalesce(e.subscription_ids, '{}') AS "subscriptionIds", e.state = 1 AS released,
-         m.topic, m.payload, m.qos AS "messageQos", m.retain AS "messageRetain", ${messageDetail}
-       FROM page
-       JOIN queue_entries e ON e.tenant_id = $1::uuid AND e.client_id = $2 AND e.sequence = page.sequence
-       JOIN queued_messages m ON m.tenant_id = $1::uuid AND m.id = page.message_id
-       WHERE page.place = 1 OR page.bytes <= $5::int8 ORDER BY e.sequence`,
+      `SELECT page.sequence::float8, page.qos, page.retain, coalesce(page.subscription_ids, '{}') AS "subscriptionIds",
+         page.state = 1 AS released, m.topic, m.payload, m.qos AS "messageQos", m.retain AS "messageRetain", ${messageDetail}
+       FROM (SELECT e.*, row_number() OVER w AS place, sum(e.bytes + coalesce(l.properties, 0)) OVER w AS page_bytes
+         FROM (SELECT * FROM queue_entries
+               WHERE tenant_id = $1::uuid AND client_id = $2 AND sequence >= $3::int8 ORDER BY tenant_id, client_id, sequence LIMIT $4::int4) e
+         CROSS JOIN LATERAL (SELECT octet_length(q.properties::text) AS properties FROM queued_messages q
+               WHERE q.tenant_id = $1::uuid AND q.id = e.message_id OFFSET 0) l
+         WINDOW w AS (ORDER BY e.sequence) OFFSET 0) page
+       CROSS JOIN LATERAL (SELECT * FROM queued_messages q WHERE q.tenant_id = $1::uuid AND q.id = page.message_id OFFSET 0) m
+       WHERE page.place = 1 OR page.page_bytes <= $5::int8 ORDER BY page.sequence`,
       [session.tenantId, session.clientId, fromSequence, Math.max(1, maxMessages), Math.floor(maxBytes)],
     );
     return rows.map(toQueuedMessage);

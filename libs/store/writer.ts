@@ -17,6 +17,7 @@ import { belongTogether, keyOf, takeBatch } from './batch.js';
 import { closed, leaseLost, unavailable, VaultError } from './broker-errors.js';
 import type { Claim, Operation } from './writes.js';
 import { bytesOf } from './writes.js';
+import { steadyPlans } from './statements.js';
 import { readClaims, readLastBatch, writeBatch, WrongTurn } from './transaction.js';
 
 export interface WriterOptions {
@@ -353,6 +354,7 @@ export class Writer {
       if (this.#client === client) this.#client = undefined;
     });
     await client.connect();
+    await client.query(steadyPlans);
     // An acknowledgement means stored, whatever the server's default is.
     await client.query(
       `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`,
