@@ -6,7 +6,7 @@ import { InboundAliases, OutboundAliases } from './aliases.js';
 import type { Broker } from './broker.js';
 import { decode } from './codec.js';
 import { encodeConnack, encodeDisconnect, encodeAcknowledge } from './encode.js';
-import { Framer } from './framing.js';
+import { Framer, maxAtOnceBytes } from './framing.js';
 import { authenticate } from './handlers/auth.js';
 import { completed, received, acknowledged, released } from './handlers/acknowledge.js';
 import { connect } from './handlers/connect.js';
@@ -268,6 +268,7 @@ export class Connection implements LinkSink {
     this.limits = limits;
     this.outbox.maxBytes = limits.maxOutboxBytes;
     this.#framer.maxPacketBytes = limits.maxPacketBytes;
+    this.#framer.atOnceBytes = maxAtOnceBytes;
     this.#forgetRights();
     this.#messageRate = limits.publishRate > 0 ? new RateLimit(limits.publishRate, clock.now()) : undefined;
     this.#bytesRate =

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
-import { Framer, ownBytes } from './framing.js';
+import { Framer, maxAtOnceBytes, ownBytes } from './framing.js';
 import { Reasons } from './reason.js';
 import { bytes, packet } from './testing/wire.js';
 import { ProtocolViolation } from './violation.js';
@@ -51,10 +51,12 @@ describe('the framer', () => {
 
   it('finds the frames of a stream however it is split', () => {
     fc.assert(
-      fc.property(fc.array(fc.nat(stream.length), { maxLength: 20 }), (cuts) => {
+      fc.property(fc.array(fc.nat(stream.length), { maxLength: 20 }), fc.boolean(), (cuts, isKnown) => {
         const at = [0, ...cuts.sort((a, b) => a - b), stream.length];
         const chunks = at.slice(1).map((end, index) => stream.subarray(at[index], end));
-        const got = collect(new Framer(100_000), chunks);
+        const framer = new Framer(100_000);
+        if (isKnown) framer.atOnceBytes = maxAtOnceBytes;
+        const got = collect(framer, chunks);
         expect(got.map((frame) => frame.length)).toEqual(frames.map((frame) => frame.length));
         expect(Buffer.concat(got).equals(stream)).toBe(true);
       }),
@@ -166,17 +168,21 @@ describe('the framer', () => {
     );
   });
 
-  it('gives a frame that was only announced no more memory than twice what came of it', () => {
-    const before = process.memoryUsage().arrayBuffers;
-    const announced = bytes('30 ff ff ff 7f', Buffer.alloc(100));
-    const framers = Array.from({ length: 100 }, () => {
-      const framer = new Framer(0x1000_0010);
-      framer.push(announced, ignore);
-      return framer;
-    });
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * 2048 + 1_000_000);
-    expect(framers).toHaveLength(100);
-  });
+  it.each([0, maxAtOnceBytes])(
+    'gives a frame that was only announced no more memory than twice what came of it, over %d',
+    (atOnceBytes) => {
+      const before = process.memoryUsage().arrayBuffers;
+      const announced = bytes('30 ff ff ff 7f', Buffer.alloc(100));
+      const framers = Array.from({ length: 100 }, () => {
+        const framer = new Framer(0x1000_0010);
+        framer.atOnceBytes = atOnceBytes;
+        framer.push(announced, ignore);
+        return framer;
+      });
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * 2048 + 1_000_000);
+      expect(framers).toHaveLength(100);
+    },
+  );
 
   it('puts a megabyte together out of single bytes', () => {
     const big = packet(0x30, '0001 61', Buffer.alloc(1_000_000, 1));

@@ -6,6 +6,11 @@
  * properties that the codec takes out of it: a message that is forwarded at once costs no copy. A frame that is split over
  * chunks is put together once, in memory of its own. Whoever keeps bytes longer than the turn of the loop in which they
  * arrived (retained messages, queues) calls `ownBytes` first, or 20 bytes of payload pin a chunk of 64 KiB.
+ *
+ * How much memory a split frame gets, and when. Growing with the bytes that come copies what was there before each time and
+ * leaves the smaller piece to the collector; taking the announced length at once gives a client who announces and then says
+ * nothing that much for five bytes. So whoever has not signed in gets memory for what has come; whoever has, gets up to
+ * `maxAtOnceBytes` for the asking, one frame a connection: as much as one chunk of the socket's costs a few times over.
  */
 import { Reasons } from './reason.js';
 import { ProtocolViolation } from './violation.js';
@@ -16,12 +21,16 @@ export type OnFrame = (frame: Buffer, bodyOffset: number) => boolean;
 /** A type byte, and a Remaining Length of at most four (2.1.4). */
 const maxHeaderBytes = 5;
 const firstPartialBytes = 1024;
+/** Frames up to this length get all their memory with their first bytes, where the sender is known. */
+export const maxAtOnceBytes = 256 * 1024;
 const noBytes = Buffer.alloc(0);
 
 /** One per connection. After it has thrown, or `stop()`, it takes no more bytes. */
 export class Framer {
   /** Fixed header included. May be changed at any time; holds for frames whose header is not complete yet. */
   maxPacketBytes: number;
+  /** Split frames up to this length get their memory at once. 0: as the bytes come. May be changed at any time. */
+  atOnceBytes = 0;
 
   // The frame that is still incomplete: partial[0, have). `need` is its whole length, 0 while the header is incomplete.
   #partial = noBytes;
@@ -136,7 +145,7 @@ export class Framer {
   /** Keeps the beginning of a frame, in memory of its own: the chunk must not stay for its last few bytes. */
   #begin(chunk: Buffer, at: number, length: number): void {
     const have = chunk.length - at;
-    this.#partial = Buffer.allocUnsafeSlow(length === 0 ? maxHeaderBytes : roomFor(have, length));
+    this.#partial = Buffer.allocUnsafeSlow(length === 0 ? maxHeaderBytes : this.#roomFor(have, length));
     chunk.copy(this.#partial, 0, at);
     this.#have = have;
     this.#need = length;
@@ -160,19 +169,19 @@ export class Framer {
   }
 
   /**
-   * Doubles: a header that announces a megabyte gets the memory only as the bytes come, and a drip of single bytes copies
-   * each of them a constant number of times.
+   * Beyond `atOnceBytes` it doubles: a header that announces a megabyte gets the memory only as the bytes come, and a drip
+   * of single bytes copies each of them a constant number of times.
    */
   #makeRoom(have: number): void {
     if (have <= this.#partial.length && (have < this.#need || this.#partial.length === this.#need)) return;
-    const grown = Buffer.allocUnsafeSlow(roomFor(have, this.#need));
+    const grown = Buffer.allocUnsafeSlow(this.#roomFor(have, this.#need));
     this.#partial.copy(grown, 0, 0, this.#have);
     this.#partial = grown;
   }
-}
 
-function roomFor(have: number, need: number): number {
-  return Math.min(need, Math.max(firstPartialBytes, 2 * have));
+  #roomFor(have: number, need: number): number {
+    return need <= this.atOnceBytes ? need : Math.min(need, Math.max(firstPartialBytes, 2 * have));
+  }
 }
 
 function malformed(message: string): ProtocolViolation {
