@@ -35,4 +35,6 @@ export default {
   coverageThreshold: { global: { statements: 95 } },
   reporters: ['default', '<rootDir>/test/support/tally-reporter.js'],
   testTimeout: 30_000,
+  // Half of the time a suite waits for processes it has started; Jest's default on two cores is one worker.
+  maxWorkers: 2,
 };
