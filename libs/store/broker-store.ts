@@ -70,8 +70,8 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
     query_timeout: 60_000,
-    onConnect: async (client) => {
-      await client.query(steadyPlans);
+    verify: (client, done) => {
+      client.query(steadyPlans, (error) => done(error));
     },
   });
   pool.on('error', onTrouble);

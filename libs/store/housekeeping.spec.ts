@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, Pool } from 'pg';
-import { addReadings, addSession } from '../../test/support/broker-rows.js';
+import { addPresence, addReadings, addSession } from '../../test/support/broker-rows.js';
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
 import { createTestTenant, type TestDevice, type TestTenant } from '../../test/support/tenant.js';
 import { recordAudit } from './audit.js';
@@ -115,6 +115,34 @@ describe('what has outlived its use', () => {
     expect(await count('sessions')).toBe(1);
     expect(await count('queue_entries')).toBe(1);
     expect(await count('telemetry')).toBe(1);
+  });
+
+  it('of a device: what it left goes with it, but not the session of who has its identifier by now', async () => {
+    const other = await tenant.addDevice('other');
+    await addPresence(database, tenant.id, device.id, {
+      clientId: 'shared',
+      state: 'offline',
+      cause: 'clean',
+      at: '2026-01-01T00:00:00Z',
+    });
+    await addSession(database, tenant.id, device.id, { clientId: 'pump', queued: ['a', 'b'] });
+    await addSession(database, tenant.id, other.id, { clientId: 'shared', queued: ['c'] });
+    for (const [clientId, deviceId] of [
+      ['pump', device.id],
+      ['shared', other.id],
+    ])
+      await superuser.query(
+        `INSERT INTO wills (tenant_id, client_id, epoch, principal, topic, payload, qos, retain, delay_s, process_id)
+         VALUES ($1, $2, 1, $3, 't', '', 0, false, 0, $4)`,
+        [tenant.id, clientId, { deviceId }, randomUUID()],
+      );
+    await store.tenant(tenant.id, (tx) => deleteDevice(tx, device.id, 1));
+    const { rows } = await superuser.query('SELECT client_id FROM sessions WHERE tenant_id = $1', [
+      tenant.id,
+    ]);
+    expect(rows).toEqual([{ client_id: 'shared' }]);
+    for (const table of ['subscriptions', 'queue_entries', 'wills'])
+      expect([table, await count(table)]).toEqual([table, 1]);
   });
 
   it('of a tenant: what the broker wrote after its end goes', async () => {

@@ -58,8 +58,7 @@ function selectSessions(tx: TenantTx, clients: Prisma.Sql, limit: number): Promi
            coalesce(p.state = 'online', false) AS online, p.since, coalesce(p.detail, '{}'::jsonb) AS detail,
            s.client_id IS NOT NULL AS durable, s.expiry_interval_s AS "expiryIntervalS", s.expires_at AS "expiresAt",
            s.created_at AS "createdAt",
-           (SELECT count(*) FROM queue_entries q
-            WHERE q.tenant_id = ${tx.tenantId}::uuid AND q.client_id = wanted.client_id) AS "queuedMessages"
+           coalesce(s.queued_messages, 0) AS "queuedMessages"
     FROM (${clients}) AS wanted
     LEFT JOIN sessions s ON s.tenant_id = ${tx.tenantId}::uuid AND s.client_id = wanted.client_id
     LEFT JOIN presence p ON p.tenant_id = ${tx.tenantId}::uuid AND p.client_id = wanted.client_id
@@ -83,8 +82,6 @@ export function subscriptionsOfSession(
 /** Payload bytes that wait for the session. */
 export async function queuedBytes(tx: TenantTx, clientId: string): Promise<number> {
   const rows = await tx.db.$queryRaw<{ bytes: bigint }[]>`
-    SELECT coalesce(sum(octet_length(m.payload)), 0)::bigint AS bytes
-    FROM queue_entries q JOIN queued_messages m ON m.tenant_id = q.tenant_id AND m.id = q.message_id
-    WHERE q.tenant_id = ${tx.tenantId}::uuid AND q.client_id = ${clientId}`;
+    SELECT queued_bytes AS bytes FROM sessions WHERE tenant_id = ${tx.tenantId}::uuid AND client_id = ${clientId}`;
   return Number(rows[0]?.bytes ?? 0);
 }

@@ -69,10 +69,7 @@ export function claimSessions(claims: readonly SessionWrites[], processId: strin
 export function fenceSessions(sessions: readonly SessionWrites[]): Statement {
   return {
     name: 'fence-sessions',
-    text: `SELECT s.tenant_id::text AS "tenantId", s.client_id AS "clientId", s.epoch::float8
-      FROM unnest($1::uuid[], $2::text[]) AS k (tenant_id, client_id)
-      JOIN sessions s ON s.tenant_id = k.tenant_id AND s.client_id = k.client_id
-      ORDER BY s.tenant_id, s.client_id FOR NO KEY UPDATE OF s`,
+    text: fence('sessions'),
     values: keys(sessions),
   };
 }
@@ -80,12 +77,17 @@ export function fenceSessions(sessions: readonly SessionWrites[]): Statement {
 export function fenceWills(wills: readonly WillWrite[]): Statement {
   return {
     name: 'fence-wills',
-    text: `SELECT w.tenant_id::text AS "tenantId", w.client_id AS "clientId", w.epoch::float8
-      FROM unnest($1::uuid[], $2::text[]) AS k (tenant_id, client_id)
-      JOIN wills w ON w.tenant_id = k.tenant_id AND w.client_id = k.client_id
-      ORDER BY w.tenant_id, w.client_id FOR NO KEY UPDATE OF w`,
+    text: fence('wills'),
     values: keys(wills),
   };
+}
+
+/** Each row is locked as it is found: in the order of the keys, the same for everybody. */
+function fence(table: string): string {
+  return `SELECT k.tenant_id::text AS "tenantId", k.client_id AS "clientId", f.epoch
+    FROM (SELECT * FROM unnest($1::uuid[], $2::text[]) AS k (tenant_id, client_id) ORDER BY tenant_id, client_id) AS k
+    CROSS JOIN LATERAL (SELECT r.epoch::float8 FROM ${table} r
+      WHERE r.tenant_id = k.tenant_id AND r.client_id = k.client_id FOR NO KEY UPDATE) AS f`;
 }
 
 // --------------------------------------------------------------------------------------------------------- how rows are found
@@ -95,12 +97,18 @@ export function fenceWills(wills: readonly WillWrite[]): Statement {
  * the whole table for two rows, or one tenant's messages gone through for every entry of a queue. That cost a client with 20 000
  * messages waiting its sign-in. So the queues' statements leave the planner no choice: the keys come first, and each is looked
  * up by the primary key (LATERAL with OFFSET 0 is not taken apart), in whatever state the statistics are. `steadyPlans` adds
- * that the look-up is never a sequential scan. The rows so found are locked with their session, and stay where they are.
+ * that the look-up is never a sequential scan. The rows so found stay where they are: their session or will is locked. A retained
+ * message that another process sets meanwhile moves, and is then what came last.
  */
 function found(table: string, keys: string, columns: readonly string[]): string {
+  return `ctid = ANY (ARRAY(SELECT place FROM ${placed(table, keys, columns)}))`;
+}
+
+/** The keys with the place of each one's row, for a statement that needs more of them than that: to be joined by `ctid = k.place`. */
+function placed(table: string, keys: string, columns: readonly string[]): string {
   const same = columns.map((column) => `r.${column} = k.${column}`).join(' AND ');
-  return `ctid = ANY (ARRAY(SELECT f.place FROM ${keys}
-    CROSS JOIN LATERAL (SELECT r.ctid AS place FROM ${table} r WHERE ${same} OFFSET 0) AS f))`;
+  return `(SELECT k.*, f.place FROM ${keys}
+    CROSS JOIN LATERAL (SELECT r.ctid AS place FROM ${table} r WHERE ${same} OFFSET 0) AS f) AS k`;
 }
 
 const ofSession = ['tenant_id', 'client_id'];
@@ -213,8 +221,11 @@ function changeSubscriptions(statements: Statement[], sessions: readonly Session
   unset.statement(
     statements,
     'unsubscribe',
-    `DELETE FROM subscriptions d USING unnest($1::uuid[], $2::text[], $3::text[]) AS k (tenant_id, client_id, filter)
-     WHERE d.tenant_id = k.tenant_id AND d.client_id = k.client_id AND d.filter = k.filter`,
+    `DELETE FROM subscriptions WHERE ${found(
+      'subscriptions',
+      'unnest($1::uuid[], $2::text[], $3::text[]) AS k (tenant_id, client_id, filter)',
+      [...ofSession, 'filter'],
+    )}`,
   );
   set.statement(
     statements,
@@ -321,8 +332,11 @@ function appendMessages(statements: Statement[], sessions: readonly SessionWrite
     'next-sequence',
     `UPDATE sessions s SET next_sequence = greatest(s.next_sequence, k.next), queued_messages = s.queued_messages + k.messages,
        queued_bytes = s.queued_bytes + k.bytes
-     FROM unnest($1::uuid[], $2::text[], $3::int8[], $4::int8[], $5::int8[]) AS k (tenant_id, client_id, next, messages, bytes)
-     WHERE s.tenant_id = k.tenant_id AND s.client_id = k.client_id`,
+     FROM ${placed(
+       'sessions',
+       'unnest($1::uuid[], $2::text[], $3::int8[], $4::int8[], $5::int8[]) AS k (tenant_id, client_id, next, messages, bytes)',
+       ofSession,
+     )} WHERE s.ctid = k.place`,
   );
 }
 
@@ -352,10 +366,13 @@ function changeEntries(statements: Statement[], sessions: readonly SessionWrites
     'settle-entries',
     `WITH gone AS (DELETE FROM queue_entries WHERE ${found('queue_entries', entryKeys, ofEntry)}
          RETURNING tenant_id, client_id, message_id, bytes),
-       c AS (UPDATE sessions s SET queued_messages = greatest(s.queued_messages - g.messages, 0),
-           queued_bytes = greatest(s.queued_bytes - g.bytes, 0)
-         FROM (SELECT tenant_id, client_id, count(*) AS messages, sum(bytes) AS bytes FROM gone GROUP BY 1, 2) AS g
-         WHERE s.tenant_id = g.tenant_id AND s.client_id = g.client_id)
+       c AS (UPDATE sessions s SET queued_messages = greatest(s.queued_messages - k.messages, 0),
+           queued_bytes = greatest(s.queued_bytes - k.bytes, 0)
+         FROM ${placed(
+           'sessions',
+           '(SELECT tenant_id, client_id, count(*) AS messages, sum(bytes) AS bytes FROM gone GROUP BY 1, 2) AS k',
+           ofSession,
+         )} WHERE s.ctid = k.place)
      ${deleteUnreferenced}`,
   );
 }
@@ -380,8 +397,11 @@ function changeInbound(statements: Statement[], sessions: readonly SessionWrites
   released.statement(
     statements,
     'release-inbound',
-    `DELETE FROM inbound_packets d USING unnest($1::uuid[], $2::text[], $3::int4[]) AS k (tenant_id, client_id, packet_id)
-     WHERE d.tenant_id = k.tenant_id AND d.client_id = k.client_id AND d.packet_id = k.packet_id`,
+    `DELETE FROM inbound_packets WHERE ${found(
+      'inbound_packets',
+      'unnest($1::uuid[], $2::text[], $3::int4[]) AS k (tenant_id, client_id, packet_id)',
+      [...ofSession, 'packet_id'],
+    )}`,
   );
 }
 
@@ -399,8 +419,11 @@ function releaseSessions(statements: Statement[], sessions: readonly SessionWrit
     statements,
     'release-sessions',
     `UPDATE sessions s SET process_id = NULL, expiry_interval_s = k.expiry, expires_at = k.expires_at
-     FROM unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[]) AS k (tenant_id, client_id, expiry, expires_at)
-     WHERE s.tenant_id = k.tenant_id AND s.client_id = k.client_id`,
+     FROM ${placed(
+       'sessions',
+       'unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[]) AS k (tenant_id, client_id, expiry, expires_at)',
+       ofSession,
+     )} WHERE s.ctid = k.place`,
   );
 }
 
@@ -432,8 +455,11 @@ function retain(statements: Statement[], retained: Effects['retained']): void {
   cleared.statement(
     statements,
     'clear-retained',
-    `DELETE FROM retained_messages d USING unnest($1::uuid[], $2::text[]) AS k (tenant_id, topic)
-     WHERE d.tenant_id = k.tenant_id AND d.topic = k.topic`,
+    `DELETE FROM retained_messages WHERE ${found(
+      'retained_messages',
+      'unnest($1::uuid[], $2::text[]) AS k (tenant_id, topic)',
+      ['tenant_id', 'topic'],
+    )}`,
   );
   set.statement(
     statements,
@@ -485,8 +511,11 @@ function keepWills(statements: Statement[], wills: Batch['wills'], processId: st
   discarded.statement(
     statements,
     'discard-wills',
-    `DELETE FROM wills w USING unnest($1::uuid[], $2::text[], $3::int8[]) AS k (tenant_id, client_id, epoch)
-     WHERE w.tenant_id = k.tenant_id AND w.client_id = k.client_id AND w.epoch <= k.epoch`,
+    `DELETE FROM wills w USING ${placed(
+      'wills',
+      'unnest($1::uuid[], $2::text[], $3::int8[]) AS k (tenant_id, client_id, epoch)',
+      ofSession,
+    )} WHERE w.ctid = k.place AND w.epoch <= k.epoch`,
   );
   // The fence has locked what is there; the condition is for a will that somebody else has made since.
   kept.statement(
@@ -613,8 +642,11 @@ function noteUse(statements: Statement[], effects: Effects): void {
     statements,
     'credential-used',
     `UPDATE credentials c SET last_used_at = k.at, last_used_from = k.address
-     FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[]) AS k (tenant_id, id, at, address)
-     WHERE c.tenant_id = k.tenant_id AND c.id = k.id`,
+     FROM ${placed(
+       'credentials',
+       'unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[]) AS k (tenant_id, id, at, address)',
+       ['tenant_id', 'id'],
+     )} WHERE c.ctid = k.place`,
   );
 }
 

@@ -64,9 +64,9 @@ export async function addSession(
 ): Promise<void> {
   await queryAsSuperuser(
     database,
-    `INSERT INTO sessions (tenant_id, client_id, device_id, epoch, principal, expiry_interval_s, expires_at)
-     VALUES ($1, $2, $3, 1, '{}', 3600, now() + interval '1 hour')`,
-    [tenantId, clientId, deviceId],
+    `INSERT INTO sessions (tenant_id, client_id, device_id, epoch, principal, expiry_interval_s, expires_at, queued_messages, queued_bytes)
+     VALUES ($1, $2, $3, 1, '{}', 3600, now() + interval '1 hour', $4, $5)`,
+    [tenantId, clientId, deviceId, queued.length, Buffer.byteLength(queued.join(''))],
   );
   await queryAsSuperuser(
     database,
@@ -82,9 +82,9 @@ export async function addSession(
     );
     await queryAsSuperuser(
       database,
-      `INSERT INTO queue_entries (tenant_id, client_id, sequence, message_id, qos, retain, subscription_ids)
-       VALUES ($1, $2, $3, $4, 1, false, '{}')`,
-      [tenantId, clientId, index + 1, message?.['id']],
+      `INSERT INTO queue_entries (tenant_id, client_id, sequence, message_id, qos, retain, subscription_ids, bytes)
+       VALUES ($1, $2, $3, $4, 1, false, '{}', $5)`,
+      [tenantId, clientId, index + 1, message?.['id'], Buffer.byteLength(payload)],
     );
   }
 }
