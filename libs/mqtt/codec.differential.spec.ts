@@ -29,7 +29,10 @@ function plain(value: unknown): unknown {
   if (Buffer.isBuffer(value)) return `bytes ${value.toString('hex')}`;
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).filter(([, member]) => member !== undefined);
+  // Beside what a packet says, PUBLISH has the bytes in which it came.
+  const entries = Object.entries(value).filter(
+    ([name, member]) => member !== undefined && name !== 'asReceived',
+  );
   return Object.fromEntries(
     entries.map(([name, member]) => [
       name,

@@ -3,10 +3,10 @@ import { decode } from './codec.js';
 import { Framer } from './framing.js';
 import { defaultLimits } from './limits.js';
 import type { ProtocolVersion } from './message.js';
-import type { ClientPacket, ConnectPacket } from './packets.js';
+import type { ClientPacket, ConnectPacket, PublishPacket } from './packets.js';
 import type { Reason } from './reason.js';
 import { Reasons } from './reason.js';
-import { packet, type Part, props, str } from './testing/wire.js';
+import { bytes, packet, type Part, props, str } from './testing/wire.js';
 import { ProtocolViolation } from './violation.js';
 
 /** Through the framer, as on a connection; undefined: before CONNECT. */
@@ -18,6 +18,11 @@ function read(bytes: Buffer, version: ProtocolVersion | undefined, limits = defa
   );
   expect(got).toHaveLength(1);
   return got[0]!;
+}
+
+/** What a PUBLISH says, without the bytes in which it came. */
+function readPublish(bytes: Buffer, version: ProtocolVersion): ClientPacket {
+  return { ...(read(bytes, version) as PublishPacket), asReceived: undefined };
 }
 
 function refusal(bytes: Buffer, version: ProtocolVersion | undefined): ProtocolViolation {
@@ -364,25 +369,50 @@ describe('PUBLISH', () => {
 
   it.each(versions)('is read in version %i, with each flag', (version) => {
     const rest = [v5(version), Buffer.from('hi')];
-    expect(read(packet(0x30, str('a/b'), ...rest), version)).toEqual(plain);
-    expect(read(packet(0x31, str('a/b'), ...rest), version)).toEqual({ ...plain, retain: true });
-    expect(read(packet(0x32, str('a/b'), '0001', ...rest), version)).toEqual({
+    expect(readPublish(packet(0x30, str('a/b'), ...rest), version)).toEqual(plain);
+    expect(readPublish(packet(0x31, str('a/b'), ...rest), version)).toEqual({ ...plain, retain: true });
+    expect(readPublish(packet(0x32, str('a/b'), '0001', ...rest), version)).toEqual({
       ...plain,
       qos: 1,
       packetId: 1,
     });
-    expect(read(packet(0x3c, str('a/b'), 'fffe', ...rest), version)).toEqual({
+    expect(readPublish(packet(0x3c, str('a/b'), 'fffe', ...rest), version)).toEqual({
       ...plain,
       dup: true,
       qos: 2,
       packetId: 0xfffe,
     });
-    expect(read(packet(0x30, str('/'), v5(version)), version)).toEqual({
+    expect(readPublish(packet(0x30, str('/'), v5(version)), version)).toEqual({
       ...plain,
       topic: '/',
       payload: Buffer.alloc(0),
     });
-    expect(read(packet(0x30, str('日本/🚲'), ...rest), version)).toEqual({ ...plain, topic: '日本/🚲' });
+    expect(readPublish(packet(0x30, str('日本/🚲'), ...rest), version)).toEqual({
+      ...plain,
+      topic: '日本/🚲',
+    });
+  });
+
+  it.each(versions)('may go on to clients of version %i in the bytes it came in', (version) => {
+    const rest = [v5(version), Buffer.from('hi')];
+    const atQos0 = packet(0x31, str('a/b'), ...rest);
+    const atQos1 = packet(0x32, str('a/b'), '0001', ...rest);
+    const whole = { payload: undefined, version };
+    expect(read(atQos0, version)).toMatchObject({
+      asReceived: { ...whole, bytes: atQos0, packetIdAt: 0, totalBytes: atQos0.length },
+    });
+    expect(read(atQos1, version)).toMatchObject({
+      asReceived: { ...whole, bytes: atQos1, packetIdAt: 7, totalBytes: atQos1.length },
+    });
+  });
+
+  it.each([
+    ['repeated', packet(0x3a, str('a/b'), '0001'), 4],
+    ['longer than what is copied', packet(0x30, str('a/b'), Buffer.alloc(5000)), 4],
+    ['with an overlong length', bytes('30 86 00', str('a/b'), '31'), 4],
+    ['with properties', packet(0x30, str('a/b'), props('01 00')), 5],
+  ] as const)('goes on in other bytes if it came %s', (_, packet, version) => {
+    expect(read(packet, version)).toMatchObject({ asReceived: undefined });
   });
 
   it('is read with every property, the User Properties in their order', () => {

@@ -13,9 +13,11 @@ import type {
   ConnectPacket,
   DisconnectPacket,
   PublishPacket,
+  ReceivedPublish,
   SubscribePacket,
   UnsubscribePacket,
 } from './packets.js';
+import { maxCopiedBytes } from './outbox.js';
 import { noProperties, noUserProperties, Place, readProperties, type ReadProperties } from './properties.js';
 import { malformed, protocolError, Reader, readUint16 } from './reader.js';
 import { Reasons } from './reason.js';
@@ -212,6 +214,7 @@ function decodePublish(
     throw new ProtocolViolation(Reasons.topicNameInvalid, 'wildcard in a topic name'); // MQTT-3.3.2-2
   }
   let packetId = 0;
+  const packetIdAt = qos > 0 ? at : 0;
   if (qos > 0) {
     packetId = readUint16(frame, at);
     if (packetId === 0) throw protocolError('packet identifier 0'); // MQTT-2.2.1-3
@@ -219,9 +222,11 @@ function decodePublish(
   }
 
   let properties = noProperties;
+  let isPlain = true;
   if (version === 5) {
     if (frame[at] === 0) at += 1;
     else {
+      isPlain = false;
       const reader = new Reader(frame, at, end);
       properties = readProperties(reader, Place.publish, limits.maxUserProperties);
       at = reader.at;
@@ -242,7 +247,22 @@ function decodePublish(
     messageExpiryS: properties.messageExpiryInterval,
     properties: properties === noProperties ? undefined : messageProperties(properties),
     payload: frame.subarray(at, end),
+    asReceived: isPlain ? wholeFrame(frame, bodyOffset, first, version, packetIdAt) : undefined,
   };
+}
+
+/** Small ones only: a large payload goes on by reference, and the few bytes before it are written anew. */
+function wholeFrame(
+  frame: Buffer,
+  bodyOffset: number,
+  first: number,
+  version: ProtocolVersion,
+  packetIdAt: number,
+): ReceivedPublish | undefined {
+  const totalBytes = frame.length;
+  if (totalBytes > maxCopiedBytes || isOverlongLength(frame, bodyOffset)) return undefined;
+  if ((first & 0x08) !== 0) return undefined; // MQTT-3.3.1-3: DUP is never the publisher's
+  return { bytes: frame, packetIdAt, payload: undefined, totalBytes, version };
 }
 
 /** Those that travel on to the subscribers; undefined where there are none. */

@@ -1,5 +1,5 @@
 import type { Link } from './ports.js';
-import type { EncodedPublish } from './publication.js';
+import type { EncodedPublish } from './packets.js';
 
 /** Pieces up to this size are copied together: one large write costs less than many small ones. */
 export const maxCopiedBytes = 2048;

@@ -47,6 +47,22 @@ export interface PublishPacket {
   readonly messageExpiryS: number | undefined;
   readonly properties: MessageProperties | undefined;
   readonly payload: Buffer;
+  /** The packet as it came, where a server would write it in the same bytes, the packet identifier's apart. */
+  readonly asReceived: ReceivedPublish | undefined;
+}
+
+/** A PUBLISH ready to go: all of it in `bytes`, or a large payload beside it. Shared, never changed. */
+export interface EncodedPublish {
+  readonly bytes: Buffer;
+  /** Where the packet identifier stands; 0 at QoS 0. */
+  readonly packetIdAt: number;
+  readonly payload: Buffer | undefined;
+  readonly totalBytes: number;
+}
+
+/** A PUBLISH ready to go to clients of the version that it came in. */
+export interface ReceivedPublish extends EncodedPublish {
+  readonly version: ProtocolVersion;
 }
 
 export interface AcknowledgePacket {

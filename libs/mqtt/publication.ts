@@ -2,15 +2,7 @@ import { encodePublishHead } from './encode.js';
 import { ownBytes } from './framing.js';
 import type { Message, ProtocolVersion, Qos } from './message.js';
 import { maxCopiedBytes } from './outbox.js';
-
-/** A PUBLISH ready to go: all of it in `bytes`, or a large payload beside it. Shared, never changed. */
-export interface EncodedPublish {
-  readonly bytes: Buffer;
-  /** Where the packet identifier stands; 0 at QoS 0. */
-  readonly packetIdAt: number;
-  readonly payload: Buffer | undefined;
-  readonly totalBytes: number;
-}
+import type { EncodedPublish, ReceivedPublish } from './packets.js';
 
 /** What makes one delivery of a message differ from another, beside the packet identifier. */
 export interface Variant {
@@ -57,19 +49,23 @@ function remainingS(message: Message, now: number): number | undefined {
 
 const noIds: readonly number[] = Object.freeze([]);
 
-/** A message on its way through a space: each form that several subscribers share is encoded once. */
+/**
+ * A message on its way through a space: each form that several subscribers share is encoded once, and the one in which it
+ * came is not encoded at all.
+ */
 export class Publication {
   #message: Message | undefined;
   #now = 0;
   readonly #encoded: (EncodedPublish | undefined)[] = Array.from({ length: 12 }, () => undefined);
   #isUsed = false;
 
-  begin(message: Message, now: number): void {
+  begin(message: Message, now: number, asReceived?: ReceivedPublish): void {
     this.#message = message;
     this.#now = now;
-    if (!this.#isUsed) return;
-    this.#encoded.fill(undefined);
-    this.#isUsed = false;
+    if (this.#isUsed) this.#encoded.fill(undefined);
+    this.#isUsed = asReceived !== undefined;
+    if (asReceived === undefined) return;
+    this.#encoded[formOf(asReceived.version, message.qos, message.retain)] = asReceived;
   }
 
   get message(): Message {
@@ -82,7 +78,7 @@ export class Publication {
   }
 
   encoded(version: ProtocolVersion, qos: Qos, retain: boolean): EncodedPublish {
-    const index = (version === 5 ? 6 : 0) + qos * 2 + (retain ? 1 : 0);
+    const index = formOf(version, qos, retain);
     return this.#encoded[index] ?? this.#encode(index, version, qos, retain);
   }
 
@@ -104,6 +100,11 @@ export class Publication {
     this.#isUsed = true;
     return encoded;
   }
+}
+
+/** 3.1 and 3.1.1 write a PUBLISH alike. */
+function formOf(version: ProtocolVersion, qos: Qos, retain: boolean): number {
+  return (version === 5 ? 6 : 0) + qos * 2 + (retain ? 1 : 0);
 }
 
 /** The same message, in memory that a received chunk does not hang on. */

@@ -8,6 +8,7 @@ import { handOver } from './hand-over.js';
 import { defaultLimits, type Limits } from './limits.js';
 import { MatchCache, mayReceive, type Match, type Subscribed } from './matches.js';
 import type { ClientId, Message, Qos, Subscription, TenantId } from './message.js';
+import type { ReceivedPublish } from './packets.js';
 import type {
   Clock,
   Gate,
@@ -204,9 +205,10 @@ export class Space {
     message: Message,
     reader: Reader | undefined,
     inbound: InboundPacket | undefined,
+    asReceived?: ReceivedPublish,
   ): Commit | undefined {
     const publication = this.#publication;
-    publication.begin(message, message.receivedAt);
+    publication.begin(message, message.receivedAt, asReceived);
     const putOff: PutOff[] | undefined = inbound === undefined ? undefined : [];
     const entries = this.#route(publication, putOff);
     if (!message.retain && reader === undefined && entries === undefined && inbound === undefined) {

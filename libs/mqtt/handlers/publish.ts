@@ -53,6 +53,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
     message,
     right.telemetry ? { principal: session.principal, timeField: right.timeField } : undefined,
     isKept ? { session: session.key, packetId } : undefined,
+    packet.asReceived,
   );
   if (qos === 0) {
     if (commit !== undefined) connection.waitForStore();
