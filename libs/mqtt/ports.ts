@@ -351,7 +351,7 @@ export interface PresenceEvent {
   readonly at: number;
   /** Plain data for people: address, transport, protocol version, keep-alive, session expiry, reason name. No secrets. */
   readonly detail: Readonly<Record<string, string | number | boolean>>;
-  /** The will that this end sets off, where there is one. */
+  /** The will that this end sets off, unless its client is back in time; undefined where it left none. */
   readonly will: { readonly topic: string; readonly payload: Buffer } | undefined;
 }
 

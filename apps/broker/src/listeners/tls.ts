@@ -13,11 +13,16 @@ export interface ServerIdentity {
   readonly key: string | Buffer;
 }
 
+export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
+
 /** What every TLS listener of ours asks for. */
-export function tlsOptions({ cert, key }: ServerIdentity): TlsOptions {
+export function secureOptions({
+  identity,
+  handshakeMs = defaultHandshakeMs,
+}: SecureListenOptions): TlsOptions {
   return {
-    cert,
-    key,
+    cert: identity.cert,
+    key: identity.key,
     minVersion: 'TLSv1.2',
     // Asked for and accepted whatever it is: it belongs to a tenant, and only the gate knows whose anchors to hold it against.
     // Until the gate has, it proves nothing.
@@ -26,7 +31,7 @@ export function tlsOptions({ cert, key }: ServerIdentity): TlsOptions {
     // No session is resumed, in TLS 1.2 or 1.3. A resumed one carries the client's certificate as it was, without the chain that came
     // with it: a device behind an intermediate authority would be let in the first time and refused the second.
     secureOptions: constants.SSL_OP_NO_TICKET,
-    handshakeTimeout: 10_000, // milliseconds; a link has its sign-in deadline only from the end of the handshake on
+    handshakeTimeout: handshakeMs, // a link has its sign-in deadline only from the end of the handshake on
   };
 }
 
@@ -53,8 +58,6 @@ function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
   return { leaf: own.raw, intermediates };
 }
 
-export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
-
 /** MQTT over TLS. */
 export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
   const sources = new Sources();
@@ -72,12 +75,4 @@ export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
     sources.note(socket, source);
     handshakes.emit('connection', socket);
   });
-}
-
-/** `tlsOptions` with the listener's own deadline. */
-export function secureOptions({
-  identity,
-  handshakeMs = defaultHandshakeMs,
-}: SecureListenOptions): TlsOptions {
-  return { ...tlsOptions(identity), handshakeTimeout: handshakeMs };
 }
