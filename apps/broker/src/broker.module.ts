@@ -17,7 +17,7 @@ import { type BrokerStore, ChangeFeed, type Directory, openBrokerStore, openDire
 import { BrokerProcess } from './broker-process.js';
 import { applyChange } from './changes.js';
 import { systemClock } from './clock.js';
-import { StoreGate } from './gate.js';
+import { StoreGate } from './gate/gate.js';
 import { Admission, maxConnectionsOf } from './listeners/admission.js';
 import type { ServerIdentity } from './listeners/tls.js';
 import { exposeBroker } from './metrics.js';

@@ -18,7 +18,7 @@ import { createTestDatabase, type TestDatabase } from '../../../test/support/pos
 import { createTestTenant, type TestDevice, type TestTenant } from '../../../test/support/tenant.js';
 import { applyChange, UnansweredReviewError } from './changes.js';
 import { systemClock } from './clock.js';
-import { StoreGate } from './gate.js';
+import { StoreGate } from './gate/gate.js';
 import type { Listener } from './listeners/accept.js';
 import { Admission } from './listeners/admission.js';
 import { listenMqtt } from './listeners/tcp.js';

@@ -1,7 +1,7 @@
 import type { Broker, ClientId, Principal, Receipt } from '#mqtt';
 import type { Change } from '#store';
 
-import type { StoreGate } from './gate.js';
+import type { StoreGate } from './gate/gate.js';
 
 const nothingDone: Receipt = {
   sessionsTouched: 0,

@@ -10,7 +10,7 @@ import {
 } from '#mqtt';
 import type { DirectoryEntry } from '#store';
 
-export type Holder = NonNullable<DirectoryEntry['holder']>;
+import { type Holder, type Proof, tooManyFailures } from './proof.js';
 
 /** What the exchange asks of the gate. */
 export interface ScramDesk {
@@ -18,7 +18,7 @@ export interface ScramDesk {
   find(username: string): Promise<DirectoryEntry | undefined>;
   /** What a user who is not there is challenged with. */
   nobody(username: string): ScramVerifier;
-  admit(entry: DirectoryEntry, holder: Holder, username: string): Promise<Grant | Refusal>;
+  admit(proof: Proof): Promise<Grant | Refusal>;
 }
 
 /**
@@ -58,10 +58,7 @@ export class ScramExchange implements Exchange {
     if (this.#request.username !== undefined && this.#request.username !== username) {
       return this.#refuse('CONNECT names another user than the exchange');
     }
-    if (this.#desk.isThrottled(username)) {
-      const detail = 'too many failed sign-ins';
-      return { kind: 'refused', reason: Reasons.connectionRateExceeded, detail, tenantId: undefined };
-    }
+    if (this.#desk.isThrottled(username)) return tooManyFailures;
     this.#entry = await this.#desk.find(username);
     const verifier = this.#verifierOf(this.#entry?.holder);
     this.#hasVerifier = verifier !== undefined;
@@ -81,7 +78,7 @@ export class ScramExchange implements Exchange {
     if (!this.#hasVerifier)
       return this.#refuse(`the credential is older than ${this.#method} here: rotate it`);
     if ('fault' in answer) return this.#refuse(answer.fault);
-    const grant = await this.#desk.admit(entry, entry.holder, server.username);
+    const grant = await this.#desk.admit({ kind: 'proof', entry, holder: entry.holder });
     return grant.kind === 'granted' ? { grant, data: answer } : grant;
   }
 

@@ -27,15 +27,11 @@ import {
 } from '#mqtt';
 import type { Directory, DirectoryAnchor, DirectoryEntry } from '#store';
 
-export type Holder = NonNullable<DirectoryEntry['holder']>;
+import type { Holder, Proof } from './proof.js';
 
 /** A certificate that stands, and whose it is. */
-export interface Shown {
-  readonly kind: 'shown';
-  readonly entry: DirectoryEntry;
-  readonly holder: Holder;
+export interface Shown extends Proof {
   readonly certificate: NonNullable<Principal['certificate']>;
-  /** If nothing else happens. */
   readonly until: number;
 }
 
@@ -123,7 +119,7 @@ export class Certificates {
     if (fault !== undefined) return refuse(fault, tenantId, holder?.device.id);
     if (holder === undefined) return refuse('unknown-identity', tenantId);
     const certificate = { ...proof, credentialId: holder.credential.id };
-    return { kind: 'shown', entry, holder, certificate, until: provenUntil(proof, standing) };
+    return { kind: 'proof', entry, holder, certificate, until: provenUntil(proof, standing) };
   }
 
   #anchor(row: DirectoryAnchor): Anchor {

@@ -5,10 +5,10 @@ import { defaultLimits, type Exchange, type Grant, Reasons, type Refusal, type S
 import { silentLogger } from '#process';
 import { openControlStore, openDirectory, type ControlStore, type Directory } from '#store';
 
-import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
-import { ScramClient } from '../../../test/support/scram-client.js';
-import { createTestTenant, type TestDevice, type TestTenant } from '../../../test/support/tenant.js';
-import { parseUsername, StoreGate } from './gate.js';
+import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import { ScramClient } from '../../../../test/support/scram-client.js';
+import { createTestTenant, type TestDevice, type TestTenant } from '../../../../test/support/tenant.js';
+import { StoreGate } from './gate.js';
 
 const own: Rule = { effect: 'allow', actions: ['publish', 'subscribe'], topics: ['devices/${device}/#'] };
 
@@ -326,21 +326,6 @@ describe('a review', () => {
     const { principal } = await granted(device);
     await setCredential({ clientIdRule: { kind: 'exact', value: 'else' } });
     expect(await gate.review(principal)).toMatchObject({ reason: Reasons.clientIdentifierNotValid });
-  });
-});
-
-describe('a username', () => {
-  it.each([
-    ['pump@acme', { authId: 'pump', slug: 'acme' }],
-    ['a@b@acme', { authId: 'a@b', slug: 'acme' }],
-    ['@acme', undefined],
-    ['pump@', undefined],
-    ['pump@Acme', undefined],
-    ['pump', undefined],
-    [`${'x'.repeat(201)}@acme`, undefined],
-    [undefined, undefined],
-  ])('%s names %j', (username, expected) => {
-    expect(parseUsername(username)).toEqual(expected);
   });
 });
 

@@ -1,0 +1,208 @@
+import { randomUUID } from 'node:crypto';
+
+import { assignClientId, type ClientIdRule, isScramMethod, nobodysVerifier } from '#access';
+import {
+  type Exchange,
+  type Gate,
+  type Grant,
+  type Principal,
+  Reasons,
+  type Refusal,
+  type SignIn,
+} from '#mqtt';
+import type { Logger } from '#process';
+import { type Directory, StoreError } from '#store';
+
+import { Certificates } from './certificates.js';
+import { Grants } from './grants.js';
+import { Passwords } from './password.js';
+import { UnreadableRulesError } from './policies.js';
+import { type Proof, type Proofs, refuse, storeIsDown, tooManyFailures } from './proof.js';
+import { ScramExchange } from './scram-exchange.js';
+import { Throttle } from './throttle.js';
+import { parseUsername, readUsername } from './username.js';
+
+export interface StoreGateOptions {
+  readonly directory: Directory;
+  /** Under which generated secrets are hashed. */
+  readonly secretKey: Buffer;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly log: Logger;
+  /** The last thing that was to be stored could not be: whoever is let in now adds to what waits. */
+  readonly isStoreDown?: () => boolean;
+  /** Told each outcome, for the metrics: `granted`, or the reason's name. */
+  readonly outcome?: (name: string) => void;
+}
+
+/**
+ * Sign-in against the store: by a password of `authId@tenant-slug`, by a certificate, or by both, which must be of one device.
+ * A certificate that is shown is never overlooked: one that is worth nothing refuses the sign-in, whatever the password. What
+ * cannot be decided is refused.
+ *
+ * Each means of proof has a file of its own; what the proofs entitle to is decided in `grants.ts`, for all of them alike.
+ */
+export class StoreGate implements Gate {
+  readonly #directory: Directory;
+  readonly #secretKey: Buffer;
+  readonly #now: () => number;
+  readonly #log: Logger;
+  readonly #isStoreDown: () => boolean;
+  readonly #outcome: (name: string) => void;
+  readonly #certificates: Certificates;
+  readonly #passwords: Passwords;
+  readonly #grants: Grants;
+  readonly #throttle = new Throttle();
+  /** Reviews that ended without a judgement, because the store could not be asked. Only grows. */
+  unansweredReviews = 0;
+
+  constructor(options: StoreGateOptions) {
+    const { directory, secretKey, now, log } = options;
+    this.#directory = directory;
+    this.#secretKey = secretKey;
+    this.#now = now;
+    this.#log = log;
+    this.#isStoreDown = options.isStoreDown ?? (() => false);
+    this.#outcome = options.outcome ?? (() => undefined);
+    this.#certificates = new Certificates(directory, now);
+    this.#passwords = new Passwords(directory, secretKey);
+    this.#grants = new Grants(directory, now, log);
+  }
+
+  async admit(request: SignIn): Promise<Grant | Refusal> {
+    const result = await this.#answer(() => this.#signIn(request));
+    if (result.kind === 'refused') this.#noteRefusal(request, result);
+    else this.#outcome('granted');
+    return result;
+  }
+
+  async review(principal: Principal): Promise<Grant | Refusal> {
+    const result = await this.#answer(() => this.#reviewRights(principal));
+    if (result.kind === 'refused' && result.reason === Reasons.serverUnavailable) this.unansweredReviews += 1;
+    return result;
+  }
+
+  exchange(method: string, request: SignIn): Exchange | undefined {
+    if (!isScramMethod(method)) return undefined;
+    const { remoteAddress } = request;
+    const exchange = new ScramExchange(method, request, {
+      isThrottled: (username) => this.#throttle.isThrottled(username, remoteAddress),
+      find: async (username) => {
+        const name = parseUsername(username);
+        return name && this.#directory.findByName(name.slug, name.authId);
+      },
+      nobody: (username) => nobodysVerifier(method, this.#secretKey, username),
+      admit: (proof) => this.#admitWithCertificate(proof, request),
+    });
+    return { next: (data) => this.#step(exchange, remoteAddress, data) };
+  }
+
+  async #step(
+    exchange: ScramExchange,
+    address: string,
+    data: Buffer | undefined,
+  ): ReturnType<Exchange['next']> {
+    const result = this.#isStoreDown() ? storeIsDown : await this.#answer(() => exchange.next(data));
+    if ('grant' in result) this.#outcome('granted');
+    else if (result.kind === 'refused') {
+      this.#outcome(result.reason.name);
+      this.#throttle.noteFailure(exchange.username, address, result);
+    }
+    return result;
+  }
+
+  async #signIn(request: SignIn): Promise<Grant | Refusal> {
+    const { username, remoteAddress } = request;
+    if (this.#isStoreDown()) return storeIsDown;
+    if (this.#throttle.isThrottled(username, remoteAddress)) return tooManyFailures;
+    const proofs = await this.#prove(request);
+    const result = 'kind' in proofs ? proofs : await this.#admitHolder(proofs, request);
+    if (result.kind === 'refused') this.#throttle.noteFailure(username, remoteAddress, result);
+    return result;
+  }
+
+  /** Who the client is, by all that it shows. */
+  async #prove({ username = '', password, peerCertificate }: SignIn): Promise<Proofs | Refusal> {
+    const name = readUsername(username);
+    // With a certificate the username may be left out, or be without the tenant.
+    const isUnderstood =
+      peerCertificate === undefined ? name?.slug !== undefined : name !== undefined || username === '';
+    if (!isUnderstood) return refuse(Reasons.badUserNameOrPassword, 'the username is not authId@tenant');
+    const shown = peerCertificate && (await this.#certificates.verify(peerCertificate, name?.slug));
+    if (shown?.kind === 'refused') return shown;
+    if (shown !== undefined && password === undefined) {
+      const isOwn = name === undefined || name.authId === shown.holder.credential.authId;
+      const detail = "the username is not that of the certificate's credential";
+      return isOwn ? [shown] : refuse(Reasons.badUserNameOrPassword, detail, shown.entry);
+    }
+    const slug = name?.slug ?? shown?.entry.tenant.slug;
+    if (name === undefined || slug === undefined) {
+      return refuse(Reasons.badUserNameOrPassword, 'the username is not authId@tenant');
+    }
+    const known = await this.#passwords.verify(slug, name.authId, password);
+    if (known.kind === 'refused') return known;
+    return shown === undefined ? [known] : [known, shown];
+  }
+
+  /** For who has proven to be the device by other means than a certificate, and may have shown one. */
+  async #admitWithCertificate(proof: Proof, request: SignIn): Promise<Grant | Refusal> {
+    const { peerCertificate } = request;
+    const shown =
+      peerCertificate && (await this.#certificates.verify(peerCertificate, proof.entry.tenant.slug));
+    if (shown?.kind === 'refused') return shown;
+    return this.#admitHolder(shown === undefined ? [proof] : [proof, shown], request);
+  }
+
+  /** Only who has proven to be the device is told more about it. */
+  async #admitHolder(proofs: Proofs, { clientId, remoteAddress }: SignIn): Promise<Grant | Refusal> {
+    const [{ entry, holder }] = proofs;
+    const choose = (rule: ClientIdRule): string =>
+      clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : clientId;
+    const grant = await this.#grants.grant(proofs, choose);
+    if (grant.kind === 'granted') {
+      for (const id of new Set(proofs.map((proof) => proof.holder.credential.id))) {
+        this.#directory.noteUse(entry.tenant.id, id, remoteAddress, this.#now());
+      }
+    }
+    return grant;
+  }
+
+  async #reviewRights(principal: Principal): Promise<Grant | Refusal> {
+    const { tenantId, credentialId, deviceId, clientId } = principal;
+    const entry = await this.#directory.findByCredential(tenantId, credentialId);
+    const gone = (what: string): Refusal => ({
+      ...refuse(Reasons.notAuthorized, `${what} is gone`),
+      tenantId,
+    });
+    if (entry === undefined) return gone('the tenant');
+    const { holder } = entry;
+    if (holder === undefined || holder.device.id !== deviceId) return gone('the credential');
+    const shown = await this.#certificates.review(principal);
+    if (shown?.kind === 'refused') return shown;
+    const proof: Proof = { kind: 'proof', entry, holder };
+    return this.#grants.grant(shown === undefined ? [proof] : [proof, shown], () => clientId);
+  }
+
+  /** What a tenant sees as a denial; here, also what belongs to no tenant. At debug: strangers must not fill the log. */
+  #noteRefusal({ username, clientId, remoteAddress }: SignIn, { reason, detail, tenantId }: Refusal): void {
+    this.#outcome(reason.name);
+    if (!this.#log.isDebug) return;
+    const who = { tenant: tenantId, client: clientId, username, address: remoteAddress };
+    this.#log.debug('sign-in.refused', { ...who, reason: reason.name, detail });
+  }
+
+  /** The port's promise: an answer, never a rejection. Whatever failed on our side is no judgement on the client. */
+  async #answer<Answer>(work: () => Promise<Answer | Refusal>): Promise<Answer | Refusal> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof StoreError) {
+        this.#log.warn('gate.store-unavailable', { err: error });
+        return refuse(Reasons.serverUnavailable, 'the store cannot be asked now');
+      }
+      this.#log.error('gate.failed', { err: error });
+      const detail = error instanceof UnreadableRulesError ? error.message : 'an error of the server';
+      return refuse(Reasons.unspecified, detail);
+    }
+  }
+}
