@@ -115,6 +115,18 @@ async function fill(tenant: TestTenant): Promise<typeof ids> {
     `INSERT INTO retained_messages (tenant_id, topic, payload, qos, publisher, received_at) VALUES ($1, 't', '', 1, 'c', now())`,
     `INSERT INTO wills (tenant_id, client_id, epoch, principal, topic, payload, qos, retain, delay_s, process_id)
      VALUES ($1, 'c', 1, '{}', 't', '', 1, false, 0, $1)`,
+    `INSERT INTO tenant_hosts (tenant_id, host) VALUES ($1::uuid, $1::text || '.example')`,
+    `INSERT INTO issuing_authorities (tenant_id, id, sealed_key) SELECT tenant_id, id, 'k' FROM trust_anchors WHERE tenant_id = $1`,
+    `INSERT INTO issued_certificates (tenant_id, authority_id, device_id, credential_id, serial, fingerprint, spki_hash, certificate,
+       not_before, not_after, issued_by)
+     SELECT tenant_id, id, $1, $1, '1', sha256('f'), sha256('s'), '', now(), now(), 'me' FROM issuing_authorities WHERE tenant_id = $1`,
+    `INSERT INTO claim_tokens (tenant_id, name, token_hash, profile_id, name_template, name_pattern, max_uses, expires_at)
+     SELECT tenant_id, 'c', sha256('c'), id, '', '*', 1, now() FROM profiles WHERE tenant_id = $1`,
+    `INSERT INTO provisioning_rules (tenant_id, anchor_id, enabled, profile_id, name_template, name_pattern, max_devices, per_minute)
+     SELECT a.tenant_id, a.id, false, p.id, '', '*', 1, 1
+       FROM trust_anchors a JOIN profiles p ON p.tenant_id = a.tenant_id WHERE a.tenant_id = $1`,
+    `INSERT INTO registrations (tenant_id, anchor_id, name, device_id)
+     SELECT tenant_id, anchor_id, 'n', $1 FROM provisioning_rules WHERE tenant_id = $1`,
   ])
     await queryAsSuperuser(database, sql, [tenant.id]);
   return {

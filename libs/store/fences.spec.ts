@@ -225,6 +225,16 @@ async function seed(db: Client, id: string): Promise<void> {
       not_after, identity, challenge)
       VALUES ('${id}', '${id}', 'a', '', 's', sha256('f'), sha256('s'), 'k', sha256('n'), now(), now(), '{}', 'c');
     INSERT INTO revoked_certificates VALUES ('${id}', '${id}', '1');
+    INSERT INTO tenant_hosts VALUES ('${id}', 'h${id.slice(0, 4)}.example');
+    INSERT INTO issuing_authorities (tenant_id, id, sealed_key) VALUES ('${id}', '${id}', 'k');
+    INSERT INTO issued_certificates (tenant_id, authority_id, device_id, credential_id, serial, fingerprint, spki_hash, certificate,
+      not_before, not_after, issued_by)
+      VALUES ('${id}', '${id}', '${id}', '${id}', '1', sha256('f'), sha256('s'), '', now(), now(), 'me');
+    INSERT INTO claim_tokens (tenant_id, id, name, token_hash, profile_id, name_template, name_pattern, max_uses, expires_at)
+      VALUES ('${id}', '${id}', 'c', sha256('c'), '${id}', '\${name}', '*', 1, now());
+    INSERT INTO provisioning_rules (tenant_id, anchor_id, enabled, profile_id, name_template, name_pattern, max_devices, per_minute)
+      VALUES ('${id}', '${id}', false, '${id}', '\${name}', '*', 1, 1);
+    INSERT INTO registrations VALUES ('${id}', '${id}', 'n', '${id}');
     INSERT INTO policies (tenant_id, id, name, active_version) VALUES ('${id}', '${id}', 'p', 1);
     INSERT INTO policy_versions (tenant_id, policy_id, number, rules, created_by) VALUES ('${id}', '${id}', 1, '[]', 'me');
     INSERT INTO policy_bindings (tenant_id, policy_id, target_kind, target_id) VALUES ('${id}', '${id}', 'device', '${id}');

@@ -62,6 +62,8 @@ const brokerVerbs: Readonly<Record<string, string>> = {
   credentials: 'SELECT UPDATE', // of two columns: when and from where it was last used
   trust_anchors: 'SELECT',
   revoked_certificates: 'SELECT',
+  tenant_hosts: 'SELECT',
+  provisioning_rules: 'SELECT', // of three columns: whether there is one
   policies: 'SELECT',
   policy_versions: 'SELECT',
   policy_bindings: 'SELECT',
