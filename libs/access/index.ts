@@ -1,5 +1,13 @@
 /** The door of this library. */
 export {
+  addressRangeSchema,
+  addressRulesSchema,
+  AddressFence,
+  normalizeAddress,
+  normalizeRange,
+} from './address.js';
+export type { AddressFault, AddressRules } from './address.js';
+export {
   anchorHints,
   clientFault,
   findPath,
@@ -20,6 +28,8 @@ export type {
 } from './certificate.js';
 export { assignClientId, clientIdRuleSchema, mayUseClientId } from './client-id.js';
 export type { ClientIdRule } from './client-id.js';
+export { settle, transportNames, transportsOf } from './conditions.js';
+export type { Circumstances, Conditions, Settled, TransportName } from './conditions.js';
 export { explain } from './explain.js';
 export type { Explanation, Question } from './explain.js';
 export { filterFault, withoutShare } from './filter.js';

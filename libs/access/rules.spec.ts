@@ -29,6 +29,10 @@ describe('the rules of a policy', () => {
     expect(checkRules(rules)).toEqual({ ok: true, rules });
     expect(checkRules([])).toEqual({ ok: true, rules: [] });
     expect(checkRules([{ effect: 'deny', actions: ['connect'] }])).toMatchObject({ ok: true });
+    const time = { days: ['mon'], from: '22:00', to: '06:00', zone: 'Europe/Berlin' };
+    const when = { transports: ['mtls'], addresses: ['10.0.0.0/8', '2001:db8::/32'], time };
+    expect(checkRules([{ effect: 'deny', actions: ['connect'], when }])).toMatchObject({ ok: true });
+    expect(checkRules([{ ...good, when: { ...when, maxQos: 1 } }])).toMatchObject({ ok: true });
   });
 
   it.each<[string, unknown, string, string]>([
@@ -69,11 +73,37 @@ describe('the rules of a policy', () => {
       'idle_ceiling',
     ],
     ['QoS 3', [{ ...good, when: { maxQos: 3 } }], '/0/when/maxQos', 'invalid_union'],
+    ['a ceiling on a deny', [{ ...good, effect: 'deny', when: { maxQos: 1 } }], '/0/when', 'ceiling_on_deny'],
     [
-      'a ceiling on a deny',
-      [{ ...good, effect: 'deny', when: { maxQos: 1 } }],
-      '/0/when',
-      'condition_on_deny',
+      'an unknown transport',
+      [{ ...good, when: { transports: ['quic'] } }],
+      '/0/when/transports/0',
+      'invalid_value',
+    ],
+    ['no transport', [{ ...good, when: { transports: [] } }], '/0/when/transports', 'too_small'],
+    [
+      'an address that is none',
+      [{ ...good, when: { addresses: ['10.0.0.0/8', '10.0.0.0/33'] } }],
+      '/0/when/addresses/1',
+      'bad_range',
+    ],
+    [
+      'a time of day that is none',
+      [{ ...good, when: { time: { from: '24:00', to: '25:00' } } }],
+      '/0/when/time/from',
+      'invalid_format',
+    ],
+    [
+      'an empty window',
+      [{ ...good, when: { time: { from: '08:00', to: '08:00' } } }],
+      '/0/when/time/to',
+      'invalid',
+    ],
+    [
+      'an unknown time zone',
+      [{ ...good, when: { time: { from: '08:00', to: '09:00', zone: 'Mars/Olympus' } } }],
+      '/0/when/time/zone',
+      'unknown_zone',
     ],
     [
       'a deny of connect among others',

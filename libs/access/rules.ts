@@ -5,9 +5,13 @@
  * - `connect` and `receive` narrow what a credential and a subscription give: without a rule they are allowed; where an
  *   allow rule for the action exists, one must match. `connect` looks at no topic.
  * - The highest priority decides; at the same priority a deny wins.
+ * - `when` limits a rule: by ceilings on the message, which only an allow has, and by conditions on the connection (transport,
+ *   address, time). A rule whose conditions are not met is as if it were not there, but for what an allow of connect or receive
+ *   narrows: that stays narrowed.
  */
 import { z } from 'zod';
 
+import { connectionConditions } from './conditions.js';
 import { filterFault } from './filter.js';
 import { variableFault, withoutVariables } from './variables.js';
 
@@ -25,14 +29,17 @@ export const ruleLimits = Object.freeze({
 });
 
 /** Ceilings on what an allow rule gives. Where several allow rules decide together, the lowest ceiling holds. */
-const ceilings = z.strictObject({
+const ceilings = {
   maxQos: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
   /** False: the messages may not be retained. */
   retain: z.boolean().optional(),
   maxPayloadBytes: z.int().min(0).max(268_435_455).optional(),
-});
+};
 
-type Ceilings = z.output<typeof ceilings>;
+type CeilingName = keyof typeof ceilings;
+const ceilingNames = Object.keys(ceilings) as readonly CeilingName[];
+
+const limits = z.strictObject({ ...ceilings, ...connectionConditions });
 
 const topic = z
   .string()
@@ -49,7 +56,7 @@ export const ruleSchema = z
     actions: z.array(z.enum(actions)).min(1).max(actions.length),
     topics: z.array(topic).max(ruleLimits.maxTopicsPerRule).default([]),
     priority: z.int().min(-ruleLimits.maxPriority).max(ruleLimits.maxPriority).optional(),
-    when: ceilings.optional(),
+    when: limits.optional(),
   })
   .superRefine((rule, context) => {
     const refuse = (path: string, code: string, message: string): void =>
@@ -62,8 +69,9 @@ export const ruleSchema = z
       }
       return;
     }
-    if (rule.when)
-      refuse('when', 'condition_on_deny', 'Ceilings belong to allow rules; a deny is unconditional.');
+    if (ceilingNames.some((name) => rule.when?.[name] !== undefined)) {
+      refuse('when', 'ceiling_on_deny', 'Ceilings belong to allow rules; a deny is of whole messages.');
+    }
     if (rule.actions.includes('connect') && (!onlyConnect || rule.topics.length > 0)) {
       refuse('actions', 'connect_stands_alone', 'A deny of connect stands alone, without topics.');
     }
@@ -138,15 +146,15 @@ const filterMessages = {
 /** Ceilings that limit none of the rule's actions: whoever wrote one believes in a limit that is not there. */
 function idleCeilings(rule: {
   readonly actions: readonly Action[];
-  readonly when?: Ceilings | undefined;
-}): string[] {
+  readonly when?: { readonly [Name in CeilingName]?: unknown } | undefined;
+}): CeilingName[] {
   const publishes = rule.actions.includes('publish');
-  const limited: Record<keyof Ceilings, boolean> = {
+  const limited: Record<CeilingName, boolean> = {
     maxQos: publishes || rule.actions.includes('subscribe'),
     retain: publishes,
     maxPayloadBytes: publishes,
   };
-  return (Object.keys(rule.when ?? {}) as (keyof Ceilings)[]).filter((name) => !limited[name]);
+  return ceilingNames.filter((name) => rule.when?.[name] !== undefined && !limited[name]);
 }
 
 function refused(pointer: string, code: string, message: string): CheckedRules {
