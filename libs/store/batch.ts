@@ -17,6 +17,7 @@ import type {
 } from '#mqtt';
 
 import { noSession, staleEpoch } from './broker-errors.js';
+import { isInTurn } from './presence-machine.js';
 import type { Claim, DenialCount, Operation, TelemetryWrite } from './writes.js';
 import { weightOf } from './writes.js';
 
@@ -99,14 +100,19 @@ export interface WillWrite {
     | undefined;
 }
 
+/** `isInTurn`: as far as this batch knows; the stored state has the last word. */
+export interface PresenceWrite {
+  readonly event: PresenceEvent;
+  readonly isInTurn: boolean;
+}
+
 /** What is left to write of a batch, and what is to be said of each operation, by its index, once that is committed. */
 export interface Effects {
   readonly errors: readonly (Error | undefined)[];
   readonly readings: readonly TelemetryWrite[];
   readonly messages: readonly MessageWrite[];
   readonly retained: ReadonlyMap<string, { readonly tenantId: TenantId; readonly message: Message }>;
-  readonly presenceEvents: readonly PresenceEvent[];
-  readonly presence: ReadonlyMap<string, PresenceEvent>;
+  readonly presence: readonly PresenceWrite[];
   readonly denials: readonly DenialCount[];
 }
 
@@ -216,8 +222,8 @@ export function coalesce(batch: Batch, nextMessageId: () => bigint): Effects {
   const readings: TelemetryWrite[] = [];
   const messages: MessageWrite[] = [];
   const retained = new Map<string, { tenantId: TenantId; message: Message }>();
-  const presenceEvents: PresenceEvent[] = [];
-  const presence = new Map<string, PresenceEvent>();
+  const presence: PresenceWrite[] = [];
+  const seen = new Map<string, PresenceEvent>();
   const denials: DenialCount[] = [];
 
   for (const operation of batch.operations) {
@@ -234,8 +240,7 @@ export function coalesce(batch: Batch, nextMessageId: () => bigint): Effects {
         errors.push(keepWill(batch, operation));
         break;
       case 'presence':
-        presenceEvents.push(operation.event);
-        follow(presence, operation.event);
+        presence.push(follow(seen, operation.event));
         errors.push(undefined);
         break;
       case 'denials':
@@ -259,7 +264,7 @@ export function coalesce(batch: Batch, nextMessageId: () => bigint): Effects {
         errors.push(changeSession(writesOf(batch, operation.session), operation));
     }
   }
-  return { errors, readings, messages, retained, presenceEvents, presence, denials };
+  return { errors, readings, messages, retained, presence, denials };
 }
 
 type SessionChange = Extract<
@@ -351,9 +356,9 @@ function keepWill(batch: Batch, operation: Extract<Operation, { readonly kind: '
   return undefined;
 }
 
-/** Of events with the highest epoch the last decides; a late one changes nothing. */
-function follow(presence: Map<string, PresenceEvent>, event: PresenceEvent): void {
+function follow(seen: Map<string, PresenceEvent>, event: PresenceEvent): PresenceWrite {
   const key = keyOf(event.principal.tenantId, event.principal.clientId);
-  const known = presence.get(key);
-  if (known === undefined || event.epoch >= known.epoch) presence.set(key, event);
+  const changes = isInTurn(seen.get(key), event);
+  if (changes) seen.set(key, event);
+  return { event, isInTurn: changes };
 }

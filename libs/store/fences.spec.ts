@@ -245,6 +245,7 @@ async function seed(db: Client, id: string): Promise<void> {
     INSERT INTO telemetry (tenant_id, device_id, received_at, topic, body, qos) VALUES ('${id}', '${id}', now(), 't', '{}', 1);
     INSERT INTO presence (tenant_id, client_id, device_id, epoch, state, cause, since, process_id)
       VALUES ('${id}', 'c', '${id}', 1, 'online', 'connected', now(), '${id}');
+    INSERT INTO device_presence VALUES ('${id}', '${id}', 1);
     INSERT INTO presence_events (tenant_id, client_id, device_id, epoch, state, cause, at)
       VALUES ('${id}', 'c', '${id}', 1, 'online', 'connected', now());
     INSERT INTO denials (tenant_id, key, client_id, username, address, action, reason, first_at, last_at)

@@ -73,6 +73,7 @@ const brokerVerbs: Readonly<Record<string, string>> = {
   telemetry: 'INSERT',
   presence: 'SELECT INSERT UPDATE',
   presence_events: 'INSERT',
+  device_presence: 'SELECT INSERT UPDATE',
   denials: 'SELECT INSERT UPDATE DELETE',
   sessions: 'SELECT INSERT UPDATE DELETE',
   subscriptions: 'SELECT INSERT UPDATE DELETE',

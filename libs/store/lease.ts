@@ -9,6 +9,8 @@
  */
 import { Client } from 'pg';
 
+import { announcePresence } from './news-channels.js';
+
 export interface LeaseOptions {
   readonly url: string;
   readonly processId: string;
@@ -175,16 +177,23 @@ async function giveUp(client: Client, options: LeaseOptions, condition: string):
   const dead = rows.map(({ id }) => id);
   if (dead.length > 0)
     await client.query(
-      `WITH gone AS (
-         SELECT p.tenant_id, p.client_id, w.topic, w.payload FROM presence p
+      `WITH gone AS MATERIALIZED (
+         SELECT p.tenant_id, p.device_id, p.client_id, w.topic, w.payload FROM presence p
          LEFT JOIN wills w ON w.tenant_id = p.tenant_id AND w.client_id = p.client_id AND w.process_id = p.process_id
-         WHERE p.process_id = ANY ($1::uuid[]) AND p.state = 'online'),
-       lost AS (UPDATE presence p SET state = 'offline', cause = 'presumed', since = now(), will = gone.payload,
-           detail = p.detail || jsonb_strip_nulls(jsonb_build_object('willTopic', gone.topic))
-         FROM gone WHERE p.tenant_id = gone.tenant_id AND p.client_id = gone.client_id
-           AND p.process_id = ANY ($1::uuid[]) AND p.state = 'online' -- still: somebody may have come back elsewhere
-         RETURNING p.tenant_id, p.device_id, p.since, p.client_id, p.epoch, p.state, p.cause, p.detail, p.will)
-       INSERT INTO presence_events (tenant_id, device_id, at, client_id, epoch, state, cause, detail, will) SELECT * FROM lost`,
+         WHERE p.process_id = ANY ($1::uuid[]) AND p.state = 'online' FOR NO KEY UPDATE OF p),
+       counted AS (INSERT INTO device_presence AS d (tenant_id, device_id, sequence)
+         SELECT tenant_id, device_id, count(*) FROM gone GROUP BY 1, 2 ORDER BY 1, 2
+         ON CONFLICT (tenant_id, device_id) DO UPDATE SET sequence = d.sequence + excluded.sequence
+         RETURNING tenant_id, device_id, sequence),
+       numbered AS (SELECT g.*, c.sequence + 1 - row_number() OVER (PARTITION BY g.tenant_id, g.device_id ORDER BY g.client_id DESC) AS sequence
+         FROM gone g JOIN counted c ON c.tenant_id = g.tenant_id AND c.device_id = g.device_id),
+       lost AS (UPDATE presence p SET state = 'offline', cause = 'presumed', since = now(), will = n.payload, sequence = n.sequence,
+           detail = p.detail || jsonb_strip_nulls(jsonb_build_object('willTopic', n.topic))
+         FROM numbered n WHERE p.tenant_id = n.tenant_id AND p.client_id = n.client_id
+         RETURNING p.tenant_id, p.device_id, p.since, p.client_id, p.epoch, p.state, p.cause, p.detail, p.will, p.sequence),
+       history AS (INSERT INTO presence_events (tenant_id, device_id, at, client_id, epoch, state, cause, detail, will, sequence)
+         SELECT * FROM lost)
+       ${announcePresence('counted')}`,
       [dead],
     );
   await client.query('COMMIT');

@@ -6,9 +6,13 @@
  * COPY into a temporary table and INSERT from it 34–60 K / 33–39 K / 14–16 K, unnest of arrays as text 32 K / 36 K / 23 K. COPY is refused on a
  * table with row-level security, which is a fence we keep, and saves little once a batch must take one round trip.
  */
+import type { PresenceEvent } from '#mqtt';
+
 import type { Batch, Effects, SessionWrites, WillWrite } from './batch.js';
 import { Column } from './columns.js';
 import { observedAt, parseJsonBody } from './json-body.js';
+import { announceDenials, announcePresence } from './news-channels.js';
+import { turnInStore } from './presence-machine.js';
 import type { DenialCount, TelemetryWrite } from './writes.js';
 import { optionsByte, principalJson, propertiesJson, toJson } from './rows.js';
 
@@ -190,7 +194,7 @@ export function changes(batch: Batch, effects: Effects, processId: string): Stat
   if (effects.retained.size > 0) retain(statements, effects.retained);
   if (batch.wills.size > 0) keepWills(statements, batch.wills, processId);
   if (effects.readings.length > 0) statements.push(insertTelemetry(effects.readings));
-  if (effects.presenceEvents.length > 0) followPresence(statements, effects, processId);
+  if (effects.presence.length > 0) followPresence(statements, effects, processId);
   if (effects.denials.length > 0) statements.push(countDenials(effects.denials));
   return statements;
 }
@@ -569,9 +573,9 @@ function insertTelemetry(readings: readonly TelemetryWrite[]): Statement {
   };
 }
 
-/** Every event is history; the current state follows those whose epoch is not older than its own. */
+/** Every event is history, with its number among its device's; the current state follows those whose turn it is. */
 function followPresence(statements: Statement[], effects: Effects, processId: string): void {
-  const shape = {
+  const events = new Rows({
     tenant: 'uuid',
     device: 'uuid',
     client: 'text',
@@ -581,44 +585,61 @@ function followPresence(statements: Statement[], effects: Effects, processId: st
     cause: 'text',
     detail: 'jsonb',
     will: 'bytea',
-  } as const;
-  const history = new Rows(shape);
-  const current = new Rows(shape);
-  for (const [rows, events] of [
-    [history, effects.presenceEvents],
-    [current, effects.presence.values()],
-  ] as const) {
-    for (const { principal, epoch, state, cause, at, detail, will } of events) {
-      const { columns } = rows.next();
-      columns.tenant.uuid(principal.tenantId);
-      columns.device.uuid(principal.deviceId);
-      columns.client.text(principal.clientId);
-      columns.at.time(at);
-      columns.epoch.int8(epoch);
-      columns.state.text(state);
-      columns.cause.text(cause);
-      columns.detail.json(toJson(will === undefined ? detail : { ...detail, willTopic: will.topic }));
-      if (will === undefined) columns.will.null();
-      else columns.will.bytes(will.payload);
-    }
+    isInTurn: 'boolean',
+  });
+  for (const { event, isInTurn } of effects.presence) {
+    const { principal, epoch, state, cause, at, detail, will } = event;
+    const { columns } = events.next();
+    columns.tenant.uuid(principal.tenantId);
+    columns.device.uuid(principal.deviceId);
+    columns.client.text(principal.clientId);
+    columns.at.time(at);
+    columns.epoch.int8(epoch);
+    columns.state.text(state);
+    columns.cause.text(cause);
+    columns.detail.json(toJson(will === undefined ? detail : { ...detail, willTopic: will.topic }));
+    if (will === undefined) columns.will.null();
+    else columns.will.bytes(will.payload);
+    columns.isInTurn.boolean(isInTurn);
   }
-  const arrays = `unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::int8[], $6::text[], $7::text[], $8::jsonb[], $9::bytea[])
-    AS k (tenant_id, device_id, client_id, at, epoch, state, cause, detail, will)`;
-  history.statement(
-    statements,
-    'presence-events',
-    `INSERT INTO presence_events (tenant_id, device_id, client_id, at, epoch, state, cause, detail, will) SELECT k.* FROM ${arrays}`,
-  );
-  current.statement(
+  events.statement(
     statements,
     'presence',
-    `INSERT INTO presence AS p (tenant_id, device_id, client_id, since, epoch, state, cause, detail, will, process_id)
-     SELECT k.*, $10::uuid FROM ${arrays} ORDER BY k.tenant_id, k.client_id
+    `WITH k AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::int8[], $6::text[], $7::text[],
+         $8::jsonb[], $9::bytea[], $10::bool[]) WITH ORDINALITY
+         AS k (tenant_id, device_id, client_id, at, epoch, state, cause, detail, will, in_turn, place)),
+       counted AS (INSERT INTO device_presence AS d (tenant_id, device_id, sequence)
+         SELECT tenant_id, device_id, count(*) FROM k GROUP BY 1, 2 ORDER BY 1, 2
+         ON CONFLICT (tenant_id, device_id) DO UPDATE SET sequence = d.sequence + excluded.sequence
+         RETURNING tenant_id, device_id, sequence),
+       judged AS MATERIALIZED (SELECT k.*, k.in_turn AND coalesce(p.is_in_turn, true) AS applied,
+           c.sequence + 1 - row_number() OVER (PARTITION BY k.tenant_id, k.device_id ORDER BY k.place DESC) AS sequence
+         FROM k JOIN counted c ON c.tenant_id = k.tenant_id AND c.device_id = k.device_id
+         LEFT JOIN LATERAL (SELECT ${turnInStore('r', 'k')} AS is_in_turn FROM presence r
+           WHERE r.tenant_id = k.tenant_id AND r.client_id = k.client_id OFFSET 0) AS p ON true),
+       history AS (INSERT INTO presence_events (tenant_id, device_id, client_id, at, epoch, state, cause, detail, will, sequence, applied)
+         SELECT tenant_id, device_id, client_id, at, epoch, state, cause, detail, will, sequence, applied FROM judged ORDER BY place)
+     INSERT INTO presence AS p (tenant_id, device_id, client_id, since, epoch, state, cause, detail, will, sequence, process_id)
+     SELECT DISTINCT ON (tenant_id, client_id) tenant_id, device_id, client_id, at, epoch, state, cause, detail, will, sequence, $11::uuid
+     FROM judged WHERE applied ORDER BY tenant_id, client_id, place DESC
      ON CONFLICT (tenant_id, client_id) DO UPDATE SET device_id = excluded.device_id, since = excluded.since, epoch = excluded.epoch,
-       state = excluded.state, cause = excluded.cause, detail = excluded.detail, will = excluded.will,
+       state = excluded.state, cause = excluded.cause, detail = excluded.detail, will = excluded.will, sequence = excluded.sequence,
        process_id = excluded.process_id
-     WHERE p.epoch <= excluded.epoch`,
+     WHERE ${turnInStore('p', 'excluded')}`,
     processId,
+  );
+  const devices = new Rows({ tenant: 'uuid', device: 'uuid' });
+  for (const { principal } of new Map(
+    effects.presence.map(({ event }) => [event.principal.deviceId, event]),
+  ).values()) {
+    const { columns } = devices.next();
+    columns.tenant.uuid(principal.tenantId);
+    columns.device.uuid(principal.deviceId);
+  }
+  devices.statement(
+    statements,
+    'announce-presence',
+    announcePresence('unnest($1::uuid[], $2::uuid[]) AS k (tenant_id, device_id)'),
   );
   noteUse(statements, effects);
 }
@@ -626,8 +647,8 @@ function followPresence(statements: Statement[], effects: Effects, processId: st
 /** When and from where each credential was last used: the last sign-in of the batch. */
 function noteUse(statements: Statement[], effects: Effects): void {
   const used = new Rows({ tenant: 'uuid', credential: 'uuid', at: 'timestamptz', address: 'text' });
-  const lastUse = new Map<string, Effects['presenceEvents'][number]>();
-  for (const event of effects.presenceEvents)
+  const lastUse = new Map<string, PresenceEvent>();
+  for (const { event } of effects.presence)
     if (event.state === 'online' && isUuid.test(event.principal.credentialId))
       lastUse.set(event.principal.credentialId, event);
   for (const { principal, at, detail } of lastUse.values()) {
@@ -688,14 +709,16 @@ function countDenials(denials: readonly DenialCount[]): Statement {
   // Two batches' rows of one key may be in one: a statement may update a row only once.
   return {
     name: 'count-denials',
-    text: `INSERT INTO denials AS d (tenant_id, key, device_id, client_id, username, address, action, topic, reason, detail, first_at, last_at, count)
+    text: `WITH counted AS (INSERT INTO denials AS d (tenant_id, key, device_id, client_id, username, address, action, topic, reason, detail, first_at, last_at, count)
       SELECT tenant_id, key, min(device_id::text)::uuid, min(client_id), min(username), min(address), min(action), min(topic), min(reason),
         min(detail), min(first_at), max(last_at), sum(count)
       FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
         $11::timestamptz[], $12::timestamptz[], $13::int8[])
         AS k (tenant_id, key, device_id, client_id, username, address, action, topic, reason, detail, first_at, last_at, count)
       GROUP BY tenant_id, key ORDER BY tenant_id, key
-      ON CONFLICT (tenant_id, key) DO UPDATE SET last_at = greatest(d.last_at, excluded.last_at), count = d.count + excluded.count`,
+      ON CONFLICT (tenant_id, key) DO UPDATE SET last_at = greatest(d.last_at, excluded.last_at), count = d.count + excluded.count
+        RETURNING tenant_id, id)
+      ${announceDenials('counted')}`,
     values: rows.finish(),
   };
 }

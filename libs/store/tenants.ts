@@ -85,6 +85,7 @@ export async function deleteBrokerRows({ db, tenantId }: TenantTx): Promise<void
   await db.telemetry.deleteMany({ where });
   await db.presence.deleteMany({ where });
   await db.presenceEvent.deleteMany({ where });
+  await db.devicePresence.deleteMany({ where });
   await db.denial.deleteMany({ where });
   await db.queueEntry.deleteMany({ where });
   await db.queuedMessage.deleteMany({ where });

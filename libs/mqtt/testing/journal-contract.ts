@@ -127,6 +127,17 @@ export function journalContract(name: string, make: () => Promise<JournalFixture
       ]);
     });
 
+    it('believes the first word about the end of a connection, and no second one', async () => {
+      journal.presence(event(alice, 10, 'online', 'connected', 1_000));
+      journal.presence(event(alice, 10, 'offline', 'keep-alive', 2_000));
+      await fixture.flush();
+      journal.presence(event(alice, 10, 'offline', 'network', 3_000));
+      journal.presence(event(alice, 10, 'online', 'connected', 4_000));
+      await fixture.flush();
+      expect(await fixture.presence(tenantId, 'alice')).toMatchObject({ cause: 'keep-alive', at: 2_000 });
+      expect(await fixture.history(tenantId, 'alice')).toHaveLength(4);
+    });
+
     it('keeps denials, the same one once with its count', async () => {
       for (let i = 0; i < 3; i++) journal.denied(denial(tenantId, alice, 'secret'));
       journal.denied(denial(tenantId, alice, 'other'));

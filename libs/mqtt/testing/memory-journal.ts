@@ -23,7 +23,8 @@ export class MemoryJournal implements Journal {
       this.events.push(event);
       const key = presenceKey(event.principal.tenantId, event.principal.clientId);
       const known = this.#current.get(key);
-      if (known === undefined || event.epoch >= known.epoch) this.#current.set(key, event);
+      const goes = event.epoch === known?.epoch && known.state === 'online' && event.state === 'offline';
+      if (known === undefined || event.epoch > known.epoch || goes) this.#current.set(key, event);
     }, undefined);
   }
 
@@ -31,7 +32,7 @@ export class MemoryJournal implements Journal {
     this.denials.push(note);
   }
 
-  /** The client's state of now: the event with the highest epoch, the last of those. */
+  /** The client's state of now: the event with the highest epoch; within one a client comes and goes once. */
   current(tenantId: string, clientId: string): PresenceEvent | undefined {
     return this.#current.get(presenceKey(tenantId, clientId));
   }
