@@ -25,7 +25,7 @@ const belongsTo: readonly (readonly [packages: RegExp, places: RegExp])[] = [
   [/^mqtt-packet$/, /^(libs\/mqtt\/(codec|decode|encode|properties)|apps\/simulator\/)/],
   [
     /^(node:(net|tls|https?)|ws)$/,
-    /^(apps\/broker\/src\/listeners\/|apps\/moorage\/src\/ports|apps\/simulator\/|libs\/store\/embedded-|libs\/access\/address\.)/,
+    /^(apps\/broker\/src\/listeners\/|apps\/moorage\/src\/ports|apps\/simulator\/|libs\/store\/embedded-|libs\/access\/address\.|libs\/process\/(egress|public-address)\.)/,
   ],
 ];
 

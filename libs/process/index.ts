@@ -12,3 +12,5 @@ export type { Readiness, ReadinessReport } from './readiness.js';
 export { createLifecycle } from './lifecycle.js';
 export type { Lifecycle, LifecycleOptions } from './lifecycle.js';
 export { productVersion } from './version.js';
+export { Egress, EgressError, egressUrlFault } from './egress.js';
+export type { EgressAnswer, EgressCall, EgressFault, EgressOptions } from './egress.js';

@@ -56,6 +56,7 @@ describe('settings', () => {
     ['MOORAGE_PROXY_PROTOCOL_FROM', 'all'],
     ['MOORAGE_PROXY_PROTOCOL_FROM', '10.0.0.0/33'],
     ['MOORAGE_PROXY_PROTOCOL_FROM', '10.0.0.1,'],
+    ['MOORAGE_EGRESS_ALLOW', 'intranet'],
     ['MOORAGE_SECRET_KEY', 'short'],
     ['DATABASE_URL', 'mysql://localhost/x'],
   ])('refuse %s=%s and name the variable', (variable, value) => {

@@ -25,6 +25,8 @@ export interface Settings {
   readonly postgresPort: number;
   /** Addresses and ranges that proxies connect to the broker from, each connection with a header of the PROXY protocol. */
   readonly proxyProtocolFrom: readonly string[];
+  /** Addresses and ranges that are not public, and that what tenants name may lead to all the same. */
+  readonly egressAllow: readonly string[];
   /** Undefined: the supervisor runs its own PostgreSQL. */
   readonly databaseUrl: Secret<string> | undefined;
   /** 32 bytes. Undefined: `loadSecretKey` keeps one in the data directory. */
@@ -62,6 +64,7 @@ export const settingNames = [
   'MOORAGE_OPS_PORT',
   'MOORAGE_POSTGRES_PORT',
   'MOORAGE_PROXY_PROTOCOL_FROM',
+  'MOORAGE_EGRESS_ALLOW',
   'MOORAGE_SECRET_KEY',
   'MOORAGE_TLS_CERT_FILE',
   'MOORAGE_TLS_KEY_FILE',
@@ -100,6 +103,8 @@ export function readSettings(env: Environment = process.env): Settings {
     postgresPort: readPort(env, 'MOORAGE_POSTGRES_PORT', 0),
     // None: clients connect directly, and nobody may say who somebody else is.
     proxyProtocolFrom: readAddressRanges(env, 'MOORAGE_PROXY_PROTOCOL_FROM'),
+    // None: a tenant who names an address must not reach the operator's own network by it.
+    egressAllow: readAddressRanges(env, 'MOORAGE_EGRESS_ALLOW'),
     databaseUrl: readDatabaseUrl(env),
     secretKey: readSecretKey(env),
     tls: Object.freeze({
