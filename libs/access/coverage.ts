@@ -2,6 +2,7 @@ import type { Qos } from '#mqtt';
 
 import { splitLevels } from './filter.js';
 import type { LevelNode, LevelTree } from './level-tree.js';
+import { type Variables, wordOf } from './variables.js';
 import { mergeVerdicts, type Verdict } from './verdict.js';
 
 /**
@@ -42,11 +43,14 @@ export class FilterCover {
     readonly budget: number = coverageBudget,
   ) {}
 
-  of(filter: string): Coverage {
-    return new Walk(this, filter).run();
+  of(filter: string, variables: Variables): Coverage {
+    return new Walk(this, filter, variables).run();
   }
 
-  /** What the rules from a node downwards could do: their highest priority, and the strictest of those. Asked once a node. */
+  /**
+   * What the rules from a node downwards could do: their highest priority, and the strictest of those. Asked once a node, for
+   * all principals: levels with variables count whatever they stand for, which at worst makes a walk go on for nothing.
+   */
   summary(node: Node): Summary {
     let summary = this.#summaries.get(node);
     if (summary === undefined) {
@@ -60,15 +64,17 @@ export class FilterCover {
 class Walk {
   readonly #cover: FilterCover;
   readonly #filter: string;
+  readonly #variables: Variables;
   readonly #levels: readonly string[];
   readonly #path: string[] = [];
   #budget: number;
   #lowest: Verdict | undefined;
   #failed: Coverage & { covered: false } = { covered: false, verdict: undefined, witness: undefined };
 
-  constructor(cover: FilterCover, filter: string) {
+  constructor(cover: FilterCover, filter: string, variables: Variables) {
     this.#cover = cover;
     this.#filter = filter;
+    this.#variables = variables;
     this.#levels = splitLevels(filter);
     this.#budget = cover.budget;
   }
@@ -76,17 +82,12 @@ class Walk {
   run(): Coverage {
     const { tree } = this.#cover;
     // Rules that cover the whole filter hold for all of its topics: mostly they settle it before the first step.
-    const base = tree.match(this.#filter, this.#cover.base);
+    const base = tree.match(this.#filter, this.#variables, this.#cover.base);
     const first = this.#levels[0] ?? '';
-    let covered: boolean;
-    if (first.startsWith('$')) {
-      // A leading wildcard of a rule does not match the server's own topics (MQTT-4.7.2-1).
-      const child = tree.root.literals.get(first);
-      this.#path.push(first);
-      covered = this.#walk(child === undefined ? [] : [child], base, 1);
-    } else {
-      covered = this.#walk([tree.root], base, 0);
-    }
+    // A leading wildcard of a rule does not match the server's own topics (MQTT-4.7.2-1), nor does it hold for all below.
+    const covered = first.startsWith('$')
+      ? this.#walkOn([tree.root], base, first, 1)
+      : this.#walk([tree.root], base, 0);
     if (!covered || this.#lowest === undefined) return this.#failed;
     return { covered: true, maxQos: this.#lowest.maxQos, verdict: this.#lowest };
   }
@@ -109,25 +110,50 @@ class Walk {
     return this.#walkClasses(nodes, always, index);
   }
 
+  /** Every word that some rule names at this place, and one that stands for all others. */
   #walkClasses(nodes: readonly Node[], always: Verdict | undefined, next: number): boolean {
-    const words = new Set<string>();
+    const named = new Map<string, Node[]>();
+    const whatever: Node[] = [];
     const isFirst = this.#path.length === 0;
-    for (const node of nodes) {
+    const name = (word: string, child: Node): void => {
       // The filter's own leading wildcard leaves out the server's topics.
-      for (const word of node.literals.keys()) if (!isFirst || !word.startsWith('$')) words.add(word);
+      if (isFirst && word.startsWith('$')) return;
+      const children = named.get(word);
+      if (children === undefined) named.set(word, [child]);
+      else children.push(child);
+    };
+    for (const node of nodes) {
+      for (const [word, child] of node.literals) name(word, child);
+      for (const { template, widens, node: child } of node.slots) {
+        const word = wordOf(template, this.#variables);
+        if (word !== undefined) name(word, child);
+        else if (widens) whatever.push(child);
+      }
+      if (node.plus !== undefined) whatever.push(node.plus);
     }
-    if (!this.#walkOn(nodes, always, otherThan(words), next)) return false;
-    for (const word of words) if (!this.#walkOn(nodes, always, word, next)) return false;
+    if (!this.#enter(whatever, always, otherThan(named), next)) return false;
+    for (const [word, children] of named) {
+      if (!this.#enter([...children, ...whatever], always, word, next)) return false;
+    }
     return true;
   }
 
   #walkOn(nodes: readonly Node[], always: Verdict | undefined, word: string, next: number): boolean {
     const reached: Node[] = [];
+    const isOwn = this.#path.length === 0 && word.startsWith('$');
     for (const node of nodes) {
       const child = node.literals.get(word);
       if (child !== undefined) reached.push(child);
-      if (node.plus !== undefined) reached.push(node.plus);
+      for (const slot of node.slots) {
+        const meant = wordOf(slot.template, this.#variables);
+        if (meant === word || (meant === undefined && slot.widens && !isOwn)) reached.push(slot.node);
+      }
+      if (node.plus !== undefined && !isOwn) reached.push(node.plus);
     }
+    return this.#enter(reached, always, word, next);
+  }
+
+  #enter(reached: readonly Node[], always: Verdict | undefined, word: string, next: number): boolean {
     this.#path.push(word);
     const covered = this.#walk(reached, always, next);
     this.#path.pop();
@@ -178,6 +204,7 @@ function summarize(node: Node, of: (child: Node) => Summary): Summary {
   let summary = stricter(stricter(nothingBelow, fromVerdict(node.end)), fromVerdict(node.hash));
   if (node.plus !== undefined) summary = stricter(summary, of(node.plus));
   for (const child of node.literals.values()) summary = stricter(summary, of(child));
+  for (const slot of node.slots) summary = stricter(summary, of(slot.node));
   return summary;
 }
 
@@ -204,7 +231,7 @@ function endOf(nodes: readonly Node[], always: Verdict | undefined): Verdict | u
 }
 
 /** A word that none of the rules names: it stands for all such words. */
-function otherThan(words: ReadonlySet<string>): string {
+function otherThan(words: ReadonlyMap<string, unknown>): string {
   let word = 'x';
   while (words.has(word)) word += 'x';
   return word;

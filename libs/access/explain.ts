@@ -1,8 +1,8 @@
 import type { Qos } from '#mqtt';
 
-import { type PolicyDocument, RuleTrees } from './policy.js';
+import { describeGap, type PolicyDocument, RuleSet } from './policy.js';
 import type { Action } from './rules.js';
-import type { Variables } from './variables.js';
+import { expand, expandWidely, type Variables } from './variables.js';
 import { describe, type Origin, type Verdict } from './verdict.js';
 
 /** What is asked. `subscribe` takes a filter, the other actions a topic; `connect` neither. */
@@ -37,45 +37,78 @@ export function explain(
   variables: Variables,
   question: Question,
 ): Explanation {
-  const policy = new RuleTrees(documents, variables, []);
-  switch (question.action) {
-    case 'connect':
-      return fromVerdict('connect', policy.verdictOn('connect', ''));
-    case 'receive':
-      return fromVerdict('receive', policy.verdictOn('receive', question.topic));
-    case 'subscribe':
-      return explainSubscribe(policy, question.filter);
-    case 'retain':
-      return explainPublish(policy, { action: 'publish', topic: question.topic, retain: true });
-    case 'publish':
-      return explainPublish(policy, question);
+  return new Explainer(documents, variables).on(question);
+}
+
+class Explainer {
+  readonly #rules: RuleSet;
+  readonly #variables: Variables;
+
+  constructor(documents: readonly PolicyDocument[], variables: Variables) {
+    this.#rules = new RuleSet(documents);
+    this.#variables = variables;
   }
-}
 
-function explainSubscribe(policy: RuleTrees, filter: string): Explanation {
-  const coverage = policy.coverageOf(filter);
-  const { detail } = policy.subscribeRight(filter);
-  return {
-    decision: coverage.covered ? 'allow' : 'deny',
-    action: 'subscribe',
-    reason: detail,
-    origin: coverage.verdict?.origin,
-    // A higher requested QoS is granted at this one, never refused (MQTT 5.0, 3.9.3).
-    maxQos: coverage.covered ? coverage.maxQos : undefined,
-    witness: coverage.covered ? undefined : coverage.witness,
-  };
-}
+  on(question: Question): Explanation {
+    switch (question.action) {
+      case 'connect':
+        return this.#verdict('connect', '').explanation;
+      case 'receive':
+        return this.#verdict('receive', question.topic).explanation;
+      case 'subscribe':
+        return this.#subscribe(question.filter);
+      case 'retain':
+        return this.#publish({ action: 'publish', topic: question.topic, retain: true });
+      case 'publish':
+        return this.#publish(question);
+    }
+  }
 
-function explainPublish(policy: RuleTrees, question: Question & { action: 'publish' }): Explanation {
-  const verdict = policy.verdictOn('publish', question.topic);
-  const published = fromVerdict('publish', verdict);
-  if (verdict?.effect !== 'allow') return published;
-  const over = ceilingExceeded(verdict, question);
-  if (over !== undefined)
-    return { ...published, decision: 'deny', reason: `${over} set for this topic; ${describe(verdict)}` };
-  if (question.retain !== true) return published;
-  const retained = fromVerdict('retain', policy.verdictOn('retain', question.topic));
-  return { ...retained, maxQos: retained.decision === 'allow' ? published.maxQos : undefined };
+  #subscribe(filter: string): Explanation {
+    const coverage = this.#rules.coverageOf(filter, this.#variables);
+    return {
+      decision: coverage.covered ? 'allow' : 'deny',
+      action: 'subscribe',
+      reason: coverage.covered ? describe(coverage.verdict) : describeGap(coverage),
+      origin: this.#originOf(coverage.verdict),
+      // A higher requested QoS is granted at this one, never refused (MQTT 5.0, 3.9.3).
+      maxQos: coverage.covered ? coverage.maxQos : undefined,
+      witness: coverage.covered ? undefined : coverage.witness,
+    };
+  }
+
+  #publish(question: Question & { action: 'publish' }): Explanation {
+    const { verdict, explanation: published } = this.#verdict('publish', question.topic);
+    if (verdict?.effect !== 'allow') return published;
+    const over = ceilingExceeded(verdict, question);
+    if (over !== undefined)
+      return { ...published, decision: 'deny', reason: `${over} set for this topic; ${describe(verdict)}` };
+    if (question.retain !== true) return published;
+    const { explanation: retained } = this.#verdict('retain', question.topic);
+    return { ...retained, maxQos: retained.decision === 'allow' ? published.maxQos : undefined };
+  }
+
+  #verdict(action: Action, topic: string): { verdict: Verdict | undefined; explanation: Explanation } {
+    const verdict = this.#rules.verdictOn(action, topic, this.#variables);
+    const decision = verdict?.effect ?? 'deny';
+    const explanation = {
+      decision,
+      action,
+      reason: describe(verdict),
+      origin: this.#originOf(verdict),
+      maxQos: decision === 'allow' ? verdict?.maxQos : undefined,
+      witness: undefined,
+    };
+    return { verdict, explanation };
+  }
+
+  /** The pattern as it was held against the topic: with the principal's values in place. */
+  #originOf(verdict: Verdict | undefined): Origin | undefined {
+    if (verdict?.origin === undefined) return undefined;
+    const { pattern } = verdict.origin;
+    const expanded = expand(pattern, this.#variables) ?? expandWidely(pattern, this.#variables);
+    return { ...verdict.origin, pattern: expanded };
+  }
 }
 
 function ceilingExceeded(verdict: Verdict, question: Question & { action: 'publish' }): string | undefined {
@@ -85,16 +118,4 @@ function ceilingExceeded(verdict: Verdict, question: Question & { action: 'publi
     return `over the maximum payload of ${verdict.maxPayloadBytes} bytes`;
   }
   return undefined;
-}
-
-function fromVerdict(action: Action, verdict: Verdict | undefined): Explanation {
-  const decision = verdict?.effect ?? 'deny';
-  return {
-    decision,
-    action,
-    reason: describe(verdict),
-    origin: verdict?.origin,
-    maxQos: decision === 'allow' ? verdict?.maxQos : undefined,
-    witness: undefined,
-  };
 }

@@ -34,7 +34,7 @@ export { explain } from './explain.js';
 export type { Explanation, Question } from './explain.js';
 export { filterFault, withoutShare } from './filter.js';
 export type { FilterFault } from './filter.js';
-export { compile } from './policy.js';
+export { compile, RuleSet } from './policy.js';
 export type { CompiledPolicy, ConnectRight, PolicyDocument } from './policy.js';
 export { actions, checkRules, ruleLimits, ruleSchema } from './rules.js';
 export type { Action, CheckedRules, Rule, RuleError } from './rules.js';

@@ -5,7 +5,7 @@ import { withoutShare } from './filter.js';
 import { LevelTree } from './level-tree.js';
 import type { Action, Rule } from './rules.js';
 import type { TelemetryRule } from './telemetry.js';
-import { expand, expandWidely, type Variables } from './variables.js';
+import { expand, type Variables } from './variables.js';
 import { allowedWithoutRule, describe, mergeVerdicts, type Origin, type Verdict } from './verdict.js';
 
 /** One version of a policy, as it is bound to a principal. */
@@ -14,6 +14,8 @@ export interface PolicyDocument {
   readonly name: string;
   readonly version: number;
   readonly rules: readonly Rule[];
+  /** Places of rules whose conditions this principal's connection does not meet (conditions.ts). */
+  readonly idle?: ReadonlySet<number>;
 }
 
 export interface ConnectRight {
@@ -32,16 +34,17 @@ export function compile(
   variables: Variables,
   telemetry: readonly TelemetryRule[] = [],
 ): CompiledPolicy {
-  return new RuleTrees(documents, variables, telemetry);
+  return new RuleSet(documents, telemetry).for(variables);
 }
 
 type TopicAction = Exclude<Action, 'connect'>;
 
 /**
- * A tree of levels per action. An uncached look-up costs a walk down the levels of the topic; results are objects that are
- * made once and shared by all topics that have them.
+ * Documents and telemetry rules, compiled once for all principals that they bind: a tree of levels per action. An uncached
+ * look-up costs a walk down the levels of the topic; results are objects that are made once and shared by all topics, and all
+ * principals, that have them. Of a principal there is nothing in here: its variables come with each question.
  */
-export class RuleTrees implements CompiledPolicy {
+export class RuleSet {
   readonly #trees: Readonly<Record<TopicAction, LevelTree<Verdict>>> = {
     publish: new LevelTree(mergeVerdicts),
     subscribe: new LevelTree(mergeVerdicts),
@@ -52,94 +55,78 @@ export class RuleTrees implements CompiledPolicy {
   readonly #publishRights = new Map<Origin | undefined, PublishRight[]>();
   readonly #refusals = new Map<Origin | undefined, PublishRight>();
   readonly #subscribeCover: FilterCover;
-  #connect: Verdict = allowedWithoutRule;
+  readonly #receiveCover: FilterCover;
+  /** Topics that may be subscribed to, variables in them. */
+  readonly #subscribable: string[] = [];
+  #connect: Verdict | undefined;
+  #connectBase: Verdict | undefined = allowedWithoutRule;
   #receiveBase: Verdict | undefined = allowedWithoutRule;
   readonly connectRight: ConnectRight;
-  readonly receivesAll: boolean;
 
-  constructor(
-    documents: readonly PolicyDocument[],
-    variables: Variables,
-    telemetry: readonly TelemetryRule[],
-  ) {
-    const subscribable: string[] = [];
+  constructor(documents: readonly PolicyDocument[], telemetry: readonly TelemetryRule[] = []) {
     for (const document of documents) {
-      for (const [index, rule] of document.rules.entries())
-        this.#add(document, index, rule, variables, subscribable);
+      for (const [index, rule] of document.rules.entries()) this.#add(document, index, rule);
     }
-    for (const [rank, rule] of telemetry.entries()) {
-      const pattern = expand(rule.filter, variables);
-      if (pattern !== undefined) this.#telemetry.add(pattern, { rank, rule });
-    }
+    for (const [rank, rule] of telemetry.entries()) this.#telemetry.add(rule.filter, false, { rank, rule });
     this.#subscribeCover = new FilterCover(this.#trees.subscribe, undefined);
-    this.connectRight = { allowed: this.#connect.effect === 'allow', detail: describe(this.#connect) };
-    this.receivesAll = this.#receivesAllOf(subscribable);
+    this.#receiveCover = new FilterCover(this.#trees.receive, this.#receiveBase);
+    const connect = this.#connect ?? this.#connectBase;
+    this.connectRight = { allowed: connect?.effect === 'allow', detail: describe(connect) };
   }
 
-  publishRight(topic: string): PublishRight {
-    const verdict = this.#trees.publish.match(topic);
+  /** The rights of one principal. */
+  for(variables: Variables): CompiledPolicy {
+    return new PrincipalRights(this, variables);
+  }
+
+  publishRight(topic: string, variables: Variables): PublishRight {
+    const verdict = this.#trees.publish.match(topic, variables);
     if (verdict?.effect !== 'allow') return this.#sharedRefusal(verdict);
-    const mayRetain = verdict.mayRetain && this.#trees.retain.match(topic)?.effect === 'allow';
-    return this.#sharedRight(verdict, mayRetain, this.#telemetry.match(topic)?.rule);
+    const mayRetain = verdict.mayRetain && this.#trees.retain.match(topic, variables)?.effect === 'allow';
+    return this.#sharedRight(verdict, mayRetain, this.#telemetry.match(topic, variables)?.rule);
   }
 
-  subscribeRight(filter: string): SubscribeRight {
-    const coverage = this.coverageOf(filter);
-    if (coverage.covered)
-      return { allowed: true, maxQos: coverage.maxQos, detail: describe(coverage.verdict) };
-    return { allowed: false, maxQos: 0, detail: describeGap(coverage) };
+  /** The verdict on one topic; undefined where no rule says anything. */
+  verdictOn(action: Action, topic: string, variables: Variables): Verdict | undefined {
+    if (action === 'connect') return this.#connect ?? this.#connectBase;
+    const base = action === 'receive' ? this.#receiveBase : undefined;
+    return this.#trees[action].match(topic, variables, base);
   }
 
-  mayReceive(topic: string): boolean {
-    return this.receivesAll || this.verdictOn('receive', topic)?.effect === 'allow';
-  }
-
-  /** For explanations: the verdict on one topic; undefined where no rule says anything. */
-  verdictOn(action: Action, topic: string): Verdict | undefined {
-    if (action === 'connect') return this.#connect;
-    return this.#trees[action].match(topic, this.#baseOf(action));
-  }
-
-  /** For explanations: whether every topic of a filter may be subscribed to. */
-  coverageOf(filter: string): Coverage {
-    return this.#subscribeCover.of(withoutShare(filter));
-  }
-
-  #baseOf(action: TopicAction): Verdict | undefined {
-    return action === 'receive' ? this.#receiveBase : undefined;
-  }
-
-  #add(
-    document: PolicyDocument,
-    index: number,
-    rule: Rule,
-    variables: Variables,
-    subscribable: string[],
-  ): void {
-    if (rule.actions.includes('connect')) {
-      this.#connect = mergeVerdicts(this.#connect, toVerdict(document, index, rule, ''));
-    }
-    for (const topic of rule.topics) {
-      // A deny whose variables have no value widens, an allow falls away: either way nothing is granted by mistake.
-      const pattern = rule.effect === 'deny' ? expandWidely(topic, variables) : expand(topic, variables);
-      if (pattern === undefined) continue;
-      const verdict = toVerdict(document, index, rule, pattern);
-      for (const action of rule.actions) {
-        if (action === 'connect') continue;
-        this.#trees[action].add(pattern, verdict);
-        if (action === 'subscribe' && rule.effect === 'allow') subscribable.push(pattern);
-      }
-    }
-    // Even where its topics fell away: an allow that cannot apply must not open what it would have narrowed.
-    if (rule.effect === 'allow' && rule.actions.includes('receive')) this.#receiveBase = undefined;
+  /** Whether every topic of a filter may be subscribed to. */
+  coverageOf(filter: string, variables: Variables): Coverage {
+    return this.#subscribeCover.of(withoutShare(filter), variables);
   }
 
   /** True when whatever may be subscribed to may be received: then nothing is asked per delivery. */
-  #receivesAllOf(subscribable: readonly string[]): boolean {
+  receivesAll(variables: Variables): boolean {
     if (this.#trees.receive.size === 0) return this.#receiveBase !== undefined;
-    if (subscribable.length > maxPatternsForReceivesAll) return false;
-    const cover = new FilterCover(this.#trees.receive, this.#receiveBase);
-    return subscribable.every((pattern) => cover.of(pattern).covered);
+    if (this.#subscribable.length > maxPatternsForReceivesAll) return false;
+    const patterns = this.#subscribable.flatMap((topic) => expand(topic, variables) ?? []);
+    return patterns.length > 0 && patterns.every((one) => this.#receiveCover.of(one, variables).covered);
+  }
+
+  #add(document: PolicyDocument, index: number, rule: Rule): void {
+    // Even where its topics fall away, or its conditions are not met: an allow that cannot apply must not open what it would
+    // have narrowed.
+    if (rule.effect === 'allow' && rule.actions.includes('connect')) this.#connectBase = undefined;
+    if (rule.effect === 'allow' && rule.actions.includes('receive')) this.#receiveBase = undefined;
+    if (document.idle?.has(index) === true) return;
+    if (rule.actions.includes('connect')) {
+      this.#connect = mergeVerdicts(this.#connect, toVerdict(document, index, rule, ''));
+    }
+    // A deny whose variables have no value widens, an allow falls away: either way nothing is granted by mistake.
+    const widens = rule.effect === 'deny';
+    for (const topic of rule.topics) {
+      const verdict = toVerdict(document, index, rule, topic);
+      for (const action of rule.actions) {
+        if (action === 'connect') continue;
+        this.#trees[action].add(topic, widens, verdict);
+        if (action === 'subscribe' && rule.effect === 'allow') this.#subscribable.push(topic);
+      }
+    }
+    // Even where its topics fall away: an allow that cannot apply must not open what it would have narrowed.
+    if (rule.effect === 'allow' && rule.actions.includes('receive')) this.#receiveBase = undefined;
   }
 
   #sharedRefusal(verdict: Verdict | undefined): PublishRight {
@@ -181,7 +168,43 @@ export class RuleTrees implements CompiledPolicy {
   }
 }
 
-/** Over it, deliveries are asked one by one instead of proving at compile time that they need not be. */
+/** A rule set and the variables of one principal: all that an idle connection holds of its policy. */
+class PrincipalRights implements CompiledPolicy {
+  readonly #rules: RuleSet;
+  readonly #variables: Variables;
+  #receivesAll: boolean | undefined;
+
+  constructor(rules: RuleSet, variables: Variables) {
+    this.#rules = rules;
+    this.#variables = variables;
+  }
+
+  get connectRight(): ConnectRight {
+    return this.#rules.connectRight;
+  }
+
+  publishRight(topic: string): PublishRight {
+    return this.#rules.publishRight(topic, this.#variables);
+  }
+
+  subscribeRight(filter: string): SubscribeRight {
+    const coverage = this.#rules.coverageOf(filter, this.#variables);
+    if (coverage.covered)
+      return { allowed: true, maxQos: coverage.maxQos, detail: describe(coverage.verdict) };
+    return { allowed: false, maxQos: 0, detail: describeGap(coverage) };
+  }
+
+  mayReceive(topic: string): boolean {
+    return this.receivesAll || this.#rules.verdictOn('receive', topic, this.#variables)?.effect === 'allow';
+  }
+
+  /** Proven when the first message is delivered, for a sign-in should not pay for it. */
+  get receivesAll(): boolean {
+    return (this.#receivesAll ??= this.#rules.receivesAll(this.#variables));
+  }
+}
+
+/** Over it, deliveries are asked one by one instead of proving that they need not be. */
 const maxPatternsForReceivesAll = 100;
 
 function refusal(verdict: Verdict | undefined): PublishRight {
@@ -207,7 +230,8 @@ function toVerdict(document: PolicyDocument, index: number, rule: Rule, pattern:
   });
 }
 
-function describeGap(gap: Coverage & { covered: false }): string {
+/** In words: what of the filter is not allowed. */
+export function describeGap(gap: Coverage & { covered: false }): string {
   if (gap.witness === undefined) return 'too many overlapping rules to prove that the filter is allowed';
   return `${describe(gap.verdict)}: the filter matches ${gap.witness}`;
 }

@@ -40,15 +40,24 @@ export function isExpandable(value: string): boolean {
 /** The template with values in place; undefined where one of its variables has no usable value. */
 export function expand(template: string, variables: Variables): string | undefined {
   if (!template.includes('${')) return template;
+  const expanded = replaced(template, variables);
+  // A value must not open the server's own topics: `${attr.x}/a` never becomes `$SYS/a`.
+  return template.startsWith('${') && expanded?.startsWith('$') === true ? undefined : expanded;
+}
+
+function replaced(template: string, variables: Variables): string | undefined {
   let complete = true;
-  const expanded = template.replaceAll(variable, (_, name: string) => {
-    const value = valueOfVariable(name, variables);
-    if (value === undefined || !isExpandable(value)) complete = false;
+  const text = template.replaceAll(variable, (_, name: string) => {
+    const value = usableValue(name, variables);
+    if (value === undefined) complete = false;
     return value ?? '';
   });
-  // A value must not open the server's own topics: `${attr.x}/a` never becomes `$SYS/a`.
-  if (!complete || (template.startsWith('${') && expanded.startsWith('$'))) return undefined;
-  return expanded;
+  return complete ? text : undefined;
+}
+
+function usableValue(name: string, variables: Variables): string | undefined {
+  const value = valueOfVariable(name, variables);
+  return value !== undefined && isExpandable(value) ? value : undefined;
 }
 
 /**
@@ -56,12 +65,35 @@ export function expand(template: string, variables: Variables): string | undefin
  * whatever the template could have meant. Denies expand so: not knowing a value must not lift a prohibition.
  */
 export function expandWidely(template: string, variables: Variables): string {
-  const exact = expand(template, variables);
-  if (exact !== undefined) return exact;
   return template
     .split('/')
-    .map((level) => expand(level, variables) ?? '+')
+    .map((level, index) => {
+      const slot = levelTemplate(level, index === 0);
+      return slot === undefined ? level : (wordOf(slot, variables) ?? '+');
+    })
     .join('/');
+}
+
+/** A level of a topic that holds variables: `${device}`, `x-${clientId}`. */
+export interface LevelTemplate {
+  readonly text: string;
+  /** It is nothing but this variable. */
+  readonly name: string | undefined;
+  /** It opens the topic with a variable: its word may not be one of the server's own. */
+  readonly opensTopic: boolean;
+}
+
+/** Undefined: the level is a word as it stands, or a wildcard. */
+export function levelTemplate(level: string, isFirst: boolean): LevelTemplate | undefined {
+  if (!level.includes('${')) return undefined;
+  const [whole, name] = /^\$\{([^{}]*)\}$/.exec(level) ?? [];
+  return { text: level, name: whole && name, opensTopic: isFirst && level.startsWith('${') };
+}
+
+/** The word that a level stands for; undefined where a variable in it has no usable value. */
+export function wordOf({ text, name, opensTopic }: LevelTemplate, variables: Variables): string | undefined {
+  const word = name === undefined ? replaced(text, variables) : usableValue(name, variables);
+  return opensTopic && word?.startsWith('$') === true ? undefined : word;
 }
 
 /** The names of all variables in the templates, each once. */

@@ -7,7 +7,7 @@ export interface Origin {
   readonly version: number;
   /** Place in the policy's list of rules, from 0. */
   readonly rule: number;
-  /** The rule's topic with variables expanded; empty for connect. */
+  /** The rule's topic as it was written, variables in it; empty for connect. */
   readonly pattern: string;
 }
 

@@ -1,17 +1,15 @@
 import {
   checkRules,
-  compile,
   type CompiledPolicy,
   type PolicyDocument,
+  RuleSet,
   telemetryRulesSchema,
   type TelemetryRule,
-  valueOfVariable,
-  variablesIn,
   type Variables,
 } from '#access';
 import type { DirectoryDocument } from '#store';
 
-const maxPolicies = 20_000;
+const maxRuleSets = 20_000;
 
 /** A stored policy, or a profile's telemetry rules, that this version of the broker cannot read. */
 export class UnreadableRulesError extends Error {
@@ -19,80 +17,65 @@ export class UnreadableRulesError extends Error {
   readonly code = 'policy.unreadable';
 }
 
-/** Compiled policies: one for each set of policy versions, telemetry rules, and values of the variables that they use. */
+/**
+ * Compiled policies: one for each set of policy versions and telemetry rules. Devices of a kind share it, whatever their names
+ * are: what a sign-in adds is the values of its variables.
+ */
 export class Policies {
-  readonly #compiled = new Map<string, CompiledPolicy>();
-  readonly #parsed = new WeakMap<DirectoryDocument, ParsedDocument>();
-  readonly #telemetry = new Map<string, ParsedTelemetry>();
+  readonly #ruleSets = new Map<string, RuleSet>();
+  readonly #documents = new WeakMap<DirectoryDocument, PolicyDocument>();
+  readonly #telemetry = new Map<string, readonly TelemetryRule[]>();
 
   /** Throws UnreadableRulesError: rights that cannot be read are no rights. */
   of(documents: readonly DirectoryDocument[], telemetry: unknown, variables: Variables): CompiledPolicy {
-    const parsed = documents.map((document) => this.#parse(document));
-    const readings = this.#parseTelemetry(telemetry);
-    const used = new Set([...parsed.flatMap(({ uses }) => uses), ...readings.uses]);
-    const key = JSON.stringify([
-      documents.map(({ policyId, version, name }) => [policyId, version, name]),
-      readings.text,
-      [...used].sort().map((name) => [name, valueOfVariable(name, variables)]),
-    ]);
-    const known = this.#compiled.get(key);
-    const policy =
-      known ??
-      compile(
-        parsed.map(({ document }) => document),
-        variables,
-        readings.rules,
-      );
+    const readings = JSON.stringify(telemetry);
+    const key = keyOf(documents, readings);
+    let rules = this.#ruleSets.get(key);
     // Used last stands last; the one not used for longest goes first.
-    if (known !== undefined) this.#compiled.delete(key);
-    this.#compiled.set(key, policy);
-    if (this.#compiled.size > maxPolicies) dropFirst(this.#compiled);
-    return policy;
+    if (rules !== undefined) this.#ruleSets.delete(key);
+    else rules = new RuleSet(this.#parseAll(documents), this.#parseTelemetry(readings, telemetry));
+    this.#ruleSets.set(key, rules);
+    if (this.#ruleSets.size > maxRuleSets) dropFirst(this.#ruleSets);
+    return rules.for(variables);
   }
 
-  #parse(stored: DirectoryDocument): ParsedDocument {
-    let parsed = this.#parsed.get(stored);
-    if (parsed === undefined) {
-      parsed = parseDocument(stored);
-      this.#parsed.set(stored, parsed);
-    }
-    return parsed;
+  #parseAll(documents: readonly DirectoryDocument[]): readonly PolicyDocument[] {
+    return documents.map((stored) => {
+      const parsed = this.#documents.get(stored) ?? parseDocument(stored);
+      this.#documents.set(stored, parsed);
+      return parsed;
+    });
   }
 
-  #parseTelemetry(stored: unknown): ParsedTelemetry {
-    const text = JSON.stringify(stored);
+  #parseTelemetry(text: string, stored: unknown): readonly TelemetryRule[] {
     let parsed = this.#telemetry.get(text);
     if (parsed === undefined) {
-      parsed = parseTelemetry(text, stored);
+      parsed = parseTelemetry(stored);
       this.#telemetry.set(text, parsed);
-      if (this.#telemetry.size > maxPolicies) dropFirst(this.#telemetry);
+      if (this.#telemetry.size > maxRuleSets) dropFirst(this.#telemetry);
     }
     return parsed;
   }
 }
 
-interface ParsedDocument {
-  readonly document: PolicyDocument;
-  readonly uses: readonly string[];
+/** A policy's name is part of what it says of itself, and may change without a new version. */
+function keyOf(documents: readonly DirectoryDocument[], readings: string): string {
+  let key = readings;
+  for (const { policyId, version, name } of documents)
+    key += ` ${policyId} ${version} ${JSON.stringify(name)}`;
+  return key;
 }
 
-interface ParsedTelemetry {
-  readonly text: string;
-  readonly rules: readonly TelemetryRule[];
-  readonly uses: readonly string[];
-}
-
-function parseDocument({ policyId, name, version, rules }: DirectoryDocument): ParsedDocument {
+function parseDocument({ policyId, name, version, rules }: DirectoryDocument): PolicyDocument {
   const checked = checkRules(rules);
   if (!checked.ok) throw new UnreadableRulesError(`policy ${name}, version ${version}, cannot be read`);
-  const topics = checked.rules.flatMap((rule) => rule.topics);
-  return { document: { policyId, name, version, rules: checked.rules }, uses: variablesIn(topics) };
+  return { policyId, name, version, rules: checked.rules };
 }
 
-function parseTelemetry(text: string, stored: unknown): ParsedTelemetry {
+function parseTelemetry(stored: unknown): readonly TelemetryRule[] {
   const rules = telemetryRulesSchema.safeParse(stored);
   if (!rules.success) throw new UnreadableRulesError('the telemetry rules of the profile cannot be read');
-  return { text, rules: rules.data, uses: variablesIn(rules.data.map((rule) => rule.filter)) };
+  return rules.data;
 }
 
 function dropFirst(map: Map<string, unknown>): void {
