@@ -9,6 +9,8 @@ export type ChangeKind =
   | 'device'
   | 'credential'
   | 'trust-anchor'
+  | 'token-issuer'
+  | 'authenticator'
   | 'policy'
   | 'session';
 

@@ -3,7 +3,7 @@ import { defined } from './defined.js';
 import type { Credential as CredentialRow, Prisma } from './generated/client.js';
 
 /** Without what proves its secret: only sign-in reads that. */
-export type Credential = Omit<CredentialRow, 'secretHash' | 'scram'>;
+export type Credential = Omit<CredentialRow, 'secretHash' | 'passwordHash' | 'scram'>;
 
 /** A password, by what proves it; or a certificate, pinned, or by its name under one anchor or any. */
 export type NewSecret =
@@ -34,7 +34,7 @@ export interface CredentialChange {
   readonly disabledAt?: Date | null | undefined;
 }
 
-const omit = { secretHash: true, scram: true } as const;
+const omit = { secretHash: true, passwordHash: true, scram: true } as const;
 
 /**
  * A taken authId breaks `credentials_tenant_id_auth_id_key`, a certificate that is pinned already

@@ -224,6 +224,9 @@ async function seed(db: Client, id: string): Promise<void> {
     INSERT INTO trust_anchors (tenant_id, id, name, certificate, subject, fingerprint, spki_hash, key_id, subject_hash, not_before,
       not_after, identity, challenge)
       VALUES ('${id}', '${id}', 'a', '', 's', sha256('f'), sha256('s'), 'k', sha256('n'), now(), now(), '{}', 'c');
+    INSERT INTO token_issuers (tenant_id, name, issuer, audiences, algorithms, jwks_uri, identity)
+      VALUES ('${id}', 'i', 'i', '{a}', '{ES256}', 'u', '{}');
+    INSERT INTO authenticators (tenant_id, url, sealed_secret) VALUES ('${id}', 'u', 's');
     INSERT INTO revoked_certificates VALUES ('${id}', '${id}', '1');
     INSERT INTO tenant_hosts VALUES ('${id}', 'h${id.slice(0, 4)}.example');
     INSERT INTO issuing_authorities (tenant_id, id, sealed_key) VALUES ('${id}', '${id}', 'k');

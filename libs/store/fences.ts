@@ -61,6 +61,8 @@ const brokerVerbs: Readonly<Record<string, string>> = {
   group_members: 'SELECT',
   credentials: 'SELECT UPDATE', // of two columns: when and from where it was last used
   trust_anchors: 'SELECT',
+  token_issuers: 'SELECT',
+  authenticators: 'SELECT',
   revoked_certificates: 'SELECT',
   tenant_hosts: 'SELECT',
   provisioning_rules: 'SELECT', // of three columns: whether there is one
