@@ -81,6 +81,9 @@ export interface Principal {
   readonly clientId: ClientId;
   /** Where a certificate was part of the sign-in: its own credential, which may be another than that of the password. */
   readonly certificate?: (CertificateProof & { readonly credentialId: string }) | undefined;
+  /** How and from where it came, which rights may depend on; undefined: whoever stored this did not know. */
+  readonly transport?: Transport | undefined;
+  readonly address?: string | undefined;
 }
 
 /** A certificate whose signatures have been checked: what is left to ask is whether it still stands. Times in milliseconds. */
@@ -120,12 +123,23 @@ export interface PublishRight {
   readonly timeField?: string | undefined;
   /** Why, for the denial record; a stable text without secrets. */
   readonly detail: string;
+  /** Of what is allowed: the rule that allows it, for who keeps account of uses. */
+  readonly rule?: RuleName | undefined;
 }
 
 export interface SubscribeRight {
   readonly allowed: boolean;
   readonly maxQos: Qos;
   readonly detail: string;
+  readonly rule?: RuleName | undefined;
+}
+
+/** One rule of one version of a policy; the same object whenever it decides. */
+export interface RuleName {
+  readonly policyId: string;
+  readonly version: number;
+  /** Place in the policy's list of rules, from 0. */
+  readonly rule: number;
 }
 
 /** Compiled rights of one principal: pure, synchronous, no I/O. Implemented by libs/access. */
@@ -149,6 +163,8 @@ export interface Grant {
   readonly publishDenied: 'acknowledge' | 'close';
   /** When the credential ends (milliseconds since the epoch); the connection ends with it. */
   readonly expiresAt: number | undefined;
+  /** When the rights change by themselves (milliseconds since the epoch): they are then asked for again. */
+  readonly reviewAt?: number | undefined;
   /** For 5.0 clients that ask for Response Information: where their answers may be sent. */
   readonly responseInformation?: string | undefined;
 }

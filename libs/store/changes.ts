@@ -1,6 +1,6 @@
 /** Changes of rights, from the api's side: recorded in numbered order, and confirmed by each broker process that applied them. */
 import type { Receipt } from '#mqtt';
-import type { TenantTx } from './control-store.js';
+import type { PlatformTx, TenantTx } from './control-store.js';
 
 export type ChangeKind =
   | 'tenant'
@@ -12,7 +12,8 @@ export type ChangeKind =
   | 'token-issuer'
   | 'authenticator'
   | 'policy'
-  | 'session';
+  | 'session'
+  | 'ban';
 
 /** Ids that say whom the change concerns: deviceId, credentialId, anchorId, clientId …; an empty one concerns the whole tenant. */
 export type ChangeSubject = Readonly<Record<string, string | boolean>>;
@@ -41,7 +42,11 @@ export interface ChangeProgress {
  * Resolves to the change's number, which is also that of the operation that carries it out. Call it last in a transaction: it takes
  * a lock until the end, so that numbers commit in order and nobody who follows them skips one.
  */
-export async function recordChange(tx: TenantTx, change: NewChange): Promise<bigint> {
+export function recordChange(tx: TenantTx, change: NewChange): Promise<bigint> {
+  return insertChange(tx, change);
+}
+
+async function insertChange(tx: Owner, change: NewChange): Promise<bigint> {
   const rows = await tx.db.$queryRaw<{ number: bigint }[]>`
     INSERT INTO changes (tenant_id, kind, subject)
     VALUES (${tx.tenantId}::uuid, ${change.kind}, ${JSON.stringify(change.subject)}::jsonb)
@@ -51,8 +56,31 @@ export async function recordChange(tx: TenantTx, change: NewChange): Promise<big
   return row.number;
 }
 
+/** Whose the changes are that concern every tenant. */
+export const nobody = '00000000-0000-0000-0000-000000000000';
+
+/** Like recordChange, for what concerns all tenants. */
+export function recordPlatformChange({ db }: PlatformTx, change: NewChange): Promise<bigint> {
+  return insertChange({ db, tenantId: nobody }, change);
+}
+
+/** Undefined: there is no such change of the platform's own. */
+export function readPlatformReceipts(
+  { db }: PlatformTx,
+  number: bigint,
+): Promise<ChangeProgress | undefined> {
+  return receiptsOf({ db, tenantId: nobody }, number);
+}
+
 /** Undefined: there is no such change of this tenant. */
-export async function readReceipts(tx: TenantTx, number: bigint): Promise<ChangeProgress | undefined> {
+export function readReceipts(tx: TenantTx, number: bigint): Promise<ChangeProgress | undefined> {
+  return receiptsOf(tx, number);
+}
+
+/** The transaction, and whose rows are meant. */
+type Owner = Pick<TenantTx, 'db' | 'tenantId'>;
+
+async function receiptsOf(tx: Owner, number: bigint): Promise<ChangeProgress | undefined> {
   const change = await tx.db.change.findFirst({ where: { tenantId: tx.tenantId, number } });
   if (change === null) return undefined;
   const receipts = await tx.db.changeReceipt.findMany({

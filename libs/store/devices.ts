@@ -157,6 +157,7 @@ export async function deleteDevice(tx: TenantTx, id: string, version: number): P
   await db.presenceEvent.deleteMany({ where: { tenantId, deviceId: id } });
   await db.telemetry.deleteMany({ where: { tenantId, deviceId: id } });
   await db.denial.deleteMany({ where: { tenantId, deviceId: id } });
+  await db.observedTopic.deleteMany({ where: { tenantId, deviceId: id } });
   const deleted = await db.device.deleteMany({ where: { tenantId, id, version } });
   return deleted.count > 0;
 }

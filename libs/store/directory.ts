@@ -19,6 +19,8 @@ export interface DirectoryTenant {
   /** As stored: overrides of limits by name, and settings. */
   readonly limits: unknown;
   readonly settings: unknown;
+  /** Address rules, as stored. */
+  readonly addresses: unknown;
 }
 
 export interface DirectoryDevice {
@@ -28,6 +30,8 @@ export interface DirectoryDevice {
   readonly attributes: Readonly<Record<string, unknown>>;
   /** Telemetry rules of its profile, as stored. */
   readonly telemetry: unknown;
+  /** Address rules, as stored. */
+  readonly addresses: unknown;
 }
 
 export interface DirectoryCredential {
@@ -84,6 +88,24 @@ export interface DirectoryRevocation {
   readonly graceMs: number;
 }
 
+/** Whom a ban may be on: a client of a tenant's. */
+export interface BanQuery {
+  readonly tenantId: string;
+  readonly clientId: string;
+  readonly authId: string;
+  /** `authId@tenant-slug`: what the platform bans. */
+  readonly username: string;
+  /** Normalized; undefined: it is not known. */
+  readonly address: string | undefined;
+  readonly now: number;
+}
+
+export interface DirectoryBan {
+  readonly kind: 'client-id' | 'username' | 'address';
+  readonly reason: string;
+  readonly isPlatform: boolean;
+}
+
 /** One version of a policy. Immutable, and the same object as long as it is remembered. */
 export interface DirectoryDocument {
   readonly policyId: string;
@@ -135,6 +157,8 @@ export interface Directory {
   findByCertificate(query: CertificateQuery): Promise<DirectoryEntry | undefined>;
   /** Undefined: the anchor is not there, or not trusted. */
   revocation(tenantId: string, anchorId: string, serial: string): Promise<DirectoryRevocation | undefined>;
+  /** Undefined: there is none that holds now. */
+  findBan(query: BanQuery): Promise<DirectoryBan | undefined>;
   /**
    * Reads what the entry names. A step of its own, taken for proven holders only: the time that an answer takes must not
    * tell a stranger which credentials exist. Undefined: a policy was deleted since, the entry is out of date.
@@ -174,6 +198,7 @@ class PgDirectory implements Directory {
   readonly #names: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
   readonly #credentials: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
   readonly #revocations: DataLoader<RevocationKey, DirectoryRevocation | undefined, string>;
+  readonly #bans: DataLoader<BanQuery, DirectoryBan | undefined, string>;
   readonly #versions: DataLoader<PolicyVersionKey, DirectoryDocument | undefined, string>;
   readonly #documents = new Map<string, DirectoryDocument>();
   #uses = new Map<string, Use>();
@@ -185,6 +210,7 @@ class PgDirectory implements Directory {
     this.#names = gather((keys) => this.#find(byName, keys));
     this.#credentials = gather((keys) => this.#find(byCredential, keys));
     this.#revocations = gather((keys) => this.#readRevocations(keys));
+    this.#bans = gather((queries) => this.#readBans(queries));
     this.#versions = gather((keys) => this.#readVersions(keys));
   }
 
@@ -235,6 +261,10 @@ class PgDirectory implements Directory {
 
   revocation(tenantId: string, anchorId: string, serial: string): Promise<DirectoryRevocation | undefined> {
     return this.#revocations.load({ tenantId, anchorId, serial });
+  }
+
+  findBan(query: BanQuery): Promise<DirectoryBan | undefined> {
+    return this.#bans.load(query);
   }
 
   async documents(versions: readonly PolicyVersionKey[]): Promise<readonly DirectoryDocument[] | undefined> {
@@ -314,6 +344,24 @@ class PgDirectory implements Directory {
     return found;
   }
 
+  async #readBans(queries: readonly BanQuery[]): Promise<(DirectoryBan | undefined)[]> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<BanRow>(readBans, [
+        queries.map((query) => query.tenantId),
+        queries.map((query) => query.clientId),
+        queries.map((query) => query.authId),
+        queries.map((query) => query.username),
+        queries.map((query) => query.address ?? null),
+        queries.map((query) => new Date(query.now)),
+      ]),
+    );
+    const found: (DirectoryBan | undefined)[] = queries.map(() => undefined);
+    for (const row of rows) {
+      found[Number(row.place) - 1] = { kind: row.kind, reason: row.reason, isPlatform: row.is_platform };
+    }
+    return found;
+  }
+
   async #readVersions(keys: readonly PolicyVersionKey[]): Promise<(DirectoryDocument | undefined)[]> {
     const { rows } = await withStoreErrors(() =>
       this.#pool.query<{ place: string; rules: unknown }>(readVersions, [
@@ -375,6 +423,13 @@ interface RevocationRow {
   readonly grace_s: number;
 }
 
+interface BanRow {
+  readonly place: string;
+  readonly kind: DirectoryBan['kind'];
+  readonly reason: string;
+  readonly is_platform: boolean;
+}
+
 interface AnchorRow {
   readonly tenant_id: string;
   readonly slug: string;
@@ -390,6 +445,8 @@ interface Row {
   readonly tenant_status: 'active' | 'suspended';
   readonly limits: unknown;
   readonly settings: unknown;
+  readonly tenant_addresses: unknown;
+  readonly device_addresses: unknown;
   readonly credential_id: string | null;
   readonly kind: 'password' | 'certificate';
   readonly is_pinned: boolean;
@@ -409,9 +466,9 @@ interface Row {
 }
 
 const columns = `
-  SELECT asked.place, t.id AS tenant_id, t.slug, t.status AS tenant_status, t.limits, t.settings,
+  SELECT asked.place, t.id AS tenant_id, t.slug, t.status AS tenant_status, t.limits, t.settings, t.addresses AS tenant_addresses,
          c.id AS credential_id, c.kind, c.fingerprint IS NOT NULL AS is_pinned, c.auth_id, c.secret_hash, c.scram, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
-         d.id AS device_id, d.name AS device_name, d.status AS device_status, d.attributes, p.telemetry, bound.versions`;
+         d.id AS device_id, d.name AS device_name, d.status AS device_status, d.attributes, d.addresses AS device_addresses, p.telemetry, bound.versions`;
 
 const byName = `
     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (slug, auth_id, place)
@@ -485,6 +542,27 @@ const joins = `
         JOIN policies po ON po.tenant_id = b.tenant_id AND po.id = b.policy_id
     ) bound ON true`;
 
+// Equality by the unique index and ranges by the GiST index: a client costs the same with ten bans and with a million.
+const readBans = `
+  SELECT asked.place, ban.kind, ban.reason, ban.tenant_id IS NULL AS is_platform
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::inet[], $6::timestamptz[])
+           WITH ORDINALITY AS asked (tenant_id, client_id, auth_id, username, address, now, place)
+   CROSS JOIN LATERAL (
+      SELECT b.* FROM (
+        SELECT * FROM bans WHERE tenant_id = asked.tenant_id AND kind = 'client-id' AND value = asked.client_id
+        UNION ALL
+        SELECT * FROM bans WHERE tenant_id = asked.tenant_id AND kind = 'username' AND value = asked.auth_id
+        UNION ALL
+        SELECT * FROM bans WHERE tenant_id IS NULL AND kind = 'client-id' AND value = asked.client_id
+        UNION ALL
+        SELECT * FROM bans WHERE tenant_id IS NULL AND kind = 'username' AND value = asked.username
+        UNION ALL
+        SELECT * FROM bans WHERE range >>= asked.address AND (tenant_id = asked.tenant_id OR tenant_id IS NULL)
+      ) b
+       WHERE b.expires_at IS NULL OR b.expires_at > asked.now
+       ORDER BY b.tenant_id IS NULL LIMIT 1
+    ) ban`;
+
 const readVersions = `
   SELECT asked.place, v.rules
     FROM unnest($1::uuid[], $2::uuid[], $3::int[]) WITH ORDINALITY AS asked (tenant_id, policy_id, number, place)
@@ -507,6 +585,7 @@ function toEntry(row: Row): DirectoryEntry {
     status: row.tenant_status,
     limits: row.limits,
     settings: row.settings,
+    addresses: row.tenant_addresses,
   };
   if (row.credential_id === null) return { tenant, holder: undefined };
   const credential = {
@@ -527,6 +606,7 @@ function toEntry(row: Row): DirectoryEntry {
     status: row.device_status,
     attributes: row.attributes,
     telemetry: row.telemetry,
+    addresses: row.device_addresses,
   };
   const versions = (row.versions ?? [])
     .map(({ id, name, version }) => ({ tenantId: row.tenant_id, policyId: id, name, version }))

@@ -241,6 +241,9 @@ async function seed(db: Client, id: string): Promise<void> {
     INSERT INTO policies (tenant_id, id, name, active_version) VALUES ('${id}', '${id}', 'p', 1);
     INSERT INTO policy_versions (tenant_id, policy_id, number, rules, created_by) VALUES ('${id}', '${id}', 1, '[]', 'me');
     INSERT INTO policy_bindings (tenant_id, policy_id, target_kind, target_id) VALUES ('${id}', '${id}', 'device', '${id}');
+    INSERT INTO bans (tenant_id, kind, value, created_by) VALUES ('${id}', 'client-id', 'c', 'me');
+    INSERT INTO rule_uses VALUES ('${id}', '${id}', 1, 0, now());
+    INSERT INTO observed_topics VALUES ('${id}', '${id}', 'publish', 't', 'c', 'u', now(), now());
     INSERT INTO changes (tenant_id, kind, subject) VALUES ('${id}', 'tenant', '{}');
     INSERT INTO change_receipts (tenant_id, number, process_id, result) VALUES ('${id}', 1, '${id}', '{}');
     INSERT INTO audit_entries (tenant_id, actor, action, subject_kind, subject_id) VALUES ('${id}', 'a', 'b', 'c', 'd');

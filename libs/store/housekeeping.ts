@@ -1,4 +1,6 @@
 /** Now and then, from the api: what has outlived its use goes. The broker's own part is in sweep.ts. */
+import { sweepBans } from './bans.js';
+import { nobody } from './changes.js';
 import type { ControlStore, TenantTx } from './control-store.js';
 import { sweepRequests } from './kept-requests.js';
 import { deleteBrokerRows } from './tenants.js';
@@ -7,11 +9,14 @@ import { deleteBrokerRows } from './tenants.js';
 const changesKeptDays = 30;
 // What a broker still had in hand when a device or tenant was deleted is written within seconds, or when PostgreSQL is back.
 const lateDays = 2;
+// What devices do, and which rules they use: unused grants and suggestions look back so far at most.
+const observationsKeptDays = 90;
 // Of one tenant in one transaction; the rest is next time's.
 const mostChanges = 10_000;
 
 export async function keepHouse(store: ControlStore): Promise<void> {
   await store.platform(sweepRequests);
+  await store.platform(sweepBans);
   const { living, deleted } = await store.platform(async ({ db }) => ({
     living: await db.$queryRaw<{ id: string }[]>`SELECT id::text FROM tenants`,
     deleted: await db.$queryRaw<{ id: string }[]>`
@@ -19,9 +24,12 @@ export async function keepHouse(store: ControlStore): Promise<void> {
        WHERE action = 'tenant.delete' AND at > now() - ${2 * changesKeptDays} * interval '1 day'
          AND NOT EXISTS (SELECT FROM tenants t WHERE t.id = a.tenant_id)`,
   }));
+  // The platform's own, which concern all tenants.
+  await store.platform(({ db }) => pruneChanges({ db, tenantId: nobody }));
   for (const { id } of living)
     await store.tenant(id, async (tx) => {
       await pruneChanges(tx);
+      await pruneObservations(tx);
       await sweepDeletedDevices(tx);
     });
   for (const { id } of deleted)
@@ -35,7 +43,7 @@ export async function keepHouse(store: ControlStore): Promise<void> {
  * Never one that a registered broker process has not applied, however old its lease is: `applied` of a process that has just begun
  * is 0 until it follows. Where there is no process nothing is known, and nothing goes.
  */
-async function pruneChanges({ db, tenantId }: TenantTx): Promise<void> {
+async function pruneChanges({ db, tenantId }: Pick<TenantTx, 'db' | 'tenantId'>): Promise<void> {
   await db.$executeRaw`
     WITH gone AS (
       DELETE FROM changes WHERE tenant_id = ${tenantId}::uuid AND number IN (
@@ -45,6 +53,12 @@ async function pruneChanges({ db, tenantId }: TenantTx): Promise<void> {
          ORDER BY number LIMIT ${mostChanges})
       RETURNING number)
     DELETE FROM change_receipts r USING gone WHERE r.tenant_id = ${tenantId}::uuid AND r.number = gone.number`;
+}
+
+async function pruneObservations({ db, tenantId }: TenantTx): Promise<void> {
+  const lastAt = { lt: new Date(Date.now() - observationsKeptDays * 86_400_000) };
+  await db.observedTopic.deleteMany({ where: { tenantId, lastAt } });
+  await db.ruleUse.deleteMany({ where: { tenantId, lastAt } });
 }
 
 /** What was written about a device after its end. A client identifier may be another device's by now: only the device's own rows go. */
@@ -66,4 +80,5 @@ async function sweepDeletedDevices({ db, tenantId }: TenantTx): Promise<void> {
   await db.presenceEvent.deleteMany({ where: { tenantId, deviceId } });
   await db.telemetry.deleteMany({ where: { tenantId, deviceId } });
   await db.denial.deleteMany({ where: { tenantId, deviceId } });
+  await db.observedTopic.deleteMany({ where: { tenantId, deviceId } });
 }

@@ -3,6 +3,7 @@ export * from './api-keys.js';
 export * from './audit-trail.js';
 export * from './audit.js';
 export * from './backup.js';
+export * from './bans.js';
 export { BackupError } from './backup-file.js';
 export type { BackupErrorCode, BackupHeader, TableSum } from './backup-file.js';
 export { openBrokerStore } from './broker-store.js';
@@ -38,9 +39,11 @@ export * from './trust-anchors.js';
 export { openDirectory } from './directory.js';
 export type {
   AnchorQuery,
+  BanQuery,
   CertificateQuery,
   Directory,
   DirectoryAnchor,
+  DirectoryBan,
   DirectoryCredential,
   DirectoryDevice,
   DirectoryDocument,

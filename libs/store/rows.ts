@@ -97,6 +97,6 @@ export function toWill(row: WillRow): Will {
 
 /** Only what the port names: nothing else of the object is stored. */
 export function principalJson(principal: Principal): Buffer {
-  const { tenantId, deviceId, credentialId, username, clientId, certificate } = principal;
-  return toJson({ tenantId, deviceId, credentialId, username, clientId, certificate });
+  const { tenantId, deviceId, credentialId, username, clientId, certificate, address, transport } = principal;
+  return toJson({ tenantId, deviceId, credentialId, username, clientId, certificate, address, transport });
 }

@@ -87,6 +87,8 @@ export async function deleteBrokerRows({ db, tenantId }: TenantTx): Promise<void
   await db.presenceEvent.deleteMany({ where });
   await db.devicePresence.deleteMany({ where });
   await db.denial.deleteMany({ where });
+  await db.ruleUse.deleteMany({ where });
+  await db.observedTopic.deleteMany({ where });
   await db.queueEntry.deleteMany({ where });
   await db.queuedMessage.deleteMany({ where });
   await db.subscription.deleteMany({ where });

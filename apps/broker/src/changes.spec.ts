@@ -34,6 +34,7 @@ class HeldDirectory implements Directory {
   readonly anchorsBy: Directory['anchorsBy'];
   readonly findByCertificate: Directory['findByCertificate'];
   readonly revocation: Directory['revocation'];
+  readonly findBan: Directory['findBan'];
   readonly documents: Directory['documents'];
   readonly noteUse: Directory['noteUse'];
   readonly verifyFences: Directory['verifyFences'];
@@ -48,6 +49,7 @@ class HeldDirectory implements Directory {
     this.anchorsBy = (query) => real.anchorsBy(query);
     this.findByCertificate = (query) => real.findByCertificate(query);
     this.revocation = (...asked) => real.revocation(...asked);
+    this.findBan = (query) => real.findBan(query);
     this.documents = (versions) => real.documents(versions);
     this.noteUse = (...use) => real.noteUse(...use);
     this.verifyFences = () => real.verifyFences();
