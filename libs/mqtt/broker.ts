@@ -3,7 +3,7 @@ import { Connection } from './connection.js';
 import { defaultPreAuthLimits, type PreAuthLimits } from './limits.js';
 import type { ClientId, TenantId } from './message.js';
 import { Flusher } from './outbox.js';
-import type { Clock, Gate, Journal, Link, LinkSink, Principal, Receipt, Vault } from './ports.js';
+import type { Clock, Gate, Journal, Link, LinkSink, News, Principal, Receipt, Vault } from './ports.js';
 import { Reasons, type Reason } from './reason.js';
 import { reviewSubscriptions } from './rights.js';
 import type { Session } from './session.js';
@@ -16,6 +16,8 @@ export interface BrokerOptions {
   readonly vault: Vault;
   readonly journal: Journal;
   readonly clock: Clock;
+  /** What `$tenant/` tells. */
+  readonly news?: News;
   readonly preAuthLimits?: PreAuthLimits;
   /** How long clients of a process that ended may take to come back before their wills are due. */
   readonly willGraceMs?: number;
@@ -46,6 +48,7 @@ export class Broker {
   readonly vault: Vault;
   readonly journal: Journal;
   readonly clock: Clock;
+  readonly news: News | undefined;
   readonly preAuthLimits: PreAuthLimits;
   readonly flusher: Flusher;
   readonly version: string;
@@ -74,6 +77,7 @@ export class Broker {
     this.vault = options.vault;
     this.journal = options.journal;
     this.clock = options.clock;
+    this.news = options.news;
     this.preAuthLimits = options.preAuthLimits ?? defaultPreAuthLimits;
     this.#willGraceMs = options.willGraceMs ?? defaultWillGraceMs;
     this.version = options.version ?? 'Moorage';

@@ -400,6 +400,31 @@ export interface Journal {
   denied(note: DenialNote): void;
 }
 
+// ---------------------------------------------------------------------------------------------------------------- News
+
+/** What a tenant may know of itself, at its topic below `$tenant/`. Without a payload: what stood there is gone. */
+export interface NewsItem {
+  readonly topic: string;
+  readonly payload: Buffer;
+}
+
+export interface NewsPage {
+  readonly items: readonly NewsItem[];
+  /** Undefined: there is no more. */
+  readonly next: string | undefined;
+}
+
+/** What happens to a tenant in all processes, once it is stored. */
+export interface News {
+  /** Tells what is new, until what it returns is called. One follower a tenant. */
+  follow(tenantId: TenantId, tell: (item: NewsItem) => void): () => void;
+  /**
+   * What stands now, at least where the filter matches, a page at a time. What changes after the page has been read is told after it
+   * has been given. Rejects while the store cannot be asked.
+   */
+  standing(tenantId: TenantId, filter: string, after: string | undefined): Promise<NewsPage>;
+}
+
 // ------------------------------------------------------------------------------------------------------- what it did
 
 /** What a change of rights did to live sessions in this process. */
@@ -407,7 +432,10 @@ export interface Receipt {
   readonly sessionsTouched: number;
   readonly subscriptionsRemoved: number;
   readonly connectionsClosed: number;
+  /** Their right is gone: they are not published. */
   readonly willsSuppressed: number;
+  /** What was ended has set them off, and they have been published. */
+  readonly willsSent: number;
 }
 
 export type { ClientId, Message, MessageProperties, ProtocolVersion, Qos, Subscription, TenantId, Will };

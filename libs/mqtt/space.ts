@@ -14,6 +14,7 @@ import type {
   Gate,
   InboundPacket,
   Journal,
+  News,
   Policy,
   PresenceCause,
   Reading,
@@ -27,6 +28,7 @@ import { neverExpires, Session, type Placed } from './session.js';
 import { SharedGroup } from './shared.js';
 import { noStats, type SpaceStats } from './stats.js';
 import { Sys } from './sys.js';
+import { TenantNews } from './tenant-news.js';
 import { Deadline } from './timers.js';
 import { isShared, parseShared } from './topic.js';
 import { TopicTree } from './tree.js';
@@ -38,6 +40,8 @@ export interface SpacePorts {
   readonly vault: Vault;
   readonly journal: Journal;
   readonly clock: Clock;
+  /** Where it is not given, `$tenant/` is silent. */
+  readonly news: News | undefined;
   /** Of the software, for people. */
   readonly version: string;
 }
@@ -85,12 +89,14 @@ export class Space {
   readonly vault: Vault;
   readonly journal: Journal;
   readonly clock: Clock;
+  readonly news: News | undefined;
   readonly version: string;
   readonly sessions = new Map<ClientId, Session>();
   readonly retained = new RetainedStore();
   readonly wills: Wills;
   readonly stats: SpaceStats = noStats();
   readonly sys = new Sys(this);
+  readonly tenantNews = new TenantNews(this);
   /** Of each client identifier with newcomers between their sign-in and their session: when the last of them has its own. */
   readonly arriving = new Map<ClientId, Promise<void>>();
   readonly connections = new Set<Connection>();
@@ -113,6 +119,7 @@ export class Space {
     this.vault = ports.vault;
     this.journal = ports.journal;
     this.clock = ports.clock;
+    this.news = ports.news;
     this.version = ports.version;
     this.wills = new Wills(this);
   }
@@ -331,7 +338,10 @@ export class Space {
     if (shared === undefined) this.#tree.set(filter, session.clientId, { session, subscription });
     else this.#join(session, subscription, shared.group, shared.filter);
     this.#matches.clear();
-    if (!wasThere) this.sys.subscribed(filter);
+    if (!wasThere) {
+      this.sys.subscribed(filter);
+      this.tenantNews.subscribed(filter);
+    }
     return wasThere;
   }
 
@@ -343,6 +353,7 @@ export class Space {
     else this.#leave(session, filter, shared.group, shared.filter);
     this.#matches.clear();
     this.sys.unsubscribed(filter);
+    this.tenantNews.unsubscribed(filter);
     return true;
   }
 
@@ -475,6 +486,7 @@ export class Space {
   close(): void {
     this.#isClosed = true;
     this.sys.close();
+    this.tenantNews.close();
     this.wills.close();
     for (const deadline of this.#expiries.values()) deadline.cancel();
     this.#expiries.clear();

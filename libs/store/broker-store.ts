@@ -1,7 +1,7 @@
 /** All that a broker process keeps in PostgreSQL: one writer, one lease, and the two ports of the core on top of them. */
 import { Pool } from 'pg';
 
-import type { Journal, Vault } from '#mqtt';
+import type { Journal, News, TenantId, Vault } from '#mqtt';
 
 import { leaseLost } from './broker-errors.js';
 import { toStoreError } from './errors.js';
@@ -9,6 +9,7 @@ import { PostgresJournal } from './journal.js';
 import { Lease } from './lease.js';
 import { steadyPlans } from './statements.js';
 import { Sweeper } from './sweep.js';
+import { PostgresNews } from './tenant-news.js';
 import { PostgresVault } from './vault.js';
 import type { WriterStats } from './writer.js';
 import { Writer } from './writer.js';
@@ -31,6 +32,7 @@ export interface BrokerStoreOptions {
 export interface BrokerStore {
   readonly vault: Vault;
   readonly journal: Journal;
+  readonly news: News & { deviceChanged(tenantId: TenantId, deviceId: string): void };
   readonly lease: { readonly isLost: boolean };
   /** From here on called when another process is found dead: tenants whose wills or sessions were its have work. */
   onProcessLost(callback: () => void): void;
@@ -110,6 +112,7 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
 
   const journal = new PostgresJournal(writer);
   const vault = new PostgresVault({ pool, writer, processId, flush: () => journal.flush() });
+  const news = new PostgresNews({ url, pool, onTrouble });
   const sweeper = new Sweeper(pool);
   const sweeping = setInterval(() => {
     sweeper.sweep(journal.takeDeniedTenants()).catch(onTrouble);
@@ -119,6 +122,7 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     clearInterval(sweeping);
+    await news.close();
     await journal.close();
     await lease.release();
     await pool.end();
@@ -127,6 +131,7 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
   return {
     vault,
     journal,
+    news,
     lease,
     onProcessLost(callback) {
       tellProcessLost = callback;

@@ -52,7 +52,7 @@ export class BrokerModule {
         { provide: store, useFactory: makeStore, inject: [options, processId, directory] },
         { provide: gate, useFactory: makeGate, inject: [options, directory, store, metrics] },
         { provide: broker, useFactory: makeBroker, inject: [options, gate, store, metrics, admission] },
-        { provide: feed, useFactory: makeFeed, inject: [options, processId, broker, gate] },
+        { provide: feed, useFactory: makeFeed, inject: [options, processId, broker, gate, store] },
         {
           provide: BrokerProcess,
           useFactory: makeProcess,
@@ -123,6 +123,7 @@ function makeBroker(
     gate: made,
     vault: brokerStore.vault,
     journal: brokerStore.journal,
+    news: brokerStore.news,
     clock: systemClock,
     version: `Moorage ${productVersion()}`,
     onFault: (error) => log.error('broker.fault', { err: error }),
@@ -136,13 +137,16 @@ function makeFeed(
   id: string,
   core: Broker,
   made: StoreGate,
+  brokerStore: BrokerStore,
 ): ChangeFeed {
   return new ChangeFeed({
     url: databaseUrl,
     processId: id,
     apply: async (change) => {
       const receipt = await applyChange(core, made, change);
-      const { number, kind, tenantId } = change;
+      const { number, kind, tenantId, subject } = change;
+      if (kind === 'device' && typeof subject['deviceId'] === 'string')
+        brokerStore.news.deviceChanged(tenantId, subject['deviceId']);
       log.info('change.applied', { number: String(number), kind, tenant: tenantId, ...receipt });
       return receipt;
     },

@@ -4,6 +4,7 @@ export * from './fake-clock.js';
 export * from './harness.js';
 export * from './journal-contract.js';
 export * from './memory-journal.js';
+export * from './memory-news.js';
 export * from './memory-store.js';
 export * from './memory-vault.js';
 export * from './test-gate.js';
