@@ -31,10 +31,31 @@ export type { ClientIdRule } from './client-id.js';
 export { settle, transportNames, transportsOf } from './conditions.js';
 export type { Circumstances, Conditions, Settled, TransportName } from './conditions.js';
 export { explain } from './explain.js';
+export {
+  deviceNameOf,
+  maxDeviceNameLength,
+  namePatternSchema,
+  nameTemplateSchema,
+} from './device-name.js';
 export type { Explanation, Question } from './explain.js';
 export { filterFault, withoutShare } from './filter.js';
 export type { FilterFault } from './filter.js';
 export { compile, RuleSet } from './policy.js';
+export {
+  issueCertificate,
+  makeAuthority,
+  readRequest,
+  revocationReasons,
+  signRevocationList,
+} from './issuing.js';
+export type {
+  CertificateRequest,
+  IssuingKey,
+  MadeAuthority,
+  RequestFault,
+  RevocationReason,
+  RevokedEntry,
+} from './issuing.js';
 export type { CompiledPolicy, ConnectRight, PolicyDocument } from './policy.js';
 export { actions, checkRules, ruleLimits, ruleSchema } from './rules.js';
 export type { Action, CheckedRules, Rule, RuleError } from './rules.js';
@@ -48,6 +69,8 @@ export {
 } from './scram.js';
 export type { ScramFault, ScramMethod, ScramVerifier, ScramVerifiers } from './scram.js';
 export { generateSecret, hashSecret, verifySecret } from './secret.js';
+export { seal, unseal } from './seal.js';
+export type { SealPlace } from './seal.js';
 export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';
 export type { TelemetryRule } from './telemetry.js';
 export { anchorFault, identityOf, identityTemplateSchema, possessionFault } from './trust-anchor.js';
