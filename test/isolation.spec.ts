@@ -340,6 +340,10 @@ const routes: Readonly<Record<string, Route>> = {
   [`GET ${inTenant}/presence/{clientId}`]: row('viewer', 200, async () => ({
     params: { clientId: await onlineClient() },
   })),
+  [`GET ${inTenant}/device-presence`]: row('viewer', 200),
+  [`GET ${inTenant}/devices/{device}/presence`]: row('viewer', 200, () => ({
+    params: { device: ids.device },
+  })),
   [`GET ${inTenant}/devices/{device}/presence-history`]: row('viewer', 200, () => ({
     params: { device: ids.device },
   })),
@@ -495,6 +499,8 @@ const queries: Readonly<Record<string, Field>> = {
   ),
   telemetry: idField('viewer', page, device),
   telemetryCount: idField('viewer', '', device),
+  devicePresences: field('viewer', '{ edges { node { state clients { clientId } } } }'),
+  devicePresence: idField('viewer', '{ state }', device),
   presence: field('viewer', '{ edges { node { device { id } } } }'),
   clientPresence: idField('viewer', '{ state }', async () => `clientId: "${await onlineClient()}"`),
   presenceHistory: idField('viewer', page, device),

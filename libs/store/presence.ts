@@ -54,7 +54,7 @@ export function presenceOfDevices(
     SELECT client.* FROM unnest(${deviceIds}::uuid[]) AS wanted(device)
     CROSS JOIN LATERAL (
       SELECT tenant_id AS "tenantId", client_id AS "clientId", device_id AS "deviceId", epoch, state, cause, since,
-             process_id AS "processId", detail, will
+             process_id AS "processId", detail, will, sequence
       FROM presence WHERE tenant_id = ${tx.tenantId}::uuid AND device_id = wanted.device
       ORDER BY since DESC, client_id LIMIT ${limitEach}) AS client`;
 }
@@ -78,7 +78,7 @@ export function listPresenceHistory(tx: TenantTx, query: PresenceHistoryQuery): 
       : Prisma.sql`AND (at, id) < (${query.after.at}, ${query.after.id})`;
   return tx.db.$queryRaw`
     SELECT tenant_id AS "tenantId", device_id AS "deviceId", at, id, client_id AS "clientId", epoch, state, cause,
-           detail, will
+           detail, will, sequence, applied
     FROM presence_events
     WHERE tenant_id = ${tx.tenantId}::uuid AND device_id = ${query.deviceId}::uuid ${onward}
     ORDER BY at DESC, id DESC LIMIT ${query.limit}`;

@@ -1,11 +1,14 @@
 import { Controller, Get, Inject, Param, Query, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { DevicePresence } from '#store';
 import { Answers } from '../http/answers.decorator.js';
 import { pageOf, sendPage } from '../http/paging.js';
 import { InTenant, Requires } from '../http/requires.decorator.js';
 import type { TenantScope } from '../scope.js';
 import {
+  devicePresenceQuery,
+  devicePresenceView,
   presenceEventView,
   presenceHistoryQuery,
   presenceQuery,
@@ -37,6 +40,30 @@ export class PresenceController {
   @Answers(200, presenceView, { summary: "Get one client's presence" })
   async get(@InTenant() scope: TenantScope, @Param('clientId') clientId: string) {
     return presentPresence(await this.presence.get(scope, clientId));
+  }
+
+  @Get('device-presence')
+  @Requires('presence:read')
+  @Answers(200, pageOf(devicePresenceView), {
+    summary: 'List what each device is: never seen, online, offline or suspended',
+  })
+  async listDevices(
+    @InTenant() scope: TenantScope,
+    @Query({ schema: devicePresenceQuery }) query: z.output<typeof devicePresenceQuery>,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return sendPage(await this.presence.listDevices(scope, query), (row) => row, request, reply);
+  }
+
+  @Get('devices/:device/presence')
+  @Requires('presence:read')
+  @Answers(200, devicePresenceView, { summary: 'Get what a device is, and what its clients do' })
+  async getDevice(
+    @InTenant() scope: TenantScope,
+    @Param('device', { schema: z.uuid() }) deviceId: string,
+  ): Promise<DevicePresence> {
+    return this.presence.getDevice(scope, deviceId);
   }
 
   @Get('devices/:device/presence-history')

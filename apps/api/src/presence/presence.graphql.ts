@@ -9,6 +9,14 @@ export const presenceTypes = /* GraphQL */ `
       first: Int = 50
       after: String
     ): PresenceConnection!
+    "What each device is; those that were never seen too"
+    devicePresences(
+      tenant: ID!
+      state: DeviceState
+      first: Int = 50
+      after: String
+    ): DevicePresenceConnection!
+    devicePresence(tenant: ID!, device: ID!): DevicePresence!
     clientPresence(tenant: ID!, clientId: String!): Presence!
     presenceHistory(tenant: ID!, device: ID!, first: Int = 50, after: String): PresenceEventConnection!
   }
@@ -23,6 +31,37 @@ export const presenceTypes = /* GraphQL */ `
     offline
   }
 
+  "suspended: the device is disabled, or its tenant suspended; else online while one of its clients is"
+  enum DeviceState {
+    never_seen
+    online
+    offline
+    suspended
+  }
+
+  type DevicePresence {
+    deviceId: ID!
+    "Its name"
+    device: String!
+    state: DeviceState!
+    cause: String
+    since: DateTime
+    "Number of its last presence event"
+    sequence: String!
+    "The online ones first, the newest first; of many the first twenty"
+    clients: [ClientState!]!
+  }
+
+  type ClientState {
+    clientId: String!
+    state: PresenceState!
+    cause: String!
+    since: DateTime!
+    epoch: String!
+  }
+
+  ${connectionTypes('DevicePresence')}
+
   type Presence {
     clientId: String!
     deviceId: ID!
@@ -30,6 +69,8 @@ export const presenceTypes = /* GraphQL */ `
     cause: String!
     since: DateTime!
     epoch: String!
+    "Number among the device's presence events; it grows by one"
+    sequence: String!
     detail: JSON!
     "Base64 of the payload of the will that this end set off"
     will: String
@@ -46,6 +87,9 @@ export const presenceTypes = /* GraphQL */ `
     cause: String!
     at: DateTime!
     epoch: String!
+    sequence: String!
+    "false: it came late and changed nothing"
+    applied: Boolean!
     detail: JSON!
     will: String
   }

@@ -8,7 +8,13 @@ import { idOf } from '../graphql/ids.js';
 import { FieldScope, inScope, scopeOfNode } from '../graphql/scope.js';
 import { Requires } from '../http/requires.decorator.js';
 import type { TenantScope } from '../scope.js';
-import { presenceQuery, presentPresence, presentPresenceEvent } from './presence.schema.js';
+import type { DevicePresence } from '#store';
+import {
+  devicePresenceQuery,
+  presenceQuery,
+  presentPresence,
+  presentPresenceEvent,
+} from './presence.schema.js';
 import { PresenceService } from './presence.service.js';
 
 @Resolver('Presence')
@@ -27,6 +33,24 @@ export class PresenceResolver {
     return connectionOf(await this.presence.list(scope, query), (row) =>
       inScope(scope, presentPresence(row)),
     );
+  }
+
+  @Query('devicePresences')
+  @Requires('presence:read')
+  async listDevices(
+    @FieldScope() scope: TenantScope,
+    @Args() args: PageArguments & { state?: string | null },
+  ) {
+    const state = args.state?.replace('_', '-');
+    const filter = checkArguments(devicePresenceQuery, { state });
+    const page = await this.presence.listDevices(scope, { ...pageRequest(args), state: filter.state });
+    return connectionOf(page, inGraphql);
+  }
+
+  @Query('devicePresence')
+  @Requires('presence:read')
+  async getDevice(@FieldScope() scope: TenantScope, @Args('device') device: string) {
+    return inGraphql(await this.presence.getDevice(scope, idOf(device)));
   }
 
   @Query('clientPresence')
@@ -70,4 +94,9 @@ export class PresenceResolver {
       recheck: () => context.mustStillBeAllowed(scope.tenantId, 'presence:read'),
     });
   }
+}
+
+/** Names of GraphQL have no hyphen. */
+function inGraphql({ state, ...row }: DevicePresence) {
+  return { ...row, state: state.replace('-', '_') };
 }

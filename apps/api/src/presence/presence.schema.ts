@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Presence, PresenceEvent } from '#store';
+import type { DevicePresence, Presence, PresenceEvent } from '#store';
 import { pageQuery } from '../http/paging.js';
 
 const state = z.enum(['online', 'offline']);
@@ -9,6 +9,14 @@ export const presenceQuery = z.strictObject({
   state: state.optional(),
   device: z.uuid().optional(),
 });
+
+const deviceState = z
+  .enum(['never-seen', 'online', 'offline', 'suspended'])
+  .describe(
+    'suspended: the device is disabled, or its tenant suspended; else online while one of its clients is',
+  );
+
+export const devicePresenceQuery = z.strictObject({ ...pageQuery, state: deviceState.optional() });
 export const presenceHistoryQuery = z.strictObject(pageQuery);
 
 const will = z.base64().nullable().describe('Payload of the will that this end set off');
@@ -16,6 +24,8 @@ const detail = z.unknown().describe('Address, transport, protocol; at the end th
 const cause = z
   .string()
   .describe('connected, clean, will, keep-alive, network, kicked, taken-over, presumed …');
+
+const sequence = z.string().describe("Number among the device's presence events; it grows by one");
 
 export const presenceView = z
   .object({
@@ -25,10 +35,26 @@ export const presenceView = z
     cause,
     since: z.iso.datetime(),
     epoch: z.string().describe('Grows with every connection of the client'),
+    sequence,
     detail,
     will,
   })
   .meta({ id: 'Presence' });
+
+export const devicePresenceView = z
+  .object({
+    deviceId: z.uuid(),
+    device: z.string(),
+    state: deviceState,
+    cause: cause.nullable(),
+    since: z.iso.datetime().nullable(),
+    sequence,
+    clients: z
+      .array(z.object({ clientId: z.string(), state, cause, since: z.iso.datetime(), epoch: z.string() }))
+      .readonly()
+      .describe('The online ones first, the newest first; of many the first twenty'),
+  })
+  .meta({ id: 'DevicePresence' }) satisfies z.ZodType<DevicePresence>;
 
 export const presenceEventView = z
   .object({
@@ -39,6 +65,8 @@ export const presenceEventView = z
     cause,
     at: z.iso.datetime(),
     epoch: z.string(),
+    sequence,
+    applied: z.boolean().describe('false: it came late and changed nothing'),
     detail,
     will,
   })
@@ -52,6 +80,7 @@ export function presentPresence(row: Presence): z.input<typeof presenceView> {
     cause: row.cause,
     since: row.since.toISOString(),
     epoch: String(row.epoch),
+    sequence: String(row.sequence),
     detail: row.detail,
     will: base64(row.will),
   };
@@ -66,6 +95,8 @@ export function presentPresenceEvent(row: PresenceEvent): z.input<typeof presenc
     cause: row.cause,
     at: row.at.toISOString(),
     epoch: String(row.epoch),
+    sequence: String(row.sequence),
+    applied: row.applied,
     detail: row.detail,
     will: base64(row.will),
   };

@@ -1,12 +1,16 @@
 import { Inject, Injectable } from '@nestjs/common';
 import {
   findDevice,
+  findDevicePresence,
   findPresence,
+  listDevicePresence,
   listPresence,
   listPresenceHistory,
   presenceSince,
   storeTime,
   type ControlStore,
+  type DevicePresence,
+  type DeviceState,
   type Presence,
   type PresenceEvent,
   type PresenceState,
@@ -40,6 +44,27 @@ export class PresenceService {
         this.store.tenant(scope.tenantId, (tx) => listPresence(tx, { ...query, afterClientId, limit })),
       (row) => [row.clientId],
     );
+  }
+
+  async listDevices(
+    scope: TenantScope,
+    query: PageRequest & { readonly state?: DeviceState | undefined },
+  ): Promise<Page<DevicePresence>> {
+    return this.cursors.read(
+      `device-presence ${scope.tenantId}`,
+      query,
+      ([afterDeviceId], limit) =>
+        this.store.tenant(scope.tenantId, (tx) =>
+          listDevicePresence(tx, { state: query.state, afterDeviceId, limit }),
+        ),
+      (row) => [row.deviceId],
+    );
+  }
+
+  async getDevice(scope: TenantScope, deviceId: string): Promise<DevicePresence> {
+    const row = await this.store.tenant(scope.tenantId, (tx) => findDevicePresence(tx, deviceId));
+    if (row === undefined) throw notFound();
+    return row;
   }
 
   /** Changes of state from now on, of the tenant's clients or of one device's. */

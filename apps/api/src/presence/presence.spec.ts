@@ -67,6 +67,42 @@ describe('presence', () => {
     expect((await other.viewer.get(`${other.path}/devices/${deviceId}/presence-history`)).status).toBe(404);
   });
 
+  it('is also that of a device, of one that was never seen too', async () => {
+    const silent = (await acme.admin.post(`${acme.path}/devices`, { name: 'silent' })).body.id;
+    const off = (await acme.admin.post(`${acme.path}/devices`, { name: 'off', status: 'disabled' })).body.id;
+    const statesOf = async (query = '') =>
+      (await acme.viewer.get(`${acme.path}/device-presence${query}`)).body.items.map(
+        (item: { device: string; state: string }) => [item.device, item.state],
+      );
+    expect(await statesOf()).toEqual([
+      ['meter', 'online'],
+      ['silent', 'never-seen'],
+      ['off', 'suspended'],
+    ]);
+    for (const [device, state] of await statesOf())
+      expect(await statesOf(`?state=${state}`)).toEqual([[device, state]]);
+    expect(await statesOf('?state=offline')).toEqual([]);
+    const { body } = await acme.viewer.get(`${acme.path}/devices/${deviceId}/presence`);
+    expect(body).toEqual({
+      deviceId,
+      device: 'meter',
+      state: 'online',
+      cause: 'connected',
+      since: '2026-01-01T00:00:02.000Z',
+      sequence: '0',
+      clients: [
+        expect.objectContaining({ clientId: 'b', state: 'online', since: '2026-01-01T00:00:02.000Z' }),
+        expect.objectContaining({ clientId: 'a/1', state: 'offline', cause: 'network' }),
+      ],
+    });
+    const query = `{ devicePresences(tenant: "acme", state: never_seen) { edges { node { deviceId state since } } } devicePresence(tenant: "acme", device: "${off}") { state clients { clientId } } }`;
+    expect((await acme.viewer.post('/graphql', { query })).body.data).toEqual({
+      devicePresences: { edges: [{ node: { deviceId: silent, state: 'never_seen', since: null } }] },
+      devicePresence: { state: 'suspended', clients: [] },
+    });
+    expect((await other.viewer.get(`${other.path}/devices/${deviceId}/presence`)).status).toBe(404);
+  });
+
   it('is linked from its device and to it by GraphQL', async () => {
     const query = `{ device(tenant: "acme", id: "${deviceId}") { presence { clientId state device { name } } } presenceHistory(tenant: "acme", device: "${deviceId}", first: 1) { edges { node { cause } } } }`;
     const { body } = await acme.viewer.post('/graphql', { query });
