@@ -26,6 +26,13 @@ export type {
   StalePolicy,
   TrustedAuthority,
 } from './certificate.js';
+export {
+  chosenPasswordLimits,
+  hashPassword,
+  passwordFault,
+  verifyPassword,
+} from './chosen-password.js';
+export type { PasswordFault } from './chosen-password.js';
 export { assignClientId, clientIdRuleSchema, mayUseClientId } from './client-id.js';
 export type { ClientIdRule } from './client-id.js';
 export { settle, transportNames, transportsOf } from './conditions.js';
@@ -73,6 +80,26 @@ export { seal, unseal } from './seal.js';
 export type { SealPlace } from './seal.js';
 export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';
 export type { TelemetryRule } from './telemetry.js';
+export {
+  issuerOf,
+  maxTokenBytes,
+  readKeySet,
+  readPublicKey,
+  thumbprintOf,
+  tokenAlgorithms,
+  tokenIdentitySchema,
+  verifyByKey,
+  verifyByKeySet,
+} from './token.js';
+export type {
+  KeySet,
+  PublicKeyFault,
+  TokenAlgorithm,
+  TokenClaims,
+  TokenFault,
+  TokenIdentity,
+  TokenRules,
+} from './token.js';
 export { anchorFault, identityOf, identityTemplateSchema, possessionFault } from './trust-anchor.js';
 export type { AnchorFault, Identity, IdentityTemplate, PossessionFault } from './trust-anchor.js';
 export { validityAt } from './validity.js';
