@@ -5,7 +5,7 @@ import type { ClientId, TenantId } from './message.js';
 import { Flusher } from './outbox.js';
 import type { Clock, Gate, Journal, Link, LinkSink, News, Principal, Receipt, Vault } from './ports.js';
 import { Reasons, type Reason } from './reason.js';
-import { reviewSubscriptions } from './rights.js';
+import { disconnect, expel, nothingDone, type Renewal, renewSessions, reviewSession } from './review.js';
 import type { Session } from './session.js';
 import { Space } from './space.js';
 import { addStats, noStats, type BrokerStats, type SpaceStats } from './stats.js';
@@ -38,6 +38,8 @@ const defaultIdleSpaceMs = 10 * 60_000;
 const reopenMs = 5_000;
 /** Between attempts to read what a lost process has left. */
 const takeOverRetryMs = 5_000;
+/** Devices whose deletion is remembered, for clients that were signing in just then. */
+const mostExpelled = 10_000;
 
 export function createBroker(options: BrokerOptions): Broker {
   return new Broker(options);
@@ -69,6 +71,8 @@ export class Broker {
   /** When spaces nobody uses are looked at; and when those that are closed are to be opened, for their sessions to expire. */
   readonly #idle = new Map<TenantId, Deadline>();
   readonly #wakes = new Map<TenantId, Deadline>();
+  /** Devices that are gone: the last ones. */
+  readonly #expelled = new Set<string>();
   /** Counters of spaces that are closed: they go on where they were. */
   readonly #past = new Map<TenantId, SpaceStats>();
 
@@ -194,67 +198,56 @@ export class Broker {
    * whoever may not be here any more is shown out.
    */
   async reauthorize(tenantId: TenantId, concerns: (principal: Principal) => boolean): Promise<Receipt> {
-    this.rightsVersion += 1;
-    const receipt = emptyReceipt();
+    const version = (this.rightsVersion += 1);
+    const receipt = nothingDone();
     const space = this.#open.get(tenantId);
     if (space === undefined) return receipt;
     const concerned = [...space.sessions.values()].filter((session) => concerns(session.principal));
-    await Promise.all(concerned.map((session) => this.#review(session, receipt)));
+    await Promise.all(concerned.map((session) => reviewSession(session, version, receipt)));
     await space.wills.review(concerns, receipt);
+    return receipt;
+  }
+
+  /** As `reauthorize`, where what has changed is a policy that the Gate knows: nobody is asked about one by one. */
+  async renewPolicies(tenantId: TenantId, renew: Renewal): Promise<Receipt> {
+    const version = (this.rightsVersion += 1);
+    const receipt = nothingDone();
+    const space = this.#open.get(tenantId);
+    if (space === undefined) return receipt;
+    await renewSessions(space, renew, version, receipt);
+    await space.wills.review(() => true, receipt);
+    return receipt;
+  }
+
+  /** The device is gone for good, and so are its connections, sessions and wills when this resolves. */
+  async expel(tenantId: TenantId, deviceId: string): Promise<Receipt> {
+    this.rightsVersion += 1;
+    this.#expelled.add(deviceId);
+    const [longestAgo] = this.#expelled;
+    if (this.#expelled.size > mostExpelled && longestAgo !== undefined) this.#expelled.delete(longestAgo);
+    const receipt = nothingDone();
+    const space = this.#open.get(tenantId);
+    if (space !== undefined) await expel(space, (principal) => principal.deviceId === deviceId, receipt);
     return receipt;
   }
 
   /** For a newcomer whose rights may have changed while it signed in. Who cannot be judged does not stay. */
   async reviewNewcomer(session: Session): Promise<void> {
-    if (await this.#review(session, emptyReceipt())) return;
-    session.connection?.end(Reasons.serverUnavailable, 'kicked');
+    const isJudged = await reviewSession(session, this.rightsVersion, nothingDone());
+    if (!isJudged) session.connection?.end(Reasons.serverUnavailable, 'kicked');
+    // Deleted between its sign-in and its session: nobody will ever come back for it.
+    if (this.#expelled.has(session.principal.deviceId)) session.space.end(session);
   }
 
-  /** False: the store is down and says nothing about rights; those of before hold until it can be asked. */
-  async #review(session: Session, receipt: Writable<Receipt>): Promise<boolean> {
-    const { space, principal, epoch } = session;
-    const version = this.rightsVersion;
-    const answer = await this.gate.review(principal);
-    // Whoever left has no rights to review, and whoever signs in meanwhile notices the change of rights. Of two answers under
-    // way at once the one that was asked for later holds, whichever comes first.
-    if (session.hasEnded || session.epoch !== epoch || session.rightsVersion > version) return true;
-    session.rightsVersion = version;
-    const { connection } = session;
-    receipt.sessionsTouched += 1;
-    if (answer.kind === 'refused') {
-      if (answer.reason === Reasons.serverUnavailable) return false;
-      if (connection === undefined) return true;
-      if (connection.will !== undefined) {
-        connection.will = undefined;
-        space.wills.discard(principal, session.epoch);
-        receipt.willsSuppressed += 1;
-      }
-      connection.end(answer.reason, 'kicked');
-      receipt.connectionsClosed += 1;
-      return true;
-    }
-    const grant = { ...answer, principal: { ...answer.principal, clientId: session.clientId } };
-    if (connection === undefined) {
-      session.principal = grant.principal;
-      session.policy = grant.policy;
-      session.limits = grant.limits;
-    } else {
-      connection.use(grant);
-      if (connection.will !== undefined && !grant.policy.publishRight(connection.will.topic).allowed) {
-        connection.will = undefined;
-        space.wills.discard(principal, session.epoch);
-        receipt.willsSuppressed += 1;
-      }
-    }
-    receipt.subscriptionsRemoved += reviewSubscriptions(session);
-    return true;
-  }
-
-  /** Shows a client out. False: it is not connected here. */
-  disconnect(tenantId: TenantId, clientId: ClientId, reason: Reason = Reasons.administrativeAction): boolean {
-    const connection = this.#open.get(tenantId)?.sessions.get(clientId)?.connection;
-    connection?.end(reason, 'kicked');
-    return connection !== undefined;
+  /** Shows a client out, and says what became of its will. */
+  async disconnect(
+    tenantId: TenantId,
+    clientId: ClientId,
+    reason: Reason = Reasons.administrativeAction,
+  ): Promise<Receipt> {
+    const receipt = nothingDone();
+    await disconnect(this.#open.get(tenantId)?.sessions.get(clientId), reason, receipt);
+    return receipt;
   }
 
   /** Lets no one in, holds wills, tells 5.0 clients, and resolves when everything is stored. */
@@ -301,9 +294,3 @@ export class Broker {
     return { ...sum, links, connections, sessions, subscriptions, retained, refused: this.refused };
   }
 }
-
-function emptyReceipt(): Writable<Receipt> {
-  return { sessionsTouched: 0, subscriptionsRemoved: 0, connectionsClosed: 0, willsSuppressed: 0 };
-}
-
-type Writable<T> = { -readonly [Name in keyof T]: T[Name] };

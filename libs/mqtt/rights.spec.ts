@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { defaultLimits } from './limits.js';
-import type { TenantId } from './message.js';
+import type { ClientId, TenantId } from './message.js';
 import { Reasons } from './reason.js';
-import { Harness } from './testing/index.js';
+import { connectBytes, Harness } from './testing/index.js';
 
 const tenantId = 'tenant-a' as TenantId;
 const everybody = (): boolean => true;
@@ -20,6 +20,7 @@ describe('a change of rights', () => {
       subscriptionsRemoved: 2,
       connectionsClosed: 0,
       willsSuppressed: 0,
+      willsSent: 0,
     });
     for (const topic of ['a', 'b', 'c']) await client.publish(topic, 'x', { qos: 2 });
     expect(client.take('publish')).toMatchObject([{ topic: 'b', qos: 1 }]);
@@ -177,5 +178,57 @@ describe('tenants', () => {
     expect(h.broker.statsOf('tenant-b' as TenantId)).toMatchObject({ messagesReceived: 0, messagesSent: 0 });
     const back = await h.connect5('alice', { username: 'x@tenant-a', clean: false });
     expect(back.connack?.sessionPresent).toBe(false);
+  });
+});
+
+describe('a device that is gone', () => {
+  it('leaves nothing: its connection is closed, its session ends, its wills are not published', async () => {
+    const h = new Harness();
+    const watcher = await h.connect5('watcher');
+    await watcher.subscribe('#');
+    const will = { topic: 'w', properties: [['willDelayInterval', 50]] as const };
+    const away = await h.connect5('away', { expiry: 100, will });
+    await away.subscribe('$share/g/a', { qos: 1 });
+    await away.cut();
+    const here = await h.connect5('here', { expiry: 100, will: { topic: 'w' } });
+    const gone = { sessionsTouched: 1, willsSuppressed: 1, willsSent: 0 };
+    expect(await h.broker.expel(tenantId, 'device-away')).toMatchObject({ ...gone, connectionsClosed: 0 });
+    expect(await h.broker.expel(tenantId, 'device-here')).toMatchObject({ ...gone, connectionsClosed: 1 });
+    await here.settle();
+    expect(here.goodbye).toBe(0x87);
+    await h.clock.advance(60_000);
+    expect(watcher.messages()).toEqual([]);
+    expect(h.broker.stats).toMatchObject({ sessions: 1, connections: 1 });
+    expect((await h.vault.reopen().open(tenantId)).sessions).toEqual([]);
+  });
+
+  it('leaves nothing of a client that was signing in just then', async () => {
+    const h = new Harness();
+    h.gate.isSlow = true;
+    const late = h.open(5);
+    await late.send(connectBytes('late', { version: 5, properties: [['sessionExpiryInterval', 100]] }));
+    await h.broker.expel(tenantId, 'device-late');
+    h.gate.review = async () => {
+      return { kind: 'refused', reason: Reasons.notAuthorized, detail: 'the credential is gone', tenantId };
+    };
+    h.gate.answer();
+    await late.settle();
+    expect([late.connack?.code, late.goodbye]).toEqual([0, 0x87]);
+    expect(h.broker.stats).toMatchObject({ sessions: 0, connections: 0 });
+    expect((await h.vault.reopen().open(tenantId)).sessions).toEqual([]);
+  });
+});
+
+describe('wills of those that are shown out', () => {
+  it.each([
+    ['sent', {}, { willsSent: 1, willsSuppressed: 0 }],
+    ['suppressed', { publish: ['other'] }, { willsSent: 0, willsSuppressed: 1 }],
+  ] as const)('are counted as %s', async (_name, rules, counted) => {
+    const h = new Harness();
+    await h.connect5('alice', { will: { topic: 'w' } });
+    h.gate.allow(rules, 'alice');
+    const done = h.broker.disconnect(tenantId, 'alice' as ClientId);
+    await h.settle();
+    expect(await done).toMatchObject({ sessionsTouched: 1, connectionsClosed: 1, ...counted });
   });
 });

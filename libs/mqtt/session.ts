@@ -68,6 +68,8 @@ export class Session {
   hasEnded = false;
   /** Of the change of rights it was reviewed after last. */
   rightsVersion = 0;
+  /** The Gate has been asked about its rights, and has not answered. */
+  reviewsUnderWay = 0;
 
   /** Identifiers of QoS 2 messages taken over and not yet released by the client (MQTT-4.3.3-10). */
   #inbound: Set<number> | undefined = undefined;

@@ -9,6 +9,9 @@ import { mayPublish, whyNot } from './rights.js';
 import type { Space } from './space.js';
 import { Deadline } from './timers.js';
 
+/** What became of a will that was due; `later`: it could not be judged yet. */
+export type WillOutcome = 'sent' | 'suppressed' | 'later';
+
 /** After an unexpected answer of the store, the will is tried again. */
 const retryMs = 5_000;
 
@@ -35,6 +38,8 @@ export class Wills {
   readonly #retries = new Set<Deadline>();
   /** For each reading of the vault under way: clients whose will went meanwhile. */
   readonly #goneDuring = new Set<Set<ClientId>>();
+  /** Wills that are due and being judged. */
+  readonly #underWay = new Map<ClientId, Promise<WillOutcome>>();
   #publishing = 0;
   #isClosed = false;
 
@@ -147,6 +152,21 @@ export class Wills {
     }
   }
 
+  /** Of principals who are gone: nothing that waits for its delay is published. */
+  suppress(concerns: (principal: Principal) => boolean, receipt: { willsSuppressed: number }): void {
+    for (const pending of Array.from(this.#pending.values())) {
+      if (!concerns(pending.principal)) continue;
+      this.#cancel(pending.principal.clientId);
+      this.#suppress(pending, Reasons.notAuthorized, 'the device is gone');
+      receipt.willsSuppressed += 1;
+    }
+  }
+
+  /** Undefined: none of this client is. */
+  underWay(clientId: ClientId): Promise<WillOutcome> | undefined {
+    return this.#underWay.get(clientId);
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const { deadline } of this.#pending.values()) deadline.cancel();
@@ -178,32 +198,35 @@ export class Wills {
   }
 
   #publish(due: Due): void {
-    this.#publishing += 1;
-    this.#publishAsAllowed(due)
+    const { clientId } = due.principal;
+    const outcome = this.#publishAsAllowed(due)
       .catch(() => this.#tryAgain(due))
       .finally(() => {
         this.#publishing -= 1;
+        if (this.#underWay.get(clientId) === outcome) this.#underWay.delete(clientId);
       });
+    this.#publishing += 1;
+    this.#underWay.set(clientId, outcome);
   }
 
-  #tryAgain(due: Due): void {
-    if (this.#isClosed) return;
+  #tryAgain(due: Due): 'later' {
+    if (this.#isClosed) return 'later';
     const deadline = new Deadline(this.#space.clock, this.#space.clock.now() + retryMs, () => {
       this.#retries.delete(deadline);
       this.#publish(due);
     });
     this.#retries.add(deadline);
+    return 'later';
   }
 
-  async #publishAsAllowed(due: Due): Promise<void> {
+  async #publishAsAllowed(due: Due): Promise<WillOutcome> {
     const { principal, epoch, will } = due;
     const space = this.#space;
     const answer = await space.gate.review(principal);
-    if (this.#isClosed) return;
+    if (this.#isClosed) return 'later'; // the vault has it
     if (answer.kind === 'refused') {
-      if (answer.reason === Reasons.serverUnavailable) this.#tryAgain(due);
-      else this.#suppress(due, answer.reason, answer.detail);
-      return;
+      if (answer.reason === Reasons.serverUnavailable) return this.#tryAgain(due);
+      return this.#suppress(due, answer.reason, answer.detail);
     }
     const right = answer.policy.publishRight(will.topic);
     if (!mayPublish(right, will)) return this.#suppress(due, Reasons.notAuthorized, whyNot(right));
@@ -221,9 +244,10 @@ export class Wills {
       if (error !== undefined) space.stats.storeErrors += 1;
     });
     this.#forget(principal, epoch);
+    return 'sent';
   }
 
-  #suppress(due: Due, reason: Reason, detail: string): void {
+  #suppress(due: Due, reason: Reason, detail: string): 'suppressed' {
     this.#space.stats.willsSuppressed += 1;
     const { principal, will } = due;
     this.#space.stats.denied += 1;
@@ -240,6 +264,7 @@ export class Wills {
       at: this.#space.clock.now(),
     });
     this.#forget(principal, due.epoch);
+    return 'suppressed';
   }
 
   /** In the turn of its publication, so that both are in one commit. A newer will of the client stays. */

@@ -6,7 +6,13 @@ import { ChangeFeed, type Change, type ChangeFeedOptions } from './change-feed.j
 import { readReceipts, recordChange } from './changes.js';
 import { openControlStore, type ControlStore } from './control-store.js';
 
-const nothing = { sessionsTouched: 0, subscriptionsRemoved: 0, connectionsClosed: 0, willsSuppressed: 0 };
+const nothing = {
+  sessionsTouched: 0,
+  subscriptionsRemoved: 0,
+  connectionsClosed: 0,
+  willsSuppressed: 0,
+  willsSent: 0,
+};
 
 describe('the change feed', () => {
   let database: TestDatabase;

@@ -3,13 +3,6 @@ import type { Change } from '#store';
 
 import type { StoreGate } from './gate/gate.js';
 
-const nothingDone: Receipt = {
-  sessionsTouched: 0,
-  subscriptionsRemoved: 0,
-  connectionsClosed: 0,
-  willsSuppressed: 0,
-};
-
 /** Some session could not be held against the new rights, because the store could not be asked. The change is to be applied again. */
 export class UnansweredReviewError extends Error {
   override readonly name = 'UnansweredReviewError';
@@ -21,7 +14,13 @@ export class UnansweredReviewError extends Error {
  * invalidated first: whoever is concerned is asked about again.
  */
 export async function applyChange(broker: Broker, gate: StoreGate, change: Change): Promise<Receipt> {
-  if (change.kind === 'session') return disconnect(broker, change);
+  const { clientId, deviceId } = change.subject;
+  if (change.kind === 'session' && typeof clientId === 'string') {
+    return broker.disconnect(change.tenantId, clientId as ClientId);
+  }
+  if (change.subject['isDeleted'] === true && typeof deviceId === 'string') {
+    return broker.expel(change.tenantId, deviceId);
+  }
   const unanswered = gate.unansweredReviews;
   const receipt = await broker.reauthorize(change.tenantId, concernedBy(change));
   // A receipt says that the rights of now are in force here.
@@ -40,11 +39,4 @@ function concernedBy({ subject }: Change): (principal: Principal) => boolean {
   if (typeof anchorId === 'string') return (principal) => principal.certificate?.anchorId === anchorId;
   if (typeof deviceId === 'string') return (principal) => principal.deviceId === deviceId;
   return () => true;
-}
-
-function disconnect(broker: Broker, { tenantId, subject }: Change): Receipt {
-  const { clientId } = subject;
-  if (typeof clientId !== 'string') return nothingDone;
-  const wasHere = broker.disconnect(tenantId, clientId as ClientId);
-  return wasHere ? { ...nothingDone, sessionsTouched: 1, connectionsClosed: 1 } : nothingDone;
 }

@@ -227,7 +227,7 @@ describe('a second connection of the same client', () => {
     await theirs.publish('a', 'theirs', { qos: 2, retain: true });
     expect(ours.messages()).toEqual([]);
     expect(theirs.messages()).toEqual(['a theirs']);
-    expect(h.broker.disconnect('tenant-b' as TenantId, alice)).toBe(true);
+    expect(await h.broker.disconnect('tenant-b' as TenantId, alice)).toMatchObject({ connectionsClosed: 1 });
     expect(ours.link.isEnded).toBe(false);
   });
 
@@ -335,9 +335,9 @@ describe('disconnecting', () => {
     const h = new Harness();
     const five = await h.connect5('alice');
     const four = await h.connect('bob');
-    expect(h.broker.disconnect(tenantA, alice)).toBe(true);
-    expect(h.broker.disconnect(tenantA, 'bob' as ClientId)).toBe(true);
-    expect(h.broker.disconnect(tenantA, 'nobody' as ClientId)).toBe(false);
+    expect(await h.broker.disconnect(tenantA, alice)).toMatchObject({ connectionsClosed: 1 });
+    expect(await h.broker.disconnect(tenantA, 'bob' as ClientId)).toMatchObject({ connectionsClosed: 1 });
+    expect(await h.broker.disconnect(tenantA, 'nobody' as ClientId)).toMatchObject({ connectionsClosed: 0 });
     await five.settle();
     await four.settle();
     expect(five.goodbye).toBe(0x98);

@@ -120,13 +120,20 @@ export class DeviceController {
   @Delete(':device')
   @Requires('devices:write')
   @NeedsIfMatch()
-  @Answers(204, undefined, { summary: 'Delete a device, its credentials, its sessions and its telemetry' })
+  @Answers(204, undefined, {
+    summary: 'Delete a device, its credentials, its sessions and its telemetry',
+    description:
+      '204 when no broker process holds a connection or a session of it any more. 202 where a process has not confirmed that within three seconds; nobody gets in any more all the same.',
+    unfinished: 202,
+  })
   async delete(
     @InTenant() scope: TenantScope,
     @Param('device', { schema: devicePath }) id: string,
     @IfMatch() expected: ExpectedVersion,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<void> {
-    announceOperation(reply, scope, await this.devices.delete(scope, id, expected));
+    const { number, waitingFor } = await this.devices.delete(scope, id, expected);
+    announceOperation(reply, scope, number);
+    if (waitingFor.length > 0) void reply.status(202);
   }
 }

@@ -120,7 +120,8 @@ export class DeviceResolver {
   @Mutation('deleteDevice')
   @Requires('devices:write')
   async delete(@FieldScope() scope: TenantScope, @Args() { id, expectedVersion }: DeleteArguments) {
-    return { id, operation: operationId(await this.devices.delete(scope, idOf(id), expectedVersion)) };
+    const { number } = await this.devices.delete(scope, idOf(id), expectedVersion);
+    return { id, operation: operationId(number) };
   }
 }
 

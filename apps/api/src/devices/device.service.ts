@@ -11,6 +11,7 @@ import {
   listDevices,
   takenDeviceNames,
   updateDevice,
+  type ChangeProgress,
   type ControlStore,
   type Device,
   type NewDevice,
@@ -29,6 +30,7 @@ import { fieldErrors } from '../http/schema.pipe.js';
 import { Cursors, type Page } from '../http/paging.js';
 import { mergeMembers } from '../merge-patch.js';
 import { refusingTakenNames } from '../names.js';
+import { OperationService } from '../operations/operation.service.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { BulkRow } from './bulk.js';
@@ -48,6 +50,7 @@ export class DeviceService {
   constructor(
     @Inject(STORE) private readonly store: ControlStore,
     @Inject(Cursors) private readonly cursors: Cursors,
+    @Inject(OperationService) private readonly operations: OperationService,
   ) {}
 
   async create(scope: TenantScope, input: NewDeviceInput): Promise<Device> {
@@ -99,13 +102,16 @@ export class DeviceService {
     );
   }
 
-  async delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<bigint> {
-    return this.store.tenant(scope.tenantId, async (tx) => {
+  /** Ends when no broker process holds a connection or a session of it; the progress says when one of them is still to confirm that. */
+  async delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<ChangeProgress> {
+    const operation = await this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, id);
       requireVersion(current, expected);
       if (!(await deleteDevice(tx, id, current.version))) throw staleVersion();
-      return record(tx, scope, about(current, 'device.delete'));
+      const subject = { deviceId: id, isDeleted: true };
+      return record(tx, scope, { ...about(current, 'device.delete'), subject });
     });
+    return this.operations.settled(scope, operation);
   }
 
   /** Each row is taken or refused by itself; those that are taken are created together, or in a dry run not at all. */

@@ -6,6 +6,8 @@ export interface AnswerOptions {
   /** One line: what the route does. */
   readonly summary: string;
   readonly description?: string;
+  /** The status where it is not done when it is answered. */
+  readonly unfinished?: number;
 }
 
 /** What a route answers when all is well: the status it sends, and the schema that documents it. Undefined: no body. */
@@ -14,7 +16,7 @@ export function Answers(
   schema: z.ZodType | undefined,
   options: AnswerOptions,
 ): MethodDecorator {
-  const { summary, description } = options;
+  const { summary, description, unfinished } = options;
   return applyDecorators(
     HttpCode(status),
     ApiOperation({ summary, ...(description === undefined ? {} : { description }) }),
@@ -23,5 +25,13 @@ export function Answers(
       description: 'Done',
       ...(schema === undefined ? {} : { standardSchema: schema }),
     }),
+    ...(unfinished === undefined
+      ? []
+      : [
+          ApiResponse({
+            status: unfinished,
+            description: 'Decided; Operation-Location says when it is done',
+          }),
+        ]),
   );
 }

@@ -11,11 +11,18 @@ export const operationTypes = /* GraphQL */ `
     "applying, or applied: every broker process that lives has it in force"
     status: String!
     createdAt: DateTime!
+    processesConfirmed: Int!
+    "Broker processes that have not confirmed it yet; one that is lost is waited for until its lease is over"
+    processesPending: Int!
     waitingFor: [ID!]!
+    "From the change to the last confirmation there is; null: there is none"
+    elapsedMs: Float
     sessionsTouched: Int!
     subscriptionsRemoved: Int!
     connectionsClosed: Int!
     willsSuppressed: Int!
+    "Wills that what was ended has set off, and that have been published"
+    willsSent: Int!
     receipts: [Receipt!]!
   }
 
@@ -27,5 +34,6 @@ export const operationTypes = /* GraphQL */ `
     subscriptionsRemoved: Int!
     connectionsClosed: Int!
     willsSuppressed: Int!
+    willsSent: Int!
   }
 `;

@@ -1,8 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import { readReceipts, type ChangeProgress, type ControlStore } from '#store';
 import { notFound } from '../failure.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
+
+/** As long as a request may wait for broker processes that live; one that is lost is waited for until its lease is over. */
+const patienceMs = 3_000;
+/** Between looks: a process that is well confirms within some 10 ms. */
+const firstPauseMs = 10;
+const longestPauseMs = 200;
 
 @Injectable()
 export class OperationService {
@@ -12,5 +19,15 @@ export class OperationService {
     const progress = await this.store.tenant(scope.tenantId, (tx) => readReceipts(tx, number));
     if (progress === undefined) throw notFound();
     return progress;
+  }
+
+  /** Resolves when every broker process that lives has applied it, or when that takes too long: the answer says which. */
+  async settled(scope: TenantScope, number: bigint): Promise<ChangeProgress> {
+    const deadline = Date.now() + patienceMs;
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      const progress = await this.get(scope, number);
+      if (progress.waitingFor.length === 0 || Date.now() + pauseMs > deadline) return progress;
+      await sleep(pauseMs);
+    }
   }
 }

@@ -1,0 +1,136 @@
+/** Rights have changed: live sessions are held against the rights of now, and what that did is counted. */
+import type { Grant, Policy, Principal, Receipt, Refusal } from './ports.js';
+import { Reasons, type Reason } from './reason.js';
+import { reviewSubscriptions } from './rights.js';
+import type { Session } from './session.js';
+import type { Space } from './space.js';
+
+export type Tally = { -readonly [Name in keyof Receipt]: Receipt[Name] };
+
+export function nothingDone(): Tally {
+  return {
+    sessionsTouched: 0,
+    subscriptionsRemoved: 0,
+    connectionsClosed: 0,
+    willsSuppressed: 0,
+    willsSent: 0,
+  };
+}
+
+/**
+ * The rights of now of who has these, after a change that has left everything else as it was. The same object: the change does not
+ * concern them. Undefined: only the Gate can say.
+ */
+export type Renewal = (policy: Policy) => Policy | Refusal | undefined;
+
+/** Asks the Gate. `version`: of the change. False: the store is down and says nothing; the rights of before hold until it can be asked. */
+export async function reviewSession(session: Session, version: number, tally: Tally): Promise<boolean> {
+  const { principal, epoch } = session;
+  session.reviewsUnderWay += 1;
+  const answer = await session.space.gate.review(principal);
+  session.reviewsUnderWay -= 1;
+  // Whoever left has no rights to review, and whoever signs in meanwhile notices the change of rights. Of two answers under
+  // way at once the one that was asked for later holds, whichever comes first.
+  if (session.hasEnded || session.epoch !== epoch || session.rightsVersion > version) return true;
+  if (answer.kind === 'refused' && answer.reason === Reasons.serverUnavailable) return false;
+  session.rightsVersion = version;
+  tally.sessionsTouched += 1;
+  if (answer.kind === 'refused') showOut(session, answer.reason, tally);
+  else use(session, answer, tally);
+  return true;
+}
+
+/** Of those looked at in one turn of the loop: some milliseconds, which everybody else waits for. */
+const renewedInOneTurn = 200;
+
+/** Without asking the store for each session: one policy is often that of ten thousand. */
+export async function renewSessions(
+  space: Space,
+  renew: Renewal,
+  version: number,
+  tally: Tally,
+): Promise<void> {
+  const toAsk: Session[] = [];
+  let looked = 0;
+  for (const session of Array.from(space.sessions.values())) {
+    if (++looked % renewedInOneTurn === 0) await new Promise<void>((resolve) => space.clock.soon(resolve));
+    if (session.hasEnded || session.rightsVersion > version) continue;
+    // What a review under way has asked about may be more than this change: its answer must not be overtaken by less.
+    const policy = session.reviewsUnderWay > 0 ? undefined : renew(session.policy);
+    if (policy === undefined) toAsk.push(session);
+    else if (policy !== session.policy) useRenewed(session, policy, version, tally);
+  }
+  await Promise.all(toAsk.map((session) => reviewSession(session, version, tally)));
+}
+
+function useRenewed(session: Session, answer: Policy | Refusal, version: number, tally: Tally): void {
+  session.rightsVersion = version;
+  tally.sessionsTouched += 1;
+  const grant = session.connection?.grant;
+  if ('kind' in answer) showOut(session, answer.reason, tally);
+  else if (grant !== undefined) use(session, { ...grant, policy: answer }, tally);
+  else {
+    session.policy = answer;
+    tally.subscriptionsRemoved += reviewSubscriptions(session);
+  }
+}
+
+function use(session: Session, granted: Grant, tally: Tally): void {
+  const { connection, clientId } = session;
+  const grant = { ...granted, principal: { ...granted.principal, clientId } };
+  if (connection === undefined) {
+    session.principal = grant.principal;
+    session.policy = grant.policy;
+    session.limits = grant.limits;
+  } else {
+    connection.use(grant);
+    const { will } = connection;
+    if (will !== undefined && !grant.policy.publishRight(will.topic).allowed) dropWill(session, tally);
+  }
+  tally.subscriptionsRemoved += reviewSubscriptions(session);
+}
+
+/** A session that is away stays as it is: whoever comes for it is asked who it is. */
+function showOut(session: Session, reason: Reason, tally: Tally): void {
+  const { connection } = session;
+  if (connection === undefined) return;
+  if (connection.will !== undefined) dropWill(session, tally);
+  connection.end(reason, 'kicked');
+  tally.connectionsClosed += 1;
+}
+
+function dropWill(session: Session, tally: Tally): void {
+  const { connection, space, principal, epoch } = session;
+  if (connection === undefined) return;
+  connection.will = undefined;
+  space.wills.discard(principal, epoch);
+  tally.willsSuppressed += 1;
+}
+
+/** Who they were is gone for good: connections, sessions that are away, and wills that wait. Resolves when nothing of them is left. */
+export async function expel(
+  space: Space,
+  concerns: (principal: Principal) => boolean,
+  tally: Tally,
+): Promise<void> {
+  const expelled = Array.from(space.sessions.values()).filter((session) => concerns(session.principal));
+  for (const session of expelled) {
+    tally.sessionsTouched += 1;
+    showOut(session, Reasons.notAuthorized, tally);
+  }
+  space.wills.suppress(concerns, tally);
+  for (const session of expelled) space.end(session);
+  await Promise.all(expelled.flatMap(({ clientId }) => space.leaving.get(clientId) ?? []));
+}
+
+/** Somebody who may come back is shown out: its will is due. */
+export async function disconnect(session: Session | undefined, reason: Reason, tally: Tally): Promise<void> {
+  const connection = session?.connection;
+  if (session === undefined || connection === undefined) return;
+  connection.end(reason, 'kicked');
+  tally.sessionsTouched += 1;
+  tally.connectionsClosed += 1;
+  const outcome = await session.space.wills.underWay(session.clientId);
+  if (outcome === 'sent') tally.willsSent += 1;
+  else if (outcome === 'suppressed') tally.willsSuppressed += 1;
+}
