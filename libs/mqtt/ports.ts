@@ -203,7 +203,10 @@ export interface Gate {
 
 // --------------------------------------------------------------------------------------------------------------- Vault
 
-/** Called once, after the commit that covers the write, or with why it will never be covered. */
+/**
+ * Called once, after the commit that covers the write, or with why it will never be covered. An error with the code `vault.refused` is
+ * about what is in this write: it would be refused again.
+ */
 export type Stored = (error?: Error) => void;
 
 export interface SessionKey {

@@ -12,7 +12,7 @@ export type ReceiptType = 'puback' | 'pubrec';
 export interface Receipt {
   readonly type: ReceiptType;
   readonly packetId: number;
-  readonly reasonCode: number;
+  reasonCode: number;
   isReady: boolean;
 }
 

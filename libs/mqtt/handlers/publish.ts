@@ -8,6 +8,7 @@ import type { PublishPacket } from '../packets.js';
 import type { PublishRight } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
 import type { ReceiptType } from '../receipts.js';
+import { isRefused } from '../refused.js';
 import { mayPublish, tooLongTopic, whyNot } from '../rights.js';
 import type { Session } from '../session.js';
 import { ProtocolViolation } from '../violation.js';
@@ -56,7 +57,12 @@ export function publish(connection: Connection, session: Session, packet: Publis
     packet.asReceived,
   );
   if (qos === 0) {
-    if (commit !== undefined) connection.waitForStore();
+    if (commit === undefined) return;
+    commit.whenStored((error) => {
+      if (error === undefined || !isRefused(error)) return;
+      connection.denied('publish', topic, Reasons.payloadFormatInvalid, unstorable);
+    });
+    connection.waitForStore();
     return;
   }
   const type = qos === 1 ? 'puback' : 'pubrec';
@@ -70,14 +76,22 @@ export function publish(connection: Connection, session: Session, packet: Publis
   const receipt = connection.receipts.expect(type, packetId, reasonCode);
   commit.whenStored((error) => {
     if (error !== undefined && qos === 2) session.forgetInbound(packetId);
+    const isUntaken = error !== undefined && isRefused(error);
+    if (isUntaken) connection.denied('publish', topic, Reasons.payloadFormatInvalid, unstorable);
     if (connection.isClosed) return;
-    if (error !== undefined) return connection.storeFailed(error);
-    if (qos === 1) connection.giveInbound();
+    if (error !== undefined) {
+      const mayStay = isUntaken && (connection.version === 5 || connection.grant?.publishDenied !== 'close');
+      if (!mayStay) return connection.storeFailed(error);
+      receipt.reasonCode = Reasons.payloadFormatInvalid.code;
+    }
+    if (qos === 1 || error !== undefined) connection.giveInbound(); // a failing PUBREC ends the exchange too
     connection.receipts.ready(receipt);
     connection.receiptSent();
   });
   connection.waitForStore();
 }
+
+const unstorable = 'the store cannot hold this message';
 
 function refuse(connection: Connection, packet: PublishPacket, topic: string, right: PublishRight): void {
   const reason = right === tooLongTopic ? Reasons.topicNameInvalid : Reasons.notAuthorized;
