@@ -36,7 +36,7 @@ export async function reviewSession(session: Session, version: number, tally: Ta
   session.rightsVersion = version;
   tally.sessionsTouched += 1;
   if (answer.kind === 'refused') showOut(session, answer.reason, tally);
-  else use(session, answer, tally);
+  else await use(session, answer, tally);
   return true;
 }
 
@@ -58,24 +58,29 @@ export async function renewSessions(
     // What a review under way has asked about may be more than this change: its answer must not be overtaken by less.
     const policy = session.reviewsUnderWay > 0 ? undefined : renew(session.policy);
     if (policy === undefined) toAsk.push(session);
-    else if (policy !== session.policy) useRenewed(session, policy, version, tally);
+    else if (policy !== session.policy) await useRenewed(session, policy, version, tally);
   }
   await Promise.all(toAsk.map((session) => reviewSession(session, version, tally)));
 }
 
-function useRenewed(session: Session, answer: Policy | Refusal, version: number, tally: Tally): void {
+async function useRenewed(
+  session: Session,
+  answer: Policy | Refusal,
+  version: number,
+  tally: Tally,
+): Promise<void> {
   session.rightsVersion = version;
   tally.sessionsTouched += 1;
   const grant = session.connection?.grant;
   if ('kind' in answer) showOut(session, answer.reason, tally);
-  else if (grant !== undefined) use(session, { ...grant, policy: answer }, tally);
+  else if (grant !== undefined) await use(session, { ...grant, policy: answer }, tally);
   else {
     session.policy = answer;
-    tally.subscriptionsRemoved += reviewSubscriptions(session);
+    await review(session, tally);
   }
 }
 
-function use(session: Session, granted: Grant, tally: Tally): void {
+async function use(session: Session, granted: Grant, tally: Tally): Promise<void> {
   const { connection, clientId } = session;
   const grant = { ...granted, principal: { ...granted.principal, clientId } };
   if (connection === undefined) {
@@ -87,7 +92,12 @@ function use(session: Session, granted: Grant, tally: Tally): void {
     const { will } = connection;
     if (will !== undefined && !grant.policy.publishRight(will.topic).allowed) dropWill(session, tally);
   }
-  tally.subscriptionsRemoved += reviewSubscriptions(session);
+  await review(session, tally);
+}
+
+async function review(session: Session, tally: Tally): Promise<void> {
+  const removed = await reviewSubscriptions(session);
+  tally.subscriptionsRemoved += removed; // not before: others count in the meantime
 }
 
 /** A session that is away stays as it is: whoever comes for it is asked who it is. */
