@@ -6,6 +6,7 @@ import { MatchCache, type Subscribed } from './matches.js';
 import type { SharedGroup } from './shared.js';
 import { acknowledgement, connectBytes, Harness, type TestClient } from './testing/index.js';
 import { TopicTree } from './tree.js';
+import { Turns } from './turns.js';
 
 async function durable(h: Harness, receiveMaximum = 65_535): Promise<TestClient> {
   const client = await h.connect5('durable', {
@@ -109,7 +110,7 @@ describe('the cache of matches', () => {
       const subscription = { filter: '#', qos: 1, noLocal: false, retainAsPublished: false } as never;
       tree.set('#', String(i), { session: { clientId: i } as never, subscription });
     }
-    const cache = new MatchCache(tree);
+    const cache = new MatchCache(tree, new Turns(() => undefined));
     for (let i = 0; i < 500; i++) cache.find(`topic/${i}`);
     expect(cache.size).toBeLessThan(150);
     expect(cache.find('topic/1').direct).toHaveLength(1_000);

@@ -2,7 +2,6 @@
 import { Connection } from './connection.js';
 import { defaultPreAuthLimits, type PreAuthLimits } from './limits.js';
 import type { ClientId, TenantId } from './message.js';
-import { Flusher } from './outbox.js';
 import type { Clock, Gate, Journal, Link, LinkSink, News, Principal, Receipt, Vault } from './ports.js';
 import { Reasons, type Reason } from './reason.js';
 import { disconnect, expel, nothingDone, type Renewal, renewSessions, reviewSession } from './review.js';
@@ -10,6 +9,7 @@ import type { Session } from './session.js';
 import { Space } from './space.js';
 import { addStats, noStats, type BrokerStats, type SpaceStats } from './stats.js';
 import { Deadline } from './timers.js';
+import { Turns } from './turns.js';
 
 export interface BrokerOptions {
   readonly gate: Gate;
@@ -52,7 +52,7 @@ export class Broker {
   readonly clock: Clock;
   readonly news: News | undefined;
   readonly preAuthLimits: PreAuthLimits;
-  readonly flusher: Flusher;
+  readonly turns: Turns;
   readonly version: string;
   readonly onFault: (error: unknown) => void;
   isStopping = false;
@@ -88,7 +88,7 @@ export class Broker {
     this.#idleSpaceMs = options.idleSpaceMs ?? defaultIdleSpaceMs;
     this.serverReference = options.serverReference;
     this.onFault = options.onFault ?? (() => undefined);
-    this.flusher = new Flusher((callback) => options.clock.soon(callback));
+    this.turns = new Turns((callback) => options.clock.soon(callback));
   }
 
   /** Opens the spaces in which something is due: wills, and sessions that expire. Rejects when the store is down. */

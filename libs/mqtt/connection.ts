@@ -38,6 +38,7 @@ import type { Session } from './session.js';
 import type { Ending, Space } from './space.js';
 import { Deadline, RateLimit } from './timers.js';
 import { isDollarTopic, isWithinLimits } from './topic.js';
+import { unitsOfLookUp } from './turns.js';
 import { ProtocolViolation } from './violation.js';
 
 /** An exchange of AUTH packets that is under way (MQTT 5.0, 4.12). */
@@ -48,6 +49,10 @@ export interface Authentication {
 
 /** What may arrive while reading is on hold: a few chunks that were on their way. */
 const mostHeldBytes = 1024 * 1024;
+/** What it costs to lay a message that is encoded already into an outbox, in `Turns`' units. */
+const unitsOfDelivery = 1;
+/** Of a packet that is read: what they cost, as a part of what the packet itself does. */
+const bytesOfUnit = 2048;
 /** Bytes of a PUBACK, PUBREC or DISCONNECT beside its Reason String. */
 const mostAround = 16;
 /** Rights are remembered for topics of so many characters in all: a thousand of the usual ones. */
@@ -82,6 +87,9 @@ export class Connection implements LinkSink {
   readonly #framer: Framer;
   #holds = 0;
   #isReading = false;
+  /** What it has spent of its share of this turn. */
+  #turn = 0;
+  #spentInTurn = 0;
   #signInDeadline: Deadline | undefined;
   #keepAlive: Deadline | undefined;
   #keepAliveMs = 0;
@@ -102,7 +110,7 @@ export class Connection implements LinkSink {
     this.broker = broker;
     this.link = link;
     this.now = clock.now();
-    this.outbox = new Outbox(link, broker.flusher, defaultLimits.maxOutboxBytes, this.#flushed);
+    this.outbox = new Outbox(link, broker.turns, defaultLimits.maxOutboxBytes, this.#flushed);
     this.receipts = new Receipts(this.outbox, 4);
     this.#framer = new Framer(preAuthLimits.maxConnectBytes);
     this.#signInDeadline = new Deadline(clock, this.now + preAuthLimits.signInDeadlineMs, () =>
@@ -131,9 +139,36 @@ export class Connection implements LinkSink {
   }
 
   readonly #onFrame = (frame: Buffer, bodyOffset: number): boolean => {
+    const { turns } = this.broker;
+    const before = turns.spent;
+    turns.spend(1 + frame.length / bytesOfUnit);
     this.#handle(decode(frame, bodyOffset, this.version, this.limits));
+    this.#charge(turns.spent - before);
     return this.#holds === 0 && this.state !== 'closed';
   };
+
+  /** Whoever has had its share of the turn goes on after the others. */
+  #charge(units: number): void {
+    const { turns } = this.broker;
+    this.#spentInTurn = this.#turn === turns.number ? this.#spentInTurn + units : units;
+    this.#turn = turns.number;
+    if (this.#spentInTurn < turns.share || this.#holds !== 0) return;
+    this.hold(Hold.turn);
+    turns.wait(this.#goOn);
+  }
+
+  readonly #goOn = (): void => this.release(Hold.turn);
+
+  /**
+   * Work for this client, step by step in as many turns as it takes (`Turns.work`), and then `done`, also where the connection
+   * is closed by then. Where it does not end at once nothing else is read, until `done` or what comes of it releases the hold.
+   */
+  inTurns(why: HoldBit, step: () => boolean, done: () => void): void {
+    const rest = this.broker.turns.work(step);
+    if (rest === undefined) return done();
+    this.hold(why);
+    rest.then(done).catch((error: unknown) => this.fail(error));
+  }
 
   #handle(packet: ClientPacket): void {
     const { session } = this;
@@ -291,6 +326,7 @@ export class Connection implements LinkSink {
   }
 
   #askRight(topic: string): PublishRight {
+    this.broker.turns.spend(unitsOfLookUp(topic));
     const right = this.#judgeTopic(topic);
     if (right === tooLongTopic) return right; // a thousand of them would be 65 MB
     const length = topic.length + lengthOfRight;
@@ -393,7 +429,7 @@ export class Connection implements LinkSink {
     const encoded = publication.encoded(this.version ?? 4, qos, retain);
     if (encoded.totalBytes > this.maximumPacketSize) return this.#tooLarge();
     this.outbox.publish(encoded, packetId);
-    this.#countSent();
+    this.#countSent(unitsOfDelivery);
     return true;
   }
 
@@ -423,11 +459,12 @@ export class Connection implements LinkSink {
     if (encoded.totalBytes > this.maximumPacketSize) return this.#tooLarge();
     if (alias !== undefined && !alias.isSet) this.#outboundAliases?.set(message, alias.alias);
     this.outbox.publish(encoded, packetId);
-    this.#countSent();
+    this.#countSent(2 * unitsOfDelivery);
     return true;
   }
 
-  #countSent(): void {
+  #countSent(units: number): void {
+    this.broker.turns.spend(units);
     if (this.session !== undefined) this.session.space.stats.messagesSent += 1;
   }
 

@@ -7,5 +7,6 @@ export const Hold = Object.freeze({
   receipts: 16,
   subscriptions: 32,
   retained: 64,
+  turn: 128,
 } as const);
 export type HoldBit = (typeof Hold)[keyof typeof Hold];

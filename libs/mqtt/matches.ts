@@ -7,6 +7,7 @@ import type { Policy } from './ports.js';
 import type { Session } from './session.js';
 import { SharedGroup } from './shared.js';
 import type { TopicTree } from './tree.js';
+import { unitsOfLookUp, type Turns } from './turns.js';
 
 /** A session's own subscription in the tree. */
 export interface Subscribed {
@@ -41,11 +42,13 @@ const weightOfMatch = 64;
 
 export class MatchCache {
   readonly #tree: SubscriptionTree;
+  readonly #turns: Turns;
   readonly #byTopic = new Map<string, Matches>();
   #weight = 0;
 
-  constructor(tree: SubscriptionTree) {
+  constructor(tree: SubscriptionTree, turns: Turns) {
     this.#tree = tree;
+    this.#turns = turns;
   }
 
   /** How many topics are remembered. */
@@ -64,6 +67,7 @@ export class MatchCache {
     const known = this.#byTopic.get(topic);
     if (known !== undefined) return known;
     const found = findMatches(this.#tree, topic);
+    this.#turns.spend(unitsOfLookUp(topic) + found.direct.length);
     const weight = weightOf(topic, found);
     if (this.#weight + weight > mostWeight) this.clear();
     this.#byTopic.set(topic, found);
@@ -130,7 +134,7 @@ export function mayReceive(match: Match, topic: string): boolean {
   const { session } = match;
   if (match.judge !== session.policy) {
     match.judge = session.policy;
-    match.isAllowed = session.policy.receivesAll || session.policy.mayReceive(topic);
+    match.isAllowed = session.isEntitledTo(topic);
   }
   return match.isAllowed || session.connection === undefined;
 }

@@ -1,30 +1,11 @@
 import type { Link } from './ports.js';
 import type { EncodedPublish } from './packets.js';
+import type { Turns } from './turns.js';
 
 /** Pieces up to this size are copied together: one large write costs less than many small ones. */
 export const maxCopiedBytes = 2048;
 const smallestSlab = 256;
 const largestSlab = 64 * 1024;
-
-/** Outboxes with something to send, flushed together once a turn of the loop. */
-export class Flusher {
-  readonly #soon: (callback: () => void) => void;
-  #waiting: Outbox[] = [];
-
-  constructor(soon: (callback: () => void) => void) {
-    this.#soon = soon;
-  }
-
-  add(outbox: Outbox): void {
-    if (this.#waiting.push(outbox) === 1) this.#soon(this.#flush);
-  }
-
-  readonly #flush = (): void => {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const outbox of waiting) outbox.flush();
-  };
-}
 
 /**
  * What is on its way to one client. Small packets are laid one behind the other into a slab, large payloads are passed on
@@ -33,7 +14,7 @@ export class Flusher {
  */
 export class Outbox {
   readonly #link: Link;
-  readonly #flusher: Flusher;
+  readonly #turns: Turns;
   /** Over it, `hasRoom` is false. */
   maxBytes: number;
   readonly #onFlushed: () => void;
@@ -47,9 +28,9 @@ export class Outbox {
   #isBlocked = false;
   bytesSent = 0;
 
-  constructor(link: Link, flusher: Flusher, maxBytes: number, onFlushed: () => void) {
+  constructor(link: Link, turns: Turns, maxBytes: number, onFlushed: () => void) {
     this.#link = link;
-    this.#flusher = flusher;
+    this.#turns = turns;
     this.maxBytes = maxBytes;
     this.#onFlushed = onFlushed;
   }
@@ -124,7 +105,7 @@ export class Outbox {
   wake(): void {
     if (this.#isWaiting) return;
     this.#isWaiting = true;
-    this.#flusher.add(this);
+    this.#turns.add(this);
   }
 
   #room(length: number): number {

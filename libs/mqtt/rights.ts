@@ -2,6 +2,7 @@ import type { Message, Subscription } from './message.js';
 import type { PublishRight } from './ports.js';
 import { Reasons } from './reason.js';
 import type { Session } from './session.js';
+import { unitsOfLookUp } from './turns.js';
 
 /** Whether the right covers this message. */
 export function mayPublish(
@@ -23,22 +24,36 @@ export function whyNot(right: PublishRight): string {
 
 /**
  * Holds a session's subscriptions against its policy of now: those without the right go, each with a denial on record, those above
- * the QoS it allows are lowered. Returns how many went.
+ * the QoS it allows are lowered. Resolves with how many went; thousands take several turns of the loop, and until they are done a
+ * delivery is held against the right to subscribe to its topic (`Session.mayReceive`).
  */
-export function reviewSubscriptions(session: Session): number {
+export async function reviewSubscriptions(session: Session): Promise<number> {
   const { space } = session;
   const removed: string[] = [];
   const lowered: Subscription[] = [];
-  for (const subscription of session.subscriptions.values()) {
-    const right = session.policy.subscribeRight(subscription.filter);
+  const left = session.subscriptions.values();
+  const reviewNext = (): boolean => {
+    const { done, value: subscription } = left.next();
+    if (done === true || session.hasEnded) return false;
+    const { filter, qos } = subscription;
+    space.turns.spend(unitsOfLookUp(filter));
+    const right = session.policy.subscribeRight(filter);
     if (!right.allowed) {
-      removed.push(subscription.filter);
-      noteEnded(session, subscription.filter, right.detail);
-    } else if (right.maxQos < subscription.qos) lowered.push({ ...subscription, qos: right.maxQos });
-  }
-  for (const filter of removed) space.unsubscribe(session, filter);
-  for (const subscription of lowered) space.subscribe(session, subscription);
-  if (!session.isDurable) return removed.length;
+      removed.push(filter);
+      noteEnded(session, filter, right.detail);
+      space.unsubscribe(session, filter);
+    } else if (right.maxQos < qos) {
+      const less = { ...subscription, qos: right.maxQos };
+      lowered.push(less);
+      space.subscribe(session, less);
+    }
+    return true;
+  };
+  session.unreviewed += 1;
+  const rest = space.turns.work(reviewNext);
+  if (rest !== undefined) await rest;
+  session.unreviewed -= 1;
+  if (!session.isDurable || session.hasEnded) return removed.length;
   // A store that fails here is no reason to keep a right: the session is reviewed again when it is resumed.
   const noted = (error?: Error): void => {
     if (error !== undefined) space.stats.storeErrors += 1;

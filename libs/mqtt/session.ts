@@ -24,6 +24,8 @@ const windowBytes = 4 * 1024 * 1024;
 const pageMessages = 500;
 const pageBytes = 1024 * 1024;
 const retryReadMs = 1_000;
+/** Of a queue, sent before others have their turn. */
+const mostAtOnce = 64;
 
 /** A message that waits for its turn. */
 interface Delivery {
@@ -57,6 +59,8 @@ export interface Placed extends QueueEntry {
 export class Session {
   readonly space: Space;
   readonly clientId: ClientId;
+  /** Its own among all sessions of the space there have been. */
+  readonly number: string;
   readonly subscriptions = new Map<string, Subscription>();
   /** Kept in the vault. A session that is not ends with its connection. */
   readonly isDurable: boolean;
@@ -66,6 +70,8 @@ export class Session {
   expiryIntervalS = 0;
   connection: Connection | undefined = undefined;
   hasEnded = false;
+  /** Reviews of its subscriptions that are under way (`reviewSubscriptions`). */
+  unreviewed = 0;
   /** Of the change of rights it was reviewed after last. */
   rightsVersion = 0;
   /** The Gate has been asked about its rights, and has not answered. */
@@ -106,6 +112,7 @@ export class Session {
   ) {
     this.space = space;
     this.clientId = principal.clientId;
+    this.number = space.nextSessionNumber();
     this.principal = principal;
     this.policy = policy;
     this.limits = limits;
@@ -156,13 +163,20 @@ export class Session {
 
   /** Whether the queue takes another one. */
   get hasQueueRoom(): boolean {
-    return (
-      this.#queuedMessages < this.limits.maxQueuedMessages && this.#queuedBytes < this.limits.maxQueuedBytes
-    );
+    const { maxQueuedMessages, maxQueuedBytes } = this.limits;
+    return !this.hasEnded && this.#queuedMessages < maxQueuedMessages && this.#queuedBytes < maxQueuedBytes;
   }
 
   mayReceive(topic: string): boolean {
-    return this.policy.receivesAll || this.connection === undefined || this.policy.mayReceive(topic);
+    return this.connection === undefined || this.isEntitledTo(topic);
+  }
+
+  /** Whether its policy of now lets it have what a subscription of its matches. */
+  isEntitledTo(topic: string): boolean {
+    const { policy } = this;
+    // While its subscriptions are being held against it, one that is still there says nothing.
+    if (this.unreviewed > 0 && !policy.subscribeRight(topic).allowed) return false;
+    return policy.receivesAll || policy.mayReceive(topic);
   }
 
   /** Delivers at once what needs no storing: QoS 0, and everything of a session that is not durable. */
@@ -235,7 +249,7 @@ export class Session {
     retain: boolean,
     subscriptionIds: readonly number[],
   ): Placed | undefined {
-    if (!this.hasQueueRoom) return this.#dropped();
+    if (!this.hasQueueRoom) return this.hasEnded ? undefined : this.#dropped();
     const sequence = this.#nextSequence;
     this.#nextSequence += 1;
     this.#queuedMessages += 1;
@@ -293,6 +307,7 @@ export class Session {
   pump(): void {
     const connection = this.connection;
     if (connection === undefined) return;
+    let sent = 0;
     for (
       let delivery = this.#queue[this.#queueAt];
       delivery !== undefined;
@@ -302,6 +317,10 @@ export class Session {
       this.#shift(delivery);
       this.#uncount(delivery.message);
       this.#send(delivery, connection);
+      sent += 1;
+      if (sent < mostAtOnce) continue;
+      connection.outbox.wake(); // and goes on when that has been written
+      break;
     }
     if (this.isDurable) this.#load(connection);
   }
@@ -447,6 +466,11 @@ export class Session {
     this.#queuedBytes = claimed.queuedBytes;
     this.#inbound = claimed.inboundPacketIds.length > 0 ? new Set(claimed.inboundPacketIds) : undefined;
     this.#flight.restart(1);
+  }
+
+  /** Its subscriptions are those that its policy of now allows: what is accepted from now on may be sent. */
+  reviewed(): void {
+    this.#reviewTo = this.#nextSequence;
   }
 
   /** A session that waits in the vault since before this process started. */

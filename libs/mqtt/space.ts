@@ -19,6 +19,7 @@ import type {
   PresenceCause,
   Reading,
   StoredSession,
+  TenantState,
   Vault,
 } from './ports.js';
 import { keptBytes, ownMessage, Publication } from './publication.js';
@@ -32,6 +33,7 @@ import { TenantNews } from './tenant-news.js';
 import { Deadline } from './timers.js';
 import { isShared, parseShared } from './topic.js';
 import { TopicTree } from './tree.js';
+import { unitsOfLookUp, type Turns } from './turns.js';
 import { Wills } from './will.js';
 
 /** What a space is given of the world. */
@@ -40,6 +42,8 @@ export interface SpacePorts {
   readonly vault: Vault;
   readonly journal: Journal;
   readonly clock: Clock;
+  readonly turns: Turns;
+  readonly onFault: (error: unknown) => void;
   /** Where it is not given, `$tenant/` is silent. */
   readonly news: News | undefined;
   /** Of the software, for people. */
@@ -89,6 +93,8 @@ export class Space {
   readonly vault: Vault;
   readonly journal: Journal;
   readonly clock: Clock;
+  readonly turns: Turns;
+  readonly onFault: (error: unknown) => void;
   readonly news: News | undefined;
   readonly version: string;
   readonly sessions = new Map<ClientId, Session>();
@@ -104,11 +110,12 @@ export class Space {
   readonly leaving = new Map<ClientId, Promise<void>>();
 
   readonly #tree = new TopicTree<Subscribed | SharedGroup>();
-  readonly #matches = new MatchCache(this.#tree);
+  readonly #matches: MatchCache;
   readonly #groups = new Map<string, SharedGroup>();
   readonly #publication = new Publication();
   readonly #expiries = new Map<Session, Deadline>();
   #lastEpoch = 0;
+  #sessionCount = 0;
   #isClosed = false;
   /** The tenant's, as the last sign-in told them. */
   #limits = defaultLimits;
@@ -121,31 +128,52 @@ export class Space {
     this.clock = ports.clock;
     this.news = ports.news;
     this.version = ports.version;
+    this.turns = ports.turns;
+    this.onFault = ports.onFault;
     this.wills = new Wills(this);
+    this.#matches = new MatchCache(this.#tree, ports.turns);
   }
 
   /** Loads what the vault holds of the tenant. `graceMs`: how long clients of a process that ended may take to come back. */
   async open(graceMs: number): Promise<void> {
     const state = await this.vault.open(this.tenantId);
     this.sawEpoch(state.lastEpoch);
-    for (const message of state.retained) this.retained.set(message);
-    for (const stored of state.sessions) this.#restore(stored);
+    const loading = this.#load(state);
+    await this.turns.work(() => loading.next().done !== true);
     for (const will of state.wills) {
       this.#lastEpoch = Math.max(this.#lastEpoch, will.epoch);
       this.wills.resume(will, graceMs);
     }
   }
 
-  #restore(stored: StoredSession): void {
+  /** A step for each retained message, session and subscription. */
+  *#load({ retained, sessions }: TenantState): Generator<void> {
+    for (const message of retained) {
+      this.turns.spend(unitsOfLookUp(message.topic));
+      this.retained.set(message);
+      yield;
+    }
+    for (const stored of sessions) {
+      const session = this.#restore(stored);
+      for (const subscription of stored.subscriptions) {
+        if (session.hasEnded) break; // its time was over
+        this.turns.spend(unitsOfLookUp(subscription.filter));
+        this.subscribe(session, subscription);
+        yield;
+      }
+      yield;
+    }
+  }
+
+  #restore(stored: StoredSession): Session {
     this.#lastEpoch = Math.max(this.#lastEpoch, stored.epoch);
     const session = new Session(this, stored.principal, noPolicy, this.#limits, stored.epoch, true);
     session.expiryIntervalS = stored.expiryIntervalS;
     session.restoreAway(stored.nextSequence, stored.queuedMessages, stored.queuedBytes);
     this.sessions.set(session.clientId, session);
-    for (const subscription of stored.subscriptions) this.subscribe(session, subscription);
-    if (!stored.connected) return this.#expireAt(session, stored.expiresAt);
-    // Its process is gone, and its connection with it: its time runs from now.
-    this.park(session);
+    if (stored.connected) this.park(session); // its process is gone, and its connection with it: its time runs from now
+    else this.#expireAt(session, stored.expiresAt);
+    return session;
   }
 
   get subscriptionCount(): number {
@@ -177,6 +205,11 @@ export class Space {
   nextEpoch(): number {
     this.#lastEpoch = Math.max(this.clock.now() * 1024, this.#lastEpoch + 1);
     return this.#lastEpoch;
+  }
+
+  /** Subscriptions are kept under it: those of a session that has ended go in their own time, also when its client is back. */
+  nextSessionNumber(): string {
+    return (this.#sessionCount++).toString(36);
   }
 
   sawEpoch(epoch: number): void {
@@ -335,7 +368,7 @@ export class Space {
     const wasThere = session.subscriptions.has(filter);
     session.subscriptions.set(filter, subscription);
     const shared = parseShared(filter);
-    if (shared === undefined) this.#tree.set(filter, session.clientId, { session, subscription });
+    if (shared === undefined) this.#tree.set(filter, session.number, { session, subscription });
     else this.#join(session, subscription, shared.group, shared.filter);
     this.#matches.clear();
     if (!wasThere) {
@@ -345,11 +378,23 @@ export class Space {
     return wasThere;
   }
 
+  /** What the vault says a session has, in as many turns of the loop as it takes. */
+  resubscribe(session: Session, subscriptions: readonly Subscription[]): Promise<void> | undefined {
+    let at = 0;
+    return this.turns.work(() => {
+      const subscription = subscriptions[at++];
+      if (subscription === undefined || session.hasEnded) return false;
+      this.turns.spend(unitsOfLookUp(subscription.filter));
+      this.subscribe(session, subscription);
+      return true;
+    });
+  }
+
   /** Returns whether the session had it. */
   unsubscribe(session: Session, filter: string): boolean {
     if (!session.subscriptions.delete(filter)) return false;
     const shared = parseShared(filter);
-    if (shared === undefined) this.#tree.delete(filter, session.clientId);
+    if (shared === undefined) this.#tree.delete(filter, session.number);
     else this.#leave(session, filter, shared.group, shared.filter);
     this.#matches.clear();
     this.sys.unsubscribed(filter);
@@ -462,7 +507,15 @@ export class Space {
   forget(session: Session): void {
     session.hasEnded = true;
     this.keep(session);
-    for (const filter of session.subscriptions.keys()) this.unsubscribe(session, filter);
+    this.#matches.clear();
+    const left = session.subscriptions.keys();
+    const goOn = (): boolean => {
+      const { done, value: filter } = left.next();
+      if (done === true) return false;
+      this.turns.spend(unitsOfLookUp(filter));
+      return this.unsubscribe(session, filter);
+    };
+    this.turns.work(goOn)?.catch(this.onFault);
     if (this.sessions.get(session.clientId) === session) this.sessions.delete(session.clientId);
     this.wills.sessionEnded(session.clientId);
     for (const { message, qos, group } of session.takeShared()) this.passOn(message, qos, group);
@@ -493,9 +546,9 @@ export class Space {
   }
 }
 
-/** Client identifiers hold no U+0000 (MQTT-1.5.4-2): the keys of groups and of sessions cannot meet. */
+/** A group's name follows a slash, which is in no session's number: the keys of groups and of sessions cannot meet. */
 function groupKey(groupName: string): string {
-  return `\u0000${groupName}`;
+  return `/${groupName}`;
 }
 
 function storedIn(message: Message, entries: readonly Placed[], error: Error | undefined): void {

@@ -93,7 +93,8 @@ async function reauthenticate(
     (grant.principal.clientId === clientId || grant.principal.clientId === '');
   if (!isSame) return connection.end(Reasons.notAuthorized, 'kicked');
   connection.use({ ...grant, principal: { ...grant.principal, clientId } });
-  reviewSubscriptions(session);
+  await reviewSubscriptions(session);
+  if (connection.isClosed) return;
   connection.reply(encodeAuth(Reasons.success.code, method, outcome.data));
   // A right that went while the Gate made up its mind is gone all the same.
   if (broker.rightsVersion !== rightsVersion) await broker.reviewNewcomer(session);

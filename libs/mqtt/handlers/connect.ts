@@ -226,7 +226,7 @@ async function takeSession(connection: Connection, admission: Admission): Promis
     if (known !== undefined) space.park(known);
     return refuse(connection, packet, unavailable(grant));
   }
-  const session = settle(space, grant, known, claimed, epoch);
+  const session = await settle(space, grant, known, claimed, epoch);
   session.expiryIntervalS = expiryIntervalS;
   if (connection.isClosed) {
     space.wills.turnedAway(principal, session.epoch); // there was no CONNACK: there is no will
@@ -240,13 +240,13 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   if (broker.rightsVersion !== admission.rightsVersion) await broker.reviewNewcomer(session);
 }
 
-function settle(
+async function settle(
   space: Space,
   grant: Grant,
   known: Session | undefined,
   claimed: ClaimedSession | undefined,
   epoch: number,
-): Session {
+): Promise<Session> {
   const { principal, policy, limits } = grant;
   if (known !== undefined && claimed?.resumed !== true) space.forget(known);
   const isKnown = known !== undefined && !known.hasEnded;
@@ -260,9 +260,10 @@ function settle(
   if (claimed !== undefined) {
     space.sawEpoch(claimed.epoch);
     session.restore(claimed, isKnown);
-    if (!isKnown) for (const subscription of claimed.subscriptions) space.subscribe(session, subscription);
+    if (!isKnown) await space.resubscribe(session, claimed.subscriptions);
   }
-  reviewSubscriptions(session);
+  await reviewSubscriptions(session);
+  session.reviewed();
   return session;
 }
 

@@ -9,30 +9,50 @@ import type { Walk } from '../retained.js';
 import { reviewSubscriptions } from '../rights.js';
 import type { Session } from '../session.js';
 import { isShared, isTopicFilter, isWithinLimits, parseShared } from '../topic.js';
+import { unitsOfLookUp } from '../turns.js';
 
-/** Of the retained messages' tree, looked at for one SUBSCRIBE before others get their turn: about a millisecond. */
-const nodesPerTurn = 5_000;
+/** Nodes of the retained messages' tree that are looked at in one step, and how many of them cost a unit of a turn. */
+const nodesOfStep = 32;
+const nodesOfUnit = 4;
+/** What it costs to put a subscription in place. */
+const unitsOfSubscription = 4;
 
-/** Judges each filter by itself, stores what is granted, answers, and then sends the retained messages. */
+/**
+ * Judges each filter by itself, stores what is granted, answers, and then sends the retained messages. A packet of thousands
+ * of filters takes as many turns of the loop as the other clients need of it; what the client sends next is read afterwards.
+ */
 export function subscribe(connection: Connection, session: Session, packet: SubscribePacket): void {
+  const { packetId, subscriptions } = packet;
+  const { turns } = connection.broker;
   const granted: Subscription[] = [];
-  const codes = packet.subscriptions.map((asked) => judge(connection, session, asked, granted));
-  if (!session.isDurable || granted.length === 0) {
-    return take(connection, session, packet.packetId, granted, codes);
-  }
+  const codes: number[] = [];
+  const judgeNext = (): boolean => {
+    const asked = subscriptions[codes.length];
+    if (asked === undefined || connection.isClosed) return false;
+    turns.spend(unitsOfLookUp(asked.filter));
+    codes.push(judge(connection, session, asked, granted));
+    return true;
+  };
+  connection.inTurns(Hold.subscriptions, judgeNext, () => {
+    if (connection.isClosed) return;
+    if (!session.isDurable || granted.length === 0) take(connection, session, packetId, granted, codes);
+    else store(connection, session, packetId, granted, codes);
+  });
+}
+
+function store(
+  connection: Connection,
+  session: Session,
+  packetId: number,
+  granted: readonly Subscription[],
+  codes: readonly number[],
+): void {
   // What comes next is judged with these in place: their number counts, and an UNSUBSCRIBE finds them.
   connection.hold(Hold.subscriptions);
   const { policy } = session;
   session.space.vault.subscribe(session.key, granted, (error) => {
-    if (connection.isClosed) {
-      // The vault has them: a session that is resumed has them too, though nobody was told.
-      if (error !== undefined || session.hasEnded) return;
-      for (const subscription of granted) session.space.subscribe(session, subscription);
-      return;
-    }
-    if (error !== undefined) return connection.storeFailed(error);
-    take(connection, session, packet.packetId, granted, codes, policy);
-    connection.release(Hold.subscriptions);
+    if (error === undefined) return take(connection, session, packetId, granted, codes, policy);
+    if (!connection.isClosed) connection.storeFailed(error);
   });
 }
 
@@ -63,6 +83,7 @@ function judge(
   return qos;
 }
 
+/** Puts in place what is granted, and answers. Where the client has gone and the vault has them, a session that is resumed does too. */
 function take(
   connection: Connection,
   session: Session,
@@ -73,11 +94,26 @@ function take(
 ): void {
   const suback = encodeSuback(connection.version ?? 4, packetId, codes);
   if (suback === undefined) return connection.end(Reasons.notAuthorized, 'protocol-error');
-  const wasThere = granted.map((subscription) => session.space.subscribe(session, subscription));
-  connection.reply(suback);
-  if (session.policy !== judgedBy) reviewSubscriptions(session); // a right may have gone while they were stored
-  const wanted = granted.filter((subscription, i) => wantsRetained(subscription, wasThere[i] === true));
-  sendRetained(connection, session, wanted);
+  const wanted: Subscription[] = [];
+  let taken = 0;
+  const takeNext = (): boolean => {
+    const subscription = granted[taken++];
+    if (subscription === undefined || session.hasEnded) return false;
+    connection.broker.turns.spend(unitsOfSubscription);
+    const wasThere = session.space.subscribe(session, subscription);
+    if (wantsRetained(subscription, wasThere)) wanted.push(subscription);
+    return true;
+  };
+  connection.inTurns(Hold.subscriptions, takeNext, () => {
+    // A right may have gone while they were stored.
+    if (session.policy !== judgedBy) {
+      reviewSubscriptions(session).catch((error: unknown) => connection.fail(error));
+    }
+    if (connection.isClosed) return;
+    connection.reply(suback);
+    sendRetained(connection, session, wanted);
+    connection.release(Hold.subscriptions);
+  });
 }
 
 /** MQTT-3.3.1-9 to -11; none for a shared subscription (4.8.2). */
@@ -92,47 +128,47 @@ interface Sending {
   readonly walk: Walk;
 }
 
+/**
+ * A thousand times `#` over a hundred thousand topics would hold up every other client for seconds: it takes turns, and the next
+ * packet of whoever asked for it waits.
+ */
 function sendRetained(connection: Connection, session: Session, wanted: readonly Subscription[]): void {
   const { space } = session;
-  sendOn(
-    connection,
-    session,
-    wanted.map((subscription) => ({ subscription, walk: space.retained.walk(subscription.filter) })),
-  );
-}
-
-/**
- * A turn of the loop's worth of them. A thousand times `#` over a hundred thousand topics would hold up every other client for
- * seconds: what is left waits for the next turn, and so does the next packet of whoever asked for it.
- */
-function sendOn(connection: Connection, session: Session, sendings: readonly Sending[]): void {
-  const { space } = session;
-  let left = nodesPerTurn;
+  const { vault, turns } = space;
+  const sendings: Sending[] = wanted.map((subscription) => ({
+    subscription,
+    walk: space.retained.walk(subscription.filter),
+  }));
   let at = 0;
-  for (let sending = sendings[at]; sending !== undefined && left > 0; sending = sendings[at]) {
+  const sendNext = (): boolean => {
+    const sending = sendings[at];
+    if (sending === undefined || connection.isClosed || vault.isFull) return false;
     const { subscription, walk } = sending;
-    const isThere = session.subscriptions.has(subscription.filter); // a right may have gone meanwhile
-    if (isThere) left = walk.go(left, (message) => sendOne(session, subscription, message));
-    if (isThere && !walk.isDone) break;
-    if (isThere) {
-      sendSys(session, subscription);
-      session.space.tenantNews.send(session, subscription);
+    // A right may have gone meanwhile.
+    if (!session.subscriptions.has(subscription.filter)) at += 1;
+    else {
+      const left = walk.go(nodesOfStep, (message) => sendOne(session, subscription, message));
+      turns.spend((nodesOfStep - left) / nodesOfUnit);
+      if (walk.isDone) {
+        sendOwn(session, subscription);
+        at += 1;
+      }
     }
-    at += 1;
-  }
-  session.pump();
-  const waiting = sendings.slice(at);
-  if (waiting.length === 0) return connection.release(Hold.retained);
-  connection.hold(Hold.retained);
-  const goOn = (): void => {
-    if (!connection.isClosed) sendOn(connection, session, waiting);
+    session.pump();
+    return true;
   };
-  if (space.vault.isFull) space.vault.whenReady(goOn);
-  else space.clock.soon(goOn);
+  const goOn = (): void =>
+    connection.inTurns(Hold.retained, sendNext, () => {
+      if (at === sendings.length || connection.isClosed) return connection.release(Hold.retained);
+      connection.hold(Hold.retained);
+      vault.whenReady(goOn);
+    });
+  goOn();
 }
 
 function sendOne(session: Session, subscription: Subscription, message: Message): true {
   const { space } = session;
+  space.turns.spend(1);
   if (message.expiresAt !== undefined && message.expiresAt <= space.clock.now()) {
     space.dropRetained(message); // MQTT-3.3.2-5
     return true;
@@ -146,10 +182,13 @@ function sendOne(session: Session, subscription: Subscription, message: Message)
   return true;
 }
 
-function sendSys(session: Session, subscription: Subscription): void {
-  session.space.sys.visit(subscription.filter, (message) => {
+/** What the server itself retains. */
+function sendOwn(session: Session, subscription: Subscription): void {
+  const { space } = session;
+  space.sys.visit(subscription.filter, (message) => {
     if (session.mayReceive(message.topic)) session.offerRetained(message, 0, identifiersOf(subscription));
   });
+  space.tenantNews.send(session, subscription);
 }
 
 function identifiersOf({ subscriptionId }: Subscription): readonly number[] {

@@ -5,6 +5,7 @@ import type { UnsubscribePacket } from '../packets.js';
 import { Reasons } from '../reason.js';
 import type { Session } from '../session.js';
 import { isShared, isTopicFilter, parseShared } from '../topic.js';
+import { unitsOfLookUp } from '../turns.js';
 
 export function unsubscribe(connection: Connection, session: Session, packet: UnsubscribePacket): void {
   const { packetId, filters } = packet;
@@ -12,22 +13,30 @@ export function unsubscribe(connection: Connection, session: Session, packet: Un
   if (!session.isDurable || held.length === 0) return take(connection, session, packetId, filters);
   connection.hold(Hold.subscriptions); // as for SUBSCRIBE: one after the other
   session.space.vault.unsubscribe(session.key, held, (error) => {
-    if (connection.isClosed) {
-      if (error === undefined) for (const filter of held) session.space.unsubscribe(session, filter);
-      return;
-    }
-    if (error !== undefined) return connection.storeFailed(error);
-    take(connection, session, packetId, filters);
-    connection.release(Hold.subscriptions);
+    if (error === undefined) take(connection, session, packetId, filters);
+    else if (!connection.isClosed) connection.storeFailed(error);
   });
 }
 
 /** Compared character by character (MQTT-3.10.4-1); one code a filter, in their order (MQTT-3.11.3-1). */
 function take(connection: Connection, session: Session, packetId: number, filters: readonly string[]): void {
-  const codes = filters.map((filter) => {
-    if (session.space.unsubscribe(session, filter)) return Reasons.success.code;
-    const isValid = isShared(filter) ? parseShared(filter) !== undefined : isTopicFilter(filter);
-    return isValid ? Reasons.noSubscriptionExisted.code : Reasons.topicFilterInvalid.code;
+  const { space } = session;
+  const codes: number[] = [];
+  const takeNext = (): boolean => {
+    const filter = filters[codes.length];
+    if (filter === undefined || session.hasEnded) return false;
+    space.turns.spend(unitsOfLookUp(filter));
+    codes.push(space.unsubscribe(session, filter) ? Reasons.success.code : codeOfUnknown(filter));
+    return true;
+  };
+  connection.inTurns(Hold.subscriptions, takeNext, () => {
+    if (connection.isClosed) return;
+    connection.reply(encodeUnsuback(connection.version ?? 4, packetId, codes));
+    connection.release(Hold.subscriptions);
   });
-  connection.reply(encodeUnsuback(connection.version ?? 4, packetId, codes));
+}
+
+function codeOfUnknown(filter: string): number {
+  const isValid = isShared(filter) ? parseShared(filter) !== undefined : isTopicFilter(filter);
+  return isValid ? Reasons.noSubscriptionExisted.code : Reasons.topicFilterInvalid.code;
 }

@@ -58,6 +58,14 @@ export class FakeClock implements Clock {
     }
   }
 
+  /** One turn of the loop, and the promises that settle in it. */
+  async turn(): Promise<void> {
+    const ready = this.#soon;
+    this.#soon = [];
+    for (const callback of ready) callback();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
   /** Moves time forward, alarm by alarm, and lets what each sets off settle. */
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms;

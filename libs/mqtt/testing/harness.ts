@@ -289,7 +289,7 @@ export class Harness {
   async crash(options: Partial<BrokerOptions> = {}): Promise<Harness> {
     this.clock.forget();
     const next = new Harness(options, this);
-    await next.broker.start();
+    await Promise.all([next.broker.start(), next.clock.settle()]); // a large tenant is loaded in turns
     await next.clock.settle();
     return next;
   }

@@ -1,0 +1,132 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+
+import { Harness, type TestClient } from './testing/index.js';
+import { Turns } from './turns.js';
+
+describe('a turn of the loop', () => {
+  let harness: Harness;
+
+  beforeEach(() => {
+    harness = new Harness();
+  });
+
+  /** How many turns go by before the client has an answer to a PINGREQ that it sends now. */
+  async function turnsToAnswer(client: TestClient): Promise<number> {
+    const before = client.link.received.length;
+    client.link.send(Buffer.from([0xc0, 0]));
+    for (let turns = 1; turns < 1_000; turns++) {
+      await harness.clock.turn();
+      if (client.link.received.length > before) return turns;
+    }
+    return Infinity;
+  }
+
+  function backlog(client: TestClient, count: number, topic: string): Buffer {
+    const packets = Array.from({ length: count }, (_, n) =>
+      client.publishBytes(topic, String(n), { qos: n % 2 }),
+    );
+    return Buffer.concat(packets);
+  }
+
+  it('serves everybody, whatever one client has sent', async () => {
+    const [flooding, reading, other] = await Promise.all([
+      harness.connect('flooding'),
+      harness.connect('reading'),
+      harness.connect('other'),
+    ]);
+    await reading.subscribe('flood/#', { qos: 0 });
+    flooding.link.send(backlog(flooding, 5_000, 'flood/x'));
+    for (let asked = 0; asked < 5; asked++) expect(await turnsToAnswer(other)).toBeLessThanOrEqual(2);
+    expect(reading.link.received.length).toBeLessThan(10_000); // it is far from done
+    await reading.settle();
+    expect(reading.messages()).toEqual(Array.from({ length: 5_000 }, (_, n) => `flood/x ${n}`));
+  });
+
+  it('lets those who have much to say go on one after the other', async () => {
+    const many = await Promise.all(Array.from({ length: 5 }, (_, n) => harness.connect(`flood-${n}`)));
+    const reading = await harness.connect('reading');
+    await reading.subscribe('flood/#', { qos: 0 });
+    for (const client of many) client.link.send(backlog(client, 1_000, `flood/${client.clientId}`));
+    for (let turns = 0; turns < 60; turns++) await harness.clock.turn();
+    await reading.settle();
+    const order = reading.messages().map((message) => message.split(' ')[0]);
+    const shares = many.map(
+      ({ clientId }) => order.slice(0, 1_500).filter((topic) => topic === `flood/${clientId}`).length,
+    );
+    for (const share of shares) expect(share).toBeGreaterThan(200);
+    expect(order).toHaveLength(5_000);
+  });
+
+  it.each([
+    ['a SUBSCRIBE of a thousand filters', 1],
+    ['ten of them', 10],
+  ])('is not held up by %s', async (_, packets) => {
+    const [greedy, other] = await Promise.all([harness.connect('greedy'), harness.connect('other')]);
+    for (let p = 0; p < packets; p++) {
+      const filters = Array.from({ length: 1_000 }, (_, n) => `greedy/${p}/${n}/+`);
+      greedy.link.send(greedy.subscribeBytes(filters));
+    }
+    expect(await turnsToAnswer(other)).toBeLessThanOrEqual(2);
+    expect(greedy.link.received.length).toBeLessThan(20); // not one of them is answered yet
+    await greedy.settle();
+    expect(greedy.take('suback')).toHaveLength(packets);
+    await other.publish('greedy/0/7/x', 'found', { qos: 1 });
+    await greedy.settle();
+    expect(greedy.messages()).toEqual(['greedy/0/7/x found']);
+
+    await greedy.cut(); // and what is left of it goes in turns too
+    expect(await turnsToAnswer(other)).toBeLessThanOrEqual(2);
+    await harness.settle();
+    expect(harness.broker.stats.subscriptions).toBe(0);
+  });
+
+  it('is not held up by the resumption of a session with ten thousand subscriptions', async () => {
+    const greedy = await harness.connect5('greedy', { expiry: 3_600 });
+    for (let p = 0; p < 10; p++)
+      await greedy.subscribe(Array.from({ length: 1_000 }, (_, n) => `greedy/${p}/${n}/+`));
+    const after = await harness.crash();
+    harness = after;
+    const other = await after.connect('other');
+    const connecting = after.connect5('greedy', { expiry: 3_600 });
+    expect(await turnsToAnswer(other)).toBeLessThanOrEqual(2);
+    const back = await connecting;
+    await other.publish('greedy/9/999/x', 'kept', { qos: 1 });
+    await back.settle();
+    expect(back.messages()).toEqual(['greedy/9/999/x kept']);
+  });
+});
+
+describe('outboxes', () => {
+  it('of a fan-out are written to in turns, and those of others do not wait for them all', () => {
+    const waiting: (() => void)[] = [];
+    const turns = new Turns((callback) => waiting.push(callback));
+    const written: string[] = [];
+    const add = (name: string): void => turns.add({ flush: () => void written.push(name) });
+    for (let n = 0; n < 1_000; n++) add(`fan-${n}`);
+    waiting.shift()?.();
+    expect(written.length).toBeLessThan(200);
+    add('other');
+    waiting.shift()?.();
+    expect(written).toContain('other');
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) next();
+    expect(written).toHaveLength(1_001);
+  });
+
+  it('are served before long work goes on', () => {
+    const waiting: (() => void)[] = [];
+    const turns = new Turns((callback) => waiting.push(callback));
+    const order: string[] = [];
+    let steps = 0;
+    void turns.work(() => {
+      turns.spend(10);
+      order.push('step');
+      return ++steps < 100;
+    });
+    const first = order.length;
+    expect(first).toBeLessThan(20);
+    turns.add({ flush: () => void order.push('flush') });
+    waiting.shift()?.();
+    expect(order[first]).toBe('flush');
+    expect(order.length).toBeGreaterThan(first + 1);
+  });
+});
