@@ -1,9 +1,16 @@
 /**
- * `npm run bench neighbours [-- --rounds 5 --seconds 4 --rate 1000]`: what one tenant's worst clients do to its others. Twenty
- * pairs exchange messages at a steady rate; turn by turn they are left alone, and have one of these beside them. Printed: their
- * p50 and p99 against the undisturbed ones of the same run, and the broker's memory. The tenant's limit is 2 000 messages a
- * second from one connection. The nuisances are played in this process: on a machine with two cores they cost the pairs some too.
+ * `npm run bench neighbours [-- --rounds 3 --seconds 3 --rate 1000 --limit 2000]`: what one tenant's worst clients do to its
+ * others. Twenty pairs exchange messages at a steady rate; turn by turn they are left alone, and have one of the offenders of
+ * `support/offender.ts` beside them. Each offender is a process of its own, and plays twice a round: to the broker, and to a
+ * server that only echoes (`support/echo.ts`). The second is the control: on a machine with two cores an offender costs the pairs
+ * something without touching the broker.
+ *
+ * Printed: the pairs' p50 and p99, the median of all rounds, and how many times the control's and the undisturbed p99 that is.
+ * `--limit`: messages a second from one connection (the tenant's `publishRate`); 0: none.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { median, show } from './support/figures.js';
@@ -11,136 +18,108 @@ import { clientName, runLoad, type Target } from './support/load.js';
 import { load, machine } from './support/machine.js';
 import { residentBytes } from './support/processes.js';
 import { startProduct } from './support/product.js';
-import {
-  type Connection,
-  type Door,
-  openAll,
-  publishPacket,
-  signIn,
-  subscribePacket,
-} from './support/wire.js';
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '3' },
     rate: { type: 'string', default: '1000' },
+    limit: { type: 'string', default: '2000' },
+    only: { type: 'string' },
     dir: { type: 'string', default: '.' },
   },
 });
 
-/** Starts the nuisance; what it returns ends it. */
-type Nuisance = (door: Door) => Promise<() => void>;
+const offenders: Readonly<Record<string, string>> = {
+  stalls: 'a subscriber stops reading',
+  floods: 'a publisher floods',
+  'thousand-levels': 'topics of a thousand levels',
+  'ten-thousand-subscriptions': 'ten thousand subscriptions',
+  'overlapping-wildcards': 'a hundred overlapping wildcards',
+};
+const names = Object.keys(offenders).filter((name) => values.only === undefined || name === values.only);
+/** An offender's message with its topic, as the control counts them. */
+const messageBytes = 1_060;
 
-const payload = Buffer.alloc(1024, 0x78);
-const burst = 64;
-
-/** Publishes in bursts, as fast as the socket takes them or at a rate; QoS 0. */
-function flood(connection: Connection, topicOf: (n: number) => string, everyMs: number): () => void {
-  let n = 0;
-  const timer = setInterval(() => {
-    if (connection.socket.writableLength > 256 * 1024) return;
-    for (let i = 0; i < burst; i++) connection.put(publishPacket(4, 0, 0, topicOf(n++), payload));
-    connection.flush();
-  }, everyMs);
-  return () => clearInterval(timer);
+interface Sample {
+  readonly p50: number;
+  readonly p99: number;
+  readonly mib: number;
+  readonly faults: number;
 }
 
-const nuisances: Readonly<Record<string, Nuisance>> = {
-  'left alone': async () => () => undefined,
-
-  'a subscriber stops reading': async (door) => {
-    const [reader, writer] = await Promise.all([
-      signIn(door, { clientId: 'stuck', filters: ['bench/stuck/#'], qos: 1 }),
-      signIn(door, { clientId: 'feeder' }),
-    ]);
-    reader.socket.pause();
-    const stop = flood(writer, () => 'bench/stuck/x', 10);
-    return () => [stop, () => reader.end(), () => writer.end()].forEach((end) => end());
-  },
-
-  'a publisher floods': async (door) => {
-    const writer = await signIn(door, { clientId: 'flood' });
-    const stop = flood(writer, () => 'bench/nobody', 1);
-    return () => [stop, () => writer.end()].forEach((end) => end());
-  },
-
-  'topics of a thousand levels': async (door) => {
-    const deep = `bench/${'a/'.repeat(998)}`;
-    const [reader, writer] = await Promise.all([
-      signIn(door, { clientId: 'deep', filters: [`bench/${'+/'.repeat(500)}#`] }),
-      signIn(door, { clientId: 'digger' }),
-    ]);
-    const stop = flood(writer, (n) => deep + n, 50);
-    return () => [stop, () => reader.end(), () => writer.end()].forEach((end) => end());
-  },
-
-  'ten thousand subscriptions': async (door) => {
-    const [greedy, writer] = await Promise.all([
-      signIn(door, { clientId: 'greedy' }),
-      signIn(door, { clientId: 'feeder' }),
-    ]);
-    for (let i = 0; i < 10_000; i += 100) {
-      const filters = Array.from({ length: 100 }, (_, k) => `bench/many/${i + k}/${k % 2 === 0 ? '+' : '#'}`);
-      greedy.put(subscribePacket(4, 0, filters));
-    }
-    greedy.flush();
-    const stop = flood(writer, (n) => `bench/many/${n % 10_000}/x`, 20);
-    return () => [stop, () => greedy.end(), () => writer.end()].forEach((end) => end());
-  },
-
-  'a hundred overlapping wildcards': async (door) => {
-    const readers = await openAll(10, 10, (i) => {
-      const filters = Array.from({ length: 10 }, (_, k) => `bench/over/${'+/'.repeat((k + i) % 6)}#`);
-      return signIn(door, { clientId: `over-${i}`, filters: [...new Set(filters)], qos: 1 });
-    });
-    const writer = await signIn(door, { clientId: 'feeder' });
-    const stop = flood(writer, (n) => `bench/over/a/b/c/d/e/f/${n % 1000}`, 20);
-    return () =>
-      [stop, ...readers.map((reader) => () => reader.end()), () => writer.end()].forEach((end) => end());
-  },
-};
-
 console.log(`${machine()}; ${clientName}; load average ${load()}`);
-const product = await startProduct(values.dir, { publishRate: 2_000 });
+const product = await startProduct(values.dir, { publishRate: Number(values.limit) });
 const { bootstrap, brokerPid } = product;
 const { username, password } = bootstrap.open;
-const door: Door = { port: bootstrap.mqtt.port, username, password };
 const target: Target = { port: bootstrap.mqtt.port, username, password, pids: [brokerPid] };
 const options =
   '--pubs 20 --subs 20 --topic bench/quiet/%d --filter bench/quiet/%d --fan 1 --client-id quiet-%d ' +
   `--rate ${values.rate} --duration ${values.seconds} --qos-pub 1 --qos-sub 1`;
+const echo = await play('echo.js', String((Number(values.limit) || 40_000) * messageBytes));
 try {
   await runLoad('pubsub', target, options); // warm
   await compare();
 } finally {
+  echo.stop();
   await product.stop();
 }
 
 async function compare(): Promise<void> {
-  const runs = new Map<string, { p50: number; p99: number; mib: number; faults: number }[]>();
+  const alone: Sample[] = [];
+  const control = new Map<string, Sample[]>(names.map((name) => [name, []]));
+  const beside = new Map<string, Sample[]>(names.map((name) => [name, []]));
   for (let round = 0; round < Number(values.rounds); round++) {
-    for (const [name, start] of Object.entries(nuisances)) {
-      const stop = await start(door);
-      const figures = await runLoad('pubsub', target, options);
-      const mib = residentBytes([brokerPid]) / 2 ** 20;
-      stop();
-      const { latency_p50_ms: p50 = NaN, latency_p99_ms: p99 = NaN, faults } = figures;
-      runs.set(name, [...(runs.get(name) ?? []), { p50, p99, mib, faults }]);
+    alone.push(await measure());
+    for (const name of names) {
+      control.get(name)?.push(await disturbed(name, Number(echo.said)));
+      beside.get(name)?.push(await disturbed(name, target.port));
     }
   }
-  const alone = median((runs.get('left alone') ?? []).map(({ p99 }) => p99));
-  for (const [name, results] of runs) {
-    const p99 = median(results.map((result) => result.p99));
-    const faults = results.reduce((sum, result) => sum + result.faults, 0);
-    console.log(
-      `${name.padEnd(33)} p50 ${median(results.map(({ p50 }) => p50))
-        .toFixed(2)
-        .padStart(7)} ms  ` +
-        `p99 ${p99.toFixed(2).padStart(7)} ms  ${(p99 / alone).toFixed(2)}×  ` +
-        `${show(median(results.map(({ mib }) => mib)))} MiB, at most ${show(Math.max(...results.map(({ mib }) => mib)))}` +
-        (faults > 0 ? `  ${faults} faulty` : ''),
-    );
+  const undisturbed = median(alone.map(({ p99 }) => p99));
+  print('left alone', alone, undisturbed, undisturbed);
+  for (const name of names) {
+    const controlled = median((control.get(name) ?? []).map(({ p99 }) => p99));
+    print(`${offenders[name]}: control`, control.get(name) ?? [], controlled, undisturbed);
+    print(offenders[name] ?? '', beside.get(name) ?? [], controlled, undisturbed);
   }
   console.log(`load average ${load()}`);
+}
+
+async function measure(): Promise<Sample> {
+  const figures = await runLoad('pubsub', target, options);
+  const mib = residentBytes([brokerPid]) / 2 ** 20;
+  const { latency_p50_ms: p50 = NaN, latency_p99_ms: p99 = NaN, faults } = figures;
+  return { p50, p99, mib, faults };
+}
+
+async function disturbed(name: string, port: number): Promise<Sample> {
+  const offender = await play('offender.js', name, String(port), username, password);
+  const sample = await measure();
+  offender.stop();
+  return sample;
+}
+
+/** A part of this benchmark in a process of its own, which has said that it is ready. */
+async function play(file: string, ...args: string[]): Promise<{ readonly said: string; stop(): void }> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'support', file), ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const [said] = (await once(child.stdout, 'data')) as [Buffer];
+  return { said: said.toString().trim(), stop: () => child.stdin.end() };
+}
+
+function print(name: string, samples: readonly Sample[], control: number, alone: number): void {
+  const p99 = median(samples.map((sample) => sample.p99));
+  const mib = samples.map((sample) => sample.mib);
+  const faults = samples.reduce((sum, sample) => sum + sample.faults, 0);
+  const figures = [
+    `p50 ${median(samples.map(({ p50 }) => p50)).toFixed(2)} ms`,
+    `p99 ${p99.toFixed(2)} ms`,
+    `${(p99 / control).toFixed(2)}× control`,
+    `${(p99 / alone).toFixed(2)}× alone`,
+    `${show(median(mib))} MiB, at most ${show(Math.max(...mib))}`,
+    ...(faults > 0 ? [`${faults} faulty`] : []),
+  ];
+  console.log(`${name.padEnd(42)} ${figures.map((figure) => figure.padEnd(16)).join(' ')}`);
 }
