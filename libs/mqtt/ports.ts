@@ -81,10 +81,18 @@ export interface Principal {
   readonly clientId: ClientId;
   /** Where a certificate was part of the sign-in: its own credential, which may be another than that of the password. */
   readonly certificate?: (CertificateProof & { readonly credentialId: string }) | undefined;
+  /** What else than a password the sign-in rests on: a token, or the word of the tenant's authenticator. */
+  readonly voucher?: Voucher | undefined;
   /** How and from where it came, which rights may depend on; undefined: whoever stored this did not know. */
   readonly transport?: Transport | undefined;
   readonly address?: string | undefined;
 }
+
+/** What somebody has signed in with, that ends by itself and is not in the credential. Times in milliseconds. */
+export type Voucher =
+  | { readonly kind: 'key'; /** RFC 7638 */ readonly thumbprint: string; readonly until: number }
+  | { readonly kind: 'issuer'; readonly issuerId: string; readonly issuer: string; readonly until: number }
+  | { readonly kind: 'authenticator'; readonly until: number | undefined };
 
 /** A certificate whose signatures have been checked: what is left to ask is whether it still stands. Times in milliseconds. */
 export interface CertificateProof {
@@ -105,6 +113,8 @@ export interface SignIn {
   readonly clientId: string;
   readonly username: string | undefined;
   readonly password: Buffer | undefined;
+  /** Of a client that is connected and authenticates again: as who it is. */
+  readonly connectedAs?: string | undefined;
   readonly transport: Transport;
   readonly remoteAddress: string;
   readonly serverName: string | undefined;
@@ -284,6 +294,7 @@ export interface TenantState {
 export interface Vault {
   /** Ids of the tenants that have wills to publish or sessions to expire: their spaces are opened at start. */
   tenantsWithWork(): Promise<readonly TenantId[]>;
+  /** The wills of lost processes are this one's from now on, and no other's. */
   open(tenantId: TenantId): Promise<TenantState>;
   /**
    * Creates or takes over a durable session; its epoch becomes the one given, or the stored one's successor if that is

@@ -38,6 +38,8 @@ export class PostgresVault implements Vault {
   readonly #writer: Writer;
   readonly #processId: string;
   readonly #flush: () => Promise<void>;
+  /** Tenants whose orphaned wills may have been claimed by an `open` whose answer was lost. */
+  readonly #unsure = new Set<TenantId>();
 
   constructor({ pool, writer, processId, flush }: VaultOptions) {
     this.#pool = pool;
@@ -48,16 +50,16 @@ export class PostgresVault implements Vault {
 
   async tenantsWithWork(): Promise<readonly TenantId[]> {
     const rows = await this.#read<{ tenantId: TenantId }>(
-      `SELECT tenant_id::text AS "tenantId" FROM wills w WHERE ${isOrphanWill}
+      `SELECT tenant_id::text AS "tenantId" FROM wills w WHERE (w.process_id = $1::uuid AND w.due_at IS NOT NULL) OR ${isOrphan('w')}
        UNION SELECT tenant_id::text FROM sessions s WHERE expires_at IS NOT NULL OR (process_id IS NOT NULL AND ${isOrphan('s')})`,
       [this.#processId],
     );
-    return rows.map(({ tenantId }) => tenantId);
+    return [...new Set([...rows.map(({ tenantId }) => tenantId), ...this.#unsure])];
   }
 
   async open(tenantId: TenantId): Promise<TenantState> {
     await this.#settled();
-    const [epochs, sessions, retained, wills] = await Promise.all([
+    const [epochs, sessions, retained] = await Promise.all([
       this.#read<{ lastEpoch: number }>(
         `SELECT greatest((SELECT max(epoch) FROM presence WHERE tenant_id = $1::uuid),
            (SELECT max(epoch) FROM sessions WHERE tenant_id = $1::uuid),
@@ -72,19 +74,33 @@ export class PostgresVault implements Vault {
          FROM retained_messages m WHERE m.tenant_id = $1::uuid`,
         [tenantId],
       ),
-      this.#read<OrphanRow>(
-        `SELECT principal, epoch::float8, ${milliseconds('due_at')} AS "dueAt", topic, payload, qos, retain, properties,
-           delay_s::float8 AS "delayS", message_expiry_s::float8 AS "messageExpiryS"
-         FROM wills w WHERE ${isOrphanWill} AND w.tenant_id = $2::uuid`,
-        [this.#processId, tenantId],
-      ),
     ]);
+    const wills = await this.#claimWills(tenantId);
     return {
       lastEpoch: epochs[0]?.lastEpoch ?? 0,
       sessions: sessions.map(toStoredSession),
       retained: retained.map(toMessage),
       wills: wills.map(toStoredWill),
     };
+  }
+
+  /**
+   * Those of lost processes become this one's, so that of two survivors one publishes each; those that it has waiting already are
+   * found again. Where an answer was lost they are this one's and nobody knows: then all that are this one's are found, also those of
+   * connections that live, which the core tells apart.
+   */
+  async #claimWills(tenantId: TenantId): Promise<OrphanRow[]> {
+    const isUnsure = this.#unsure.has(tenantId);
+    this.#unsure.add(tenantId);
+    const rows = await this.#read<OrphanRow>(
+      `UPDATE wills w SET process_id = $1::uuid
+       WHERE w.tenant_id = $2::uuid AND ((w.process_id = $1::uuid AND (w.due_at IS NOT NULL OR $3::bool)) OR (${isOrphan('w')}))
+       RETURNING principal, epoch::float8, ${milliseconds('due_at')} AS "dueAt", topic, payload, qos, retain, properties,
+         delay_s::float8 AS "delayS", message_expiry_s::float8 AS "messageExpiryS"`,
+      [this.#processId, tenantId, isUnsure],
+    );
+    this.#unsure.delete(tenantId);
+    return rows;
   }
 
   async read(
@@ -222,8 +238,6 @@ const messageDetail = `m.properties, m.publisher, ${milliseconds('m.received_at'
 function isOrphan(alias: string): string {
   return `${alias}.process_id <> $1::uuid AND NOT EXISTS (SELECT FROM broker_processes p WHERE p.id = ${alias}.process_id)`;
 }
-
-const isOrphanWill = `(w.due_at IS NOT NULL OR (${isOrphan('w')}))`;
 
 interface OrphanRow extends WillRow {
   readonly principal: Principal;

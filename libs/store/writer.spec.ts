@@ -383,6 +383,30 @@ describe('a process that was given up', () => {
     expect(await successor.vault.tenantsWithWork()).toContain(principal.tenantId);
   });
 
+  it('leaves each will to one of those that survive it', async () => {
+    const processId = randomUUID();
+    const [lost, one, another] = [await open({ processId }), await open(), await open()];
+    const tenantId = randomUUID() as TenantId;
+    const will = { topic: 'gone', payload: Buffer.from('x'), qos: 1, retain: false } as const;
+    const kept = { ...will, properties: undefined, delayS: 0, messageExpiryS: undefined };
+    for (let i = 0; i < 50; i++)
+      lost.vault.keepWill({ ...newPrincipal(`client ${i}`), tenantId }, 100, kept, undefined);
+    await lost.drain();
+    await superuser.query('DELETE FROM broker_processes WHERE id = $1', [processId]);
+    const states = await Promise.all([one, another, one, another].map(({ vault }) => vault.open(tenantId)));
+    const clients = states.flatMap(({ wills }) => wills.map(({ principal }) => principal.clientId));
+    expect(clients).toHaveLength(50);
+    expect(new Set(clients).size).toBe(50);
+    // The last of them waits for its delay: that is its process's alone.
+    const [waiting] = states.flatMap(({ wills }, i) => wills.map((stored) => ({ i, stored })));
+    const [owner, other] = waiting!.i % 2 === 0 ? [one, another] : [another, one];
+    await done((stored) =>
+      owner.vault.keepWill(waiting!.stored.principal, 100, kept, Date.now() + 60_000, stored),
+    );
+    expect((await other.vault.open(tenantId)).wills).toEqual([]);
+    expect((await owner.vault.open(tenantId)).wills).toHaveLength(1);
+  });
+
   it('is not one that lives, however many start beside it', async () => {
     const store = await open();
     const principal = newPrincipal();

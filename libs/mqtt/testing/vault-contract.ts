@@ -383,10 +383,10 @@ export function vaultContract(name: string, make: () => Promise<VaultFixture>): 
       it('of a process that died are, also of clients without a durable session', async () => {
         await done((stored) => vault.keepWill(alice, 100, will('w'), undefined, stored));
         vault = await fixture.reopen();
+        expect(await vault.tenantsWithWork()).toContain(tenantId);
         expect((await vault.open(tenantId)).wills).toEqual([
           { principal: alice, epoch: 100, will: will('w'), dueAt: undefined },
         ]);
-        expect(await vault.tenantsWithWork()).toContain(tenantId);
       });
 
       it('that wait for their delay are, with the time they are due', async () => {
