@@ -13,7 +13,7 @@ import {
   type TestApi,
   type TestTenant,
 } from './support/api.js';
-import { makeAuthority } from './support/pki.js';
+import { makeAuthority, makeRequest } from './support/pki.js';
 import { addDenial, addPresence, addReadings, addSession } from './support/broker-rows.js';
 
 type Role = 'viewer' | 'operator' | 'admin' | 'platform';
@@ -63,6 +63,28 @@ const create = {
   binding: async (policyId: string, targetId: string, tenant = acme) =>
     post(`${tenant.path}/policy-bindings`, { policyId, targetKind: 'device', targetId }),
   anchor: async (tenant = acme) => (await newAnchor(tenant)).id,
+  claimToken: async (tenant = acme) =>
+    (await post(`${tenant.path}/claim-tokens`, { name: randomUUID() })).id,
+  host: async () => {
+    const host = `${randomUUID()}.example`;
+    await api.platform.call('PUT', `${acme.path}/host-names/${host}`);
+    return host;
+  },
+  rule: async () => {
+    const { id } = await newAnchor();
+    await api.platform.call('PUT', `${acme.path}/trust-anchors/${id}/provisioning`, {
+      body: newRule,
+      headers: anyVersion,
+    });
+    return id;
+  },
+  authority: async (tenant = acme) =>
+    (await post(`${tenant.path}/issuing-authorities`, { name: randomUUID() })).id,
+  certificate: async (device: string) => {
+    const { csr } = await makeRequest('d');
+    const authorityId = await authorityOfAcme();
+    return (await post(`${acme.path}/devices/${device}/certificates`, { csr, authorityId })).id;
+  },
   apiKey: async (tenant = acme) => (await post(`${tenant.path}/api-keys`, { name: 'k', role: 'viewer' })).id,
   tenant: async () => {
     const slug = `t-${randomUUID().slice(0, 8)}`;
@@ -70,6 +92,12 @@ const create = {
     return slug;
   },
 };
+
+const newRule = { enabled: true, maxDevices: 1 };
+
+/** One for all: a tenant has room for twenty. */
+let issuing: Promise<string> | undefined;
+const authorityOfAcme = (): Promise<string> => (issuing ??= create.authority());
 
 interface MadeAnchor {
   readonly id: string;
@@ -163,7 +191,8 @@ const anyVersion = { 'if-match': '*' };
 const nothing = (): Ask => ({});
 const row = (role: Role, status: number, ask: Route['ask'] = nothing): Route => ({ role, status, ask });
 
-const openRoutes = ['GET /livez', 'GET /readyz'];
+/** The last one asks for a claim token instead of a key: provisioning.spec.ts tries it. */
+const openRoutes = ['GET /livez', 'GET /readyz', 'POST /v1/claims'];
 const inTenant = '/v1/tenants/{tenant}';
 const routes: Readonly<Record<string, Route>> = {
   'GET /v1/tenants': row('platform', 200),
@@ -286,6 +315,66 @@ const routes: Readonly<Record<string, Route>> = {
   [`PUT ${inTenant}/trust-anchors/{anchor}/crl`]: row('operator', 200, async () => {
     const { id, crl } = await newAnchor();
     return { params: { anchor: id }, body: { crl } };
+  }),
+
+  [`GET ${inTenant}/issuing-authorities`]: row('viewer', 200),
+  [`POST ${inTenant}/issuing-authorities`]: row('admin', 201, () => ({ body: { name: randomUUID() } })),
+  [`GET ${inTenant}/issuing-authorities/{authority}`]: row('viewer', 200, async () => ({
+    params: { authority: await authorityOfAcme() },
+  })),
+  [`GET ${inTenant}/issuing-authorities/{authority}/crl`]: row('viewer', 200, async () => ({
+    params: { authority: await authorityOfAcme() },
+  })),
+  [`PATCH ${inTenant}/issuing-authorities/{authority}`]: row('admin', 200, async () => ({
+    params: { authority: await create.authority() },
+    body: { status: 'retired' },
+    headers: anyVersion,
+  })),
+  [`DELETE ${inTenant}/issuing-authorities/{authority}`]: row('admin', 204, async () => ({
+    params: { authority: await create.authority() },
+    headers: anyVersion,
+  })),
+  [`GET ${inTenant}/trust-anchors/{anchor}/provisioning`]: row('viewer', 200, () => ({
+    params: { anchor: ids.anchor },
+  })),
+  [`PUT ${inTenant}/trust-anchors/{anchor}/provisioning`]: row('operator', 200, () => ({
+    params: { anchor: ids.anchor },
+    body: newRule,
+    headers: anyVersion,
+  })),
+  [`DELETE ${inTenant}/trust-anchors/{anchor}/provisioning`]: row('operator', 204, async () => ({
+    params: { anchor: await create.rule() },
+    headers: anyVersion,
+  })),
+  [`GET ${inTenant}/claim-tokens`]: row('viewer', 200),
+  [`POST ${inTenant}/claim-tokens`]: row('operator', 201, () => ({ body: { name: randomUUID() } })),
+  [`GET ${inTenant}/claim-tokens/{claimToken}`]: row('viewer', 200, async () => ({
+    params: { claimToken: await create.claimToken() },
+  })),
+  [`DELETE ${inTenant}/claim-tokens/{claimToken}`]: row('operator', 204, async () => ({
+    params: { claimToken: await create.claimToken() },
+  })),
+  [`GET ${inTenant}/host-names`]: row('viewer', 200),
+  [`PUT ${inTenant}/host-names/{host}`]: row('platform', 204, () => ({
+    params: { host: `${randomUUID()}.example` },
+  })),
+  [`DELETE ${inTenant}/host-names/{host}`]: row('platform', 204, async () => ({
+    params: { host: await create.host() },
+  })),
+  [`GET ${inTenant}/devices/{device}/certificates`]: row('viewer', 200, () => ({
+    params: { device: ids.device },
+  })),
+  [`POST ${inTenant}/devices/{device}/certificates`]: row('operator', 201, async () => ({
+    params: { device: await create.device() },
+    body: { csr: (await makeRequest('d')).csr, authorityId: await authorityOfAcme() },
+  })),
+  [`GET ${inTenant}/devices/{device}/certificates/{certificate}`]: row('viewer', 200, async () => {
+    const device = await create.device();
+    return { params: { device, certificate: await create.certificate(device) } };
+  }),
+  [`POST ${inTenant}/devices/{device}/certificates/{certificate}/revoke`]: row('operator', 200, async () => {
+    const device = await create.device();
+    return { params: { device, certificate: await create.certificate(device) }, body: {} };
   }),
 
   [`GET ${inTenant}/policies`]: row('viewer', 200),
@@ -485,6 +574,22 @@ const queries: Readonly<Record<string, Field>> = {
   credential: idField('viewer', '{ id }', () => `${device()}, id: "${ids.credential}"`),
   trustAnchors: field('viewer', '{ edges { node { crl { number } } } }'),
   trustAnchor: idField('viewer', '{ id }', () => `id: "${ids.anchor}"`),
+  issuingAuthorities: field('viewer', page),
+  issuingAuthority: idField('viewer', '{ id }', async () => `id: "${await authorityOfAcme()}"`),
+  issuedRevocationList: idField(
+    'viewer',
+    '{ number }',
+    async () => `authority: "${await authorityOfAcme()}"`,
+  ),
+  claimTokens: field('viewer', page),
+  claimToken: idField('viewer', '{ id }', async () => `id: "${await create.claimToken()}"`),
+  provisioningRule: idField('viewer', '{ registered }', () => `anchor: "${ids.anchor}"`),
+  hostNames: field('viewer', '{ host }'),
+  deviceCertificates: idField('viewer', page, device),
+  deviceCertificate: idField('viewer', '{ id }', async () => {
+    const own = await create.device();
+    return `device: "${own}", id: "${await create.certificate(own)}"`;
+  }),
   policies: field('viewer', '{ edges { node { rules } } }'),
   policy: idField('viewer', '{ rules }', () => `id: "${ids.policy}"`),
   policyVersions: idField('viewer', page, () => `policy: "${ids.policy}"`),
@@ -591,6 +696,37 @@ const mutations: Readonly<Record<string, Field>> = {
     '{ id }',
     async () => `id: "${await create.anchor()}", expectedVersion: 1`,
   ),
+  createIssuingAuthority: field('admin', '{ id }', () => `input: { name: "${randomUUID()}" }`),
+  updateIssuingAuthority: idField('admin', '{ status }', async () => {
+    return `id: "${await create.authority()}", expectedVersion: 1, patch: { status: "retired" }`;
+  }),
+  deleteIssuingAuthority: idField(
+    'admin',
+    '{ id }',
+    async () => `id: "${await create.authority()}", expectedVersion: 1`,
+  ),
+  issueDeviceCertificate: idField('operator', '{ chain }', async () => {
+    const csr = JSON.stringify((await makeRequest('d')).csr);
+    return `device: "${await create.device()}", input: { csr: ${csr}, authorityId: "${await authorityOfAcme()}" }`;
+  }),
+  revokeDeviceCertificate: idField('operator', '{ operation }', async () => {
+    const own = await create.device();
+    return `device: "${own}", id: "${await create.certificate(own)}"`;
+  }),
+  createClaimToken: field('operator', '{ token }', () => `input: { name: "${randomUUID()}" }`),
+  deleteClaimToken: idField('operator', '{ id }', async () => `id: "${await create.claimToken()}"`),
+  putProvisioningRule: idField(
+    'operator',
+    '{ registered }',
+    () => `anchor: "${ids.anchor}", input: { enabled: true, maxDevices: 1 }`,
+  ),
+  deleteProvisioningRule: idField(
+    'operator',
+    '{ id }',
+    async () => `anchor: "${await create.rule()}", expectedVersion: 1`,
+  ),
+  addHostName: field('platform', '{ host }', () => `host: "${randomUUID()}.example"`),
+  removeHostName: field('platform', '{ host }', async () => `host: "${await create.host()}"`),
   createPolicy: field('admin', '{ id }', () => `input: { name: "${randomUUID()}", rules: [] }`),
   updatePolicy: idField('admin', '{ operation }', async () => {
     const id = await create.policy();

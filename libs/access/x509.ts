@@ -2,7 +2,7 @@
  * Reads X.509 certificates and revocation lists (RFC 5280) into the facts that decisions are made of. The only place in the
  * libraries that knows ASN.1; signatures are checked by node:crypto. Whatever cannot be read without doubt is not read.
  */
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
 import { createRequire } from 'node:module';
 
 import type * as Asn1 from '@peculiar/x509';
@@ -10,7 +10,7 @@ import type * as Asn1 from '@peculiar/x509';
 const load = createRequire(import.meta.url);
 
 /** Loaded with the first certificate: it takes 22 MB of a process, which nobody without certificates need spend. */
-function asn1(): typeof Asn1 {
+export function asn1(): typeof Asn1 {
   load('reflect-metadata');
   return load('@peculiar/x509') as typeof Asn1;
 }
@@ -140,7 +140,7 @@ const minRsaBits = 2_048;
 const maxRsaBits = 8_192;
 const curves = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
 
-function hasWeakKey({ publicKey }: X509Certificate): boolean {
+export function hasWeakKey({ publicKey }: { readonly publicKey: KeyObject }): boolean {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = publicKey;
   if (type === 'rsa' || type === 'rsa-pss') {
     const bits = details?.modulusLength ?? 0;
@@ -233,7 +233,7 @@ function parseList(encoded: Buffer | string): Asn1.X509Crl | undefined {
   }
 }
 
-function isStrongAlgorithm(algorithm: { readonly name?: string; readonly hash?: unknown }): boolean {
+export function isStrongAlgorithm(algorithm: { readonly name?: string; readonly hash?: unknown }): boolean {
   const { name = '', hash } = algorithm;
   return name === 'Ed25519' || name === 'Ed448' || isStrongHash(hash);
 }
@@ -255,7 +255,7 @@ function numberOf(extension: Asn1.Extension | undefined): bigint | undefined {
 
 // ----------------------------------------------------------------------------------------------------------------- bytes
 
-function plainSerial(hex: string): string {
+export function plainSerial(hex: string): string {
   return hex.toLowerCase().replace(/^0+(?=.)/, '');
 }
 
@@ -271,7 +271,7 @@ function afterHeader(der: Buffer, at: number): number {
   return at + 2 + (length < 0x80 ? 0 : length & 0x7f);
 }
 
-function sha256(bytes: Buffer): string {
+export function sha256(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 

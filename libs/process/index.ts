@@ -14,3 +14,4 @@ export type { Lifecycle, LifecycleOptions } from './lifecycle.js';
 export { productVersion } from './version.js';
 export { Egress, EgressError, egressUrlFault } from './egress.js';
 export type { EgressAnswer, EgressCall, EgressFault, EgressOptions } from './egress.js';
+export { internalKey, isInternalKey } from './internal-key.js';

@@ -1,6 +1,7 @@
 import type { TenantTx } from './control-store.js';
 import { defined } from './defined.js';
 import { Prisma, type Device as DeviceRow } from './generated/client.js';
+import { revokeCertificatesOf } from './issuing.js';
 
 export interface Device extends DeviceRow {
   readonly groupIds: readonly string[];
@@ -158,6 +159,7 @@ export async function deleteDevice(tx: TenantTx, id: string, version: number): P
   await db.telemetry.deleteMany({ where: { tenantId, deviceId: id } });
   await db.denial.deleteMany({ where: { tenantId, deviceId: id } });
   await db.observedTopic.deleteMany({ where: { tenantId, deviceId: id } });
+  await revokeCertificatesOf(tx, id);
   const deleted = await db.device.deleteMany({ where: { tenantId, id, version } });
   return deleted.count > 0;
 }

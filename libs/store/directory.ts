@@ -46,7 +46,7 @@ export interface DirectoryCredential {
   readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
   readonly disabledAt: number | undefined;
-  /** It is a certificate that is known by itself, and needs no anchor. */
+  /** It is a certificate that is known by itself, and needs no anchor. One that the platform has issued needs its own. */
   readonly isPinned: boolean;
 }
 
@@ -467,7 +467,7 @@ interface Row {
 
 const columns = `
   SELECT asked.place, t.id AS tenant_id, t.slug, t.status AS tenant_status, t.limits, t.settings, t.addresses AS tenant_addresses,
-         c.id AS credential_id, c.kind, c.fingerprint IS NOT NULL AS is_pinned, c.auth_id, c.secret_hash, c.scram, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
+         c.id AS credential_id, c.kind, c.fingerprint IS NOT NULL AND c.anchor_id IS NULL AS is_pinned, c.auth_id, c.secret_hash, c.scram, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
          d.id AS device_id, d.name AS device_name, d.status AS device_status, d.attributes, d.addresses AS device_addresses, p.telemetry, bound.versions`;
 
 const byName = `
@@ -487,6 +487,7 @@ const byCertificate = `
     LEFT JOIN LATERAL (
       SELECT fits.* FROM (
         SELECT own.* FROM credentials own WHERE own.tenant_id = t.id AND own.fingerprint = $2::bytea
+           AND (own.anchor_id IS NULL OR own.anchor_id = $3::uuid)
         UNION ALL
         SELECT own.* FROM devices named
           JOIN credentials own ON own.tenant_id = named.tenant_id AND own.device_id = named.id

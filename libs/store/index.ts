@@ -24,13 +24,16 @@ export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded-postg
 export * from './errors.js';
 export * from './fences.js';
 export * from './groups.js';
+export * from './hosts.js';
 export { keepHouse } from './housekeeping.js';
+export * from './issuing.js';
 export * from './kept-requests.js';
 export * from './migrate.js';
 export * from './migration-error.js';
 export * from './policies.js';
 export * from './presence.js';
 export * from './profiles.js';
+export * from './provisioning.js';
 export { roleUrl } from './roles.js';
 export type { Role } from './roles.js';
 export * from './sessions.js';

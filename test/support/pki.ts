@@ -54,6 +54,12 @@ type Algorithm =
   | (webcrypto.EcKeyGenParams & { hash: string })
   | { name: string };
 
+export interface Request {
+  /** PKCS #10, PEM. */
+  readonly csr: string;
+  readonly keyPem: string;
+}
+
 interface Issuer {
   readonly certificate: x509.X509Certificate;
   readonly keys: webcrypto.CryptoKeyPair;
@@ -74,6 +80,25 @@ export function makeSelfSigned(commonName: string, options: CertificateOptions =
 }
 
 const ofClient = { keyUsage: digitalSignature, extendedKeyUsage: [x509.ExtendedKeyUsage.clientAuth] };
+
+export async function makeRequest(
+  commonName: string,
+  { keyKind = 'p256', san }: Pick<CertificateOptions, 'keyKind' | 'san'> = {},
+): Promise<Request> {
+  const signingAlgorithm = algorithms[keyKind];
+  const keys = (await webcrypto.subtle.generateKey(signingAlgorithm, true, [
+    'sign',
+    'verify',
+  ])) as webcrypto.CryptoKeyPair;
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: `CN=${commonName}`,
+    keys,
+    signingAlgorithm,
+    extensions: san === undefined ? [] : [new x509.SubjectAlternativeNameExtension(san)],
+  });
+  const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
+  return { csr: request.toString('pem'), keyPem: x509.PemConverter.encode(pkcs8, 'PRIVATE KEY') };
+}
 
 async function make(
   issuer: Issuer | undefined,

@@ -25,6 +25,9 @@ import { GroupController } from './groups/group.controller.js';
 import { GroupResolver } from './groups/group.resolver.js';
 import { GroupService } from './groups/group.service.js';
 import { HealthController } from './health/health.controller.js';
+import { HostNameController } from './host-names/host-name.controller.js';
+import { HostNameResolver } from './host-names/host-name.resolver.js';
+import { HostNameService } from './host-names/host-name.service.js';
 import { AccessGuard } from './http/access.guard.js';
 import { AccessDesk } from './http/access.js';
 import { ErrorFilter } from './http/error.filter.js';
@@ -34,6 +37,13 @@ import { SchemaPipe } from './http/schema.pipe.js';
 import { SignInThrottle } from './http/throttle.js';
 import { UnusedInputInterceptor } from './http/unused-input.interceptor.js';
 import { UploadInterceptor } from './http/upload.interceptor.js';
+import { DeviceCertificateController } from './issuing/device-certificate.controller.js';
+import { DeviceCertificateResolver } from './issuing/device-certificate.resolver.js';
+import { DeviceCertificateService } from './issuing/device-certificate.service.js';
+import { Issuer } from './issuing/issuer.js';
+import { IssuingAuthorityController } from './issuing/issuing-authority.controller.js';
+import { IssuingAuthorityResolver } from './issuing/issuing-authority.resolver.js';
+import { IssuingAuthorityService } from './issuing/issuing-authority.service.js';
 import { OperationController } from './operations/operation.controller.js';
 import { OperationResolver } from './operations/operation.resolver.js';
 import { OperationService } from './operations/operation.service.js';
@@ -47,6 +57,15 @@ import { PresenceService } from './presence/presence.service.js';
 import { ProfileController } from './profiles/profile.controller.js';
 import { ProfileResolver } from './profiles/profile.resolver.js';
 import { ProfileService } from './profiles/profile.service.js';
+import { ClaimController } from './provisioning/claim.controller.js';
+import { ClaimService, type Endpoints } from './provisioning/claim.service.js';
+import { ClaimTokenController } from './provisioning/claim-token.controller.js';
+import { ClaimTokenService } from './provisioning/claim-token.service.js';
+import { InternalController, InternalGuard } from './provisioning/internal.controller.js';
+import { ProvisioningResolver } from './provisioning/provisioning.resolver.js';
+import { ProvisioningRuleController } from './provisioning/provisioning-rule.controller.js';
+import { ProvisioningRuleService } from './provisioning/provisioning-rule.service.js';
+import { RegistrationService } from './provisioning/registration.service.js';
 import { SessionController } from './sessions/session.controller.js';
 import { SessionResolver } from './sessions/session.resolver.js';
 import { SessionService } from './sessions/session.service.js';
@@ -59,19 +78,20 @@ import { TenantService } from './tenants/tenant.service.js';
 import { TrustAnchorController } from './trust-anchors/trust-anchor.controller.js';
 import { TrustAnchorResolver } from './trust-anchors/trust-anchor.resolver.js';
 import { TrustAnchorService } from './trust-anchors/trust-anchor.service.js';
-import { LOGGER, READINESS, SECRET_KEY, STORE } from './tokens.js';
+import { ENDPOINTS, LOGGER, READINESS, SECRET_KEY, STORE } from './tokens.js';
 
 export interface ApiParts {
   readonly store: ControlStore;
   readonly secretKey: Buffer;
   readonly log: Logger;
   readonly readiness: () => Promise<ReadinessReport>;
+  readonly endpoints: Endpoints;
 }
 
 /** The composition root: what comes from outside, the edge every request passes, and one line a resource. */
 @Module({})
 export class ApiModule {
-  static with({ store, secretKey, log, readiness }: ApiParts): DynamicModule {
+  static with({ store, secretKey, log, readiness, endpoints }: ApiParts): DynamicModule {
     return {
       module: ApiModule,
       imports: [graphqlModule(log)],
@@ -79,16 +99,23 @@ export class ApiModule {
         HealthController,
         ApiKeyController,
         AuditController,
+        ClaimController,
+        ClaimTokenController,
         CredentialController,
         DenialController,
+        DeviceCertificateController,
         DeviceController,
         GroupController,
+        HostNameController,
+        InternalController,
+        IssuingAuthorityController,
         OperationController,
         PlatformApiKeyController,
         PolicyBindingController,
         PolicyController,
         PresenceController,
         ProfileController,
+        ProvisioningRuleController,
         SessionController,
         TelemetryController,
         TenantController,
@@ -99,6 +126,7 @@ export class ApiModule {
         { provide: SECRET_KEY, useValue: secretKey },
         { provide: LOGGER, useValue: log },
         { provide: READINESS, useValue: readiness },
+        { provide: ENDPOINTS, useValue: endpoints },
         AccessDesk,
         Cursors,
         SignInThrottle,
@@ -124,6 +152,19 @@ export class ApiModule {
         DeviceResolver,
         GroupService,
         GroupResolver,
+        Issuer,
+        IssuingAuthorityService,
+        IssuingAuthorityResolver,
+        DeviceCertificateService,
+        DeviceCertificateResolver,
+        ClaimService,
+        ClaimTokenService,
+        ProvisioningRuleService,
+        ProvisioningResolver,
+        RegistrationService,
+        InternalGuard,
+        HostNameService,
+        HostNameResolver,
         OperationService,
         OperationResolver,
         ProfileService,

@@ -7,6 +7,7 @@ import { ApiModule } from './api.module.js';
 import { createAdapter } from './http/fastify.js';
 import { serveDocumentation } from './http/openapi.js';
 import { defaultRateLimits, registerRateLimit, SignInThrottle, type RateLimits } from './http/throttle.js';
+import type { Endpoints } from './provisioning/claim.service.js';
 import { nestLogger } from './nest-logger.js';
 
 export interface ApiOptions {
@@ -15,6 +16,8 @@ export interface ApiOptions {
   readonly secretKey: Buffer;
   readonly log: Logger;
   readonly rateLimits?: RateLimits;
+  /** What devices are told of the broker; where it listens by default. */
+  readonly endpoints?: Endpoints;
 }
 
 export interface Route {
@@ -51,6 +54,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     });
     await registerRateLimit(fastify, rateLimits);
     const parts = {
+      endpoints: options.endpoints ?? { mqttsPort: 8883, wssPort: 8084 },
       store,
       secretKey,
       log,

@@ -14,6 +14,7 @@ async function main(): Promise<void> {
     databaseUrl: settings.databaseUrl.reveal(),
     secretKey: await loadSecretKey(settings),
     log,
+    endpoints: { mqttsPort: settings.mqttsPort, wssPort: settings.wssPort },
   });
   lifecycle.onStop('api', () => api.close());
   const url = await api.listen(settings.bind, settings.httpPort);

@@ -3,3 +3,4 @@ export const STORE = Symbol('ControlStore');
 export const SECRET_KEY = Symbol('SecretKey');
 export const LOGGER = Symbol('Logger');
 export const READINESS = Symbol('Readiness');
+export const ENDPOINTS = Symbol('Endpoints');

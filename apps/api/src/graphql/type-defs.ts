@@ -4,10 +4,13 @@ import { credentialTypes } from '../credentials/credential.graphql.js';
 import { denialTypes } from '../denials/denial.graphql.js';
 import { deviceTypes } from '../devices/device.graphql.js';
 import { groupTypes } from '../groups/group.graphql.js';
+import { hostNameTypes } from '../host-names/host-name.graphql.js';
+import { issuingTypes } from '../issuing/issuing.graphql.js';
 import { operationTypes } from '../operations/operation.graphql.js';
 import { policyTypes } from '../policies/policy.graphql.js';
 import { presenceTypes } from '../presence/presence.graphql.js';
 import { profileTypes } from '../profiles/profile.graphql.js';
+import { provisioningTypes } from '../provisioning/provisioning.graphql.js';
 import { sessionTypes } from '../sessions/session.graphql.js';
 import { telemetryTypes } from '../telemetry/telemetry.graphql.js';
 import { tenantTypes } from '../tenants/tenant.graphql.js';
@@ -50,6 +53,9 @@ export const typeDefs = [
   deviceTypes,
   credentialTypes,
   trustAnchorTypes,
+  issuingTypes,
+  provisioningTypes,
+  hostNameTypes,
   policyTypes,
   telemetryTypes,
   presenceTypes,

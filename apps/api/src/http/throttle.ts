@@ -48,13 +48,23 @@ export class SignInThrottle {
     });
   }
 
+  /** For keys in the header: who shows none guesses nothing. */
   async guarded<T>(request: FastifyRequest, signIn: () => Promise<T>): Promise<T> {
+    return this.slowed(request, request.headers.authorization !== undefined, signIn);
+  }
+
+  /** For a secret in the body. */
+  async guardedSecret<T>(request: FastifyRequest, signIn: () => Promise<T>): Promise<T> {
+    return this.slowed(request, true, signIn);
+  }
+
+  private async slowed<T>(request: FastifyRequest, isShown: boolean, signIn: () => Promise<T>): Promise<T> {
     await this.refuseIfExceeded(request, false);
     try {
       return await signIn();
     } catch (error) {
       const isGuess = error instanceof Failure && error.code === 'unauthenticated';
-      if (isGuess && request.headers.authorization !== undefined) await this.refuseIfExceeded(request, true);
+      if (isGuess && isShown) await this.refuseIfExceeded(request, true);
       throw error;
     }
   }

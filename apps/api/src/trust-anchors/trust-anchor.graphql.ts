@@ -36,7 +36,8 @@ export const trustAnchorTypes = /* GraphQL */ `
     publicKeyHash: String!
     notBefore: DateTime!
     notAfter: DateTime!
-    identity: JSON!
+    "null: an issuing authority of the platform"
+    identity: JSON
     "refuse, grace or ignore"
     crlWhenStale: String!
     crlGraceS: Int!

@@ -64,7 +64,9 @@ export const trustAnchorView = z
     publicKeyHash: z.string().describe('SHA-256 of the SubjectPublicKeyInfo'),
     notBefore: z.iso.datetime(),
     notAfter: z.iso.datetime(),
-    identity: identityTemplateSchema,
+    identity: identityTemplateSchema
+      .nullable()
+      .describe('null: an issuing authority of the platform, whose certificates are known one by one'),
     crlWhenStale,
     crlGraceS,
     crl: z
@@ -92,12 +94,17 @@ export function presentTrustAnchor(row: TrustAnchor): z.input<typeof trustAnchor
     publicKeyHash: hex(row.spkiHash),
     notBefore: row.notBefore.toISOString(),
     notAfter: row.notAfter.toISOString(),
-    identity: row.identity as IdentityTemplate,
+    identity: identityOf(row.identity),
     crlWhenStale: row.crlWhenStale as StalePolicy,
     crlGraceS: row.crlGraceS,
     crl: presentList(row),
     ...presentStamps(row),
   };
+}
+
+function identityOf(stored: unknown): IdentityTemplate | null {
+  const identity = identityTemplateSchema.safeParse(stored);
+  return identity.success ? identity.data : null;
 }
 
 function presentList({ crlNumber, crlThisUpdate, crlNextUpdate, crlEntries }: TrustAnchor) {
@@ -110,7 +117,7 @@ function presentList({ crlNumber, crlThisUpdate, crlNextUpdate, crlEntries }: Tr
   };
 }
 
-function toPem(der: Uint8Array): string {
+export function toPem(der: Uint8Array): string {
   const lines =
     Buffer.from(der)
       .toString('base64')

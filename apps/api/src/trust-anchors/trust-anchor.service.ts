@@ -13,6 +13,7 @@ import {
   countTrustAnchors,
   createTrustAnchor,
   deleteTrustAnchor,
+  findIssuingAuthority,
   findTrustAnchor,
   isUniqueViolation,
   listTrustAnchors,
@@ -44,7 +45,7 @@ import type {
 } from './trust-anchor.schema.js';
 
 /** Old and new of several factories. A sign-in that names its tenant is held against all of them. */
-const maxPerTenant = 20;
+export const maxAnchorsPerTenant = 20;
 
 /**
  * Two tenants may trust the same authority, where each has proven that it has the key: then a certificate alone does not name
@@ -64,10 +65,10 @@ export class TrustAnchorService {
     const challenge = `moorage-${randomBytes(20).toString('hex')}`;
     return refusingTaken(() =>
       this.store.tenant(scope.tenantId, async (tx) => {
-        if ((await countTrustAnchors(tx)) >= maxPerTenant) {
+        if ((await countTrustAnchors(tx)) >= maxAnchorsPerTenant) {
           throw new Failure(
             'limit-reached',
-            `A tenant has at most ${maxPerTenant} trust anchors: delete one first.`,
+            `A tenant has at most ${maxAnchorsPerTenant} trust anchors: delete one first.`,
           );
         }
         const anchor = await createTrustAnchor(tx, { ...rest, ...columnsOf(authority), challenge });
@@ -129,6 +130,8 @@ export class TrustAnchorService {
     const list = listOf(input.crl);
     return this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, id);
+      // The platform keeps its own book for its own authorities: a list of yesterday must not take back what was revoked since.
+      if ((await findIssuingAuthority(tx, id)) !== null) throw listFault('issued-here');
       if (!(await isSignedBy(list, storedAuthority(current)))) throw listFault('not-signed-by-anchor');
       if (current.crlNumber !== null && list.number <= BigInt(current.crlNumber))
         throw listFault('not-newer');
@@ -168,7 +171,7 @@ function storedAuthority(row: TrustAnchor): Certificate {
   return authority;
 }
 
-function columnsOf(authority: Certificate): AnchorCertificate {
+export function columnsOf(authority: Certificate): AnchorCertificate {
   const bytes = (hex: string): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(hex, 'hex'));
   return {
     certificate: Uint8Array.from(authority.certificate.raw),
@@ -204,7 +207,7 @@ function about(anchor: TrustAnchor, action: string) {
   return { kind: 'trust-anchor', subject: { anchorId: id }, action, subjectId: id, detail } as const;
 }
 
-async function refusingTaken<T>(work: () => Promise<T>): Promise<T> {
+export async function refusingTaken<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -240,6 +243,7 @@ const listMessages: Readonly<Record<string, string>> = {
   'not-newer': 'The list that is in force has this number, or a higher one.',
   'not-yet-valid': 'Its thisUpdate is in the future.',
   expired: 'Its nextUpdate is in the past.',
+  'issued-here': 'The authority is of the platform: revoke its certificates one by one.',
 };
 
 function listFault(code: string): Failure {

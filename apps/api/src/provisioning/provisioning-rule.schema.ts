@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import type { ProvisioningRule } from '#store';
+import { presentStamps, stamps } from '../fields.js';
+import { namePattern, nameTemplate } from './claim-token.schema.js';
+
+const members = {
+  enabled: z.boolean().describe('false: nobody registers by it'),
+  nameTemplate,
+  namePattern,
+  maxDevices: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .describe('How many may register in all, those that are deleted since included'),
+  perMinute: z.int().min(0).max(100_000),
+};
+
+export const newProvisioningRule = z
+  .strictObject({
+    ...members,
+    profileId: z.uuid().optional().describe('Of the devices; absent: the profile named default'),
+    nameTemplate: nameTemplate.default('${name}'),
+    namePattern: namePattern.default('*'),
+    perMinute: members.perMinute.default(60),
+  })
+  .meta({ id: 'NewProvisioningRule' });
+export type NewProvisioningRuleInput = z.output<typeof newProvisioningRule>;
+
+export const provisioningRuleView = z
+  .object({
+    anchorId: z.uuid(),
+    profileId: z.uuid(),
+    ...members,
+    registered: z.int().describe('How many have registered'),
+    ...stamps,
+  })
+  .meta({ id: 'ProvisioningRule' });
+
+export interface CountedRule {
+  readonly rule: ProvisioningRule;
+  readonly registered: number;
+}
+
+export function presentRule({ rule, registered }: CountedRule): z.input<typeof provisioningRuleView> {
+  return {
+    anchorId: rule.anchorId,
+    profileId: rule.profileId,
+    enabled: rule.enabled,
+    nameTemplate: rule.nameTemplate,
+    namePattern: rule.namePattern,
+    maxDevices: rule.maxDevices,
+    perMinute: rule.perMinute,
+    registered,
+    ...presentStamps(rule),
+  };
+}

@@ -1,0 +1,76 @@
+import { connectionTypes } from '../graphql/connection.js';
+
+export const provisioningTypes = /* GraphQL */ `
+  extend type Query {
+    claimTokens(tenant: ID!, first: Int = 50, after: String): ClaimTokenConnection!
+    claimToken(tenant: ID!, id: ID!): ClaimToken!
+    provisioningRule(tenant: ID!, anchor: ID!): ProvisioningRule!
+  }
+
+  extend type Mutation {
+    createClaimToken(tenant: ID!, input: NewClaimToken!): ShownClaimToken!
+    "The devices that it let in stay"
+    deleteClaimToken(tenant: ID!, id: ID!): Deleted!
+    "Without expectedVersion: where there is none yet, or whichever there is"
+    putProvisioningRule(
+      tenant: ID!
+      anchor: ID!
+      expectedVersion: Int
+      input: NewProvisioningRule!
+    ): ProvisioningRule!
+    deleteProvisioningRule(tenant: ID!, anchor: ID!, expectedVersion: Int!): Deleted!
+  }
+
+  type ClaimToken {
+    id: ID!
+    name: String!
+    profileId: ID!
+    nameTemplate: String!
+    namePattern: String!
+    maxUses: Int!
+    uses: Int!
+    expiresAt: DateTime!
+    createdAt: DateTime!
+  }
+
+  type ShownClaimToken {
+    claimToken: ClaimToken!
+    "Shown this once; only its hash is kept"
+    token: String!
+  }
+
+  ${connectionTypes('ClaimToken')}
+
+  type ProvisioningRule {
+    anchorId: ID!
+    profileId: ID!
+    enabled: Boolean!
+    nameTemplate: String!
+    namePattern: String!
+    maxDevices: Int!
+    perMinute: Int!
+    "How many have registered"
+    registered: Int!
+    version: Int!
+    createdAt: DateTime!
+    updatedAt: DateTime!
+  }
+
+  input NewClaimToken {
+    name: String!
+    profileId: ID
+    nameTemplate: String
+    namePattern: String
+    maxUses: Int
+    expiresAt: DateTime
+  }
+
+  input NewProvisioningRule {
+    enabled: Boolean!
+    profileId: ID
+    nameTemplate: String
+    namePattern: String
+    maxDevices: Int!
+    perMinute: Int
+  }
+`;
