@@ -114,6 +114,11 @@ describe('CONNECT', () => {
       { ...plain, protocolVersion: 3 },
     ],
     [
+      'will QoS and RETAIN without a will, in 3.1',
+      connect(3, '3a', noProps, id),
+      { ...plain, protocolVersion: 3 },
+    ],
+    [
       'a password without a user name, in 5.0',
       connect(5, '42', noProps, id, str('p')),
       { ...plain, password: Buffer.from('p') },
@@ -220,22 +225,42 @@ describe('CONNECT', () => {
 
   const will = (properties: Buffer, topic: string | Buffer = 'w'): Buffer =>
     connect(5, '06', noProps, id, properties, str(topic), str('gone'));
-  const bad: [name: string, bytes: Buffer, reason: Reason, version: ProtocolVersion][] = [
-    ['the reserved flag', connect(4, '03', noProps, id), malformedPacket, 4],
+  const bad: [name: string, bytes: Buffer, reason: Reason, version: ProtocolVersion | undefined][] = [
+    ['the reserved flag', connect(4, '03', noProps, id), malformedPacket, undefined],
     ['the reserved flag in 5.0', connect(5, '03', noProps, id), malformedPacket, 5],
-    ['will QoS without a will', connect(4, '0a', noProps, id), malformedPacket, 4],
-    ['will RETAIN without a will', connect(4, '22', noProps, id), malformedPacket, 4],
+    ['will QoS without a will', connect(4, '0a', noProps, id), malformedPacket, undefined],
+    ['will RETAIN without a will', connect(4, '22', noProps, id), malformedPacket, undefined],
     ['will QoS 3', connect(5, '1e', noProps, id, none, str('w'), str('')), malformedPacket, 5],
-    ['a password without a user name in 3.1.1', connect(4, '42', noProps, id, str('p')), malformedPacket, 4],
-    ['a password without a user name in 3.1', connect(3, '42', noProps, id, str('p')), malformedPacket, 3],
-    ['a will that is not there', connect(4, '06', noProps, id), malformedPacket, 4],
-    ['a user name that is not there', connect(4, '82', noProps, id), malformedPacket, 4],
-    ['a password that is not there', connect(4, 'c2', noProps, id, str('u')), malformedPacket, 4],
-    ['a user name without its flag', connect(4, '02', noProps, id, str('u')), malformedPacket, 4],
-    ['a password without its flag', connect(4, '82', noProps, id, str('u'), str('p')), malformedPacket, 4],
-    ['no payload', connect(4, '02', noProps), malformedPacket, 4],
-    ['an identifier cut short', connect(4, '02', noProps, '0005 6964'), malformedPacket, 4],
-    ['an identifier in ill-formed UTF-8', connect(4, '02', noProps, str(illFormed)), malformedPacket, 4],
+    [
+      'a password without a user name in 3.1.1',
+      connect(4, '42', noProps, id, str('p')),
+      malformedPacket,
+      undefined,
+    ],
+    [
+      'a password without a user name in 3.1',
+      connect(3, '42', noProps, id, str('p')),
+      malformedPacket,
+      undefined,
+    ],
+    ['a will that is not there', connect(4, '06', noProps, id), malformedPacket, undefined],
+    ['a user name that is not there', connect(4, '82', noProps, id), malformedPacket, undefined],
+    ['a password that is not there', connect(4, 'c2', noProps, id, str('u')), malformedPacket, undefined],
+    ['a user name without its flag', connect(4, '02', noProps, id, str('u')), malformedPacket, undefined],
+    [
+      'a password without its flag',
+      connect(4, '82', noProps, id, str('u'), str('p')),
+      malformedPacket,
+      undefined,
+    ],
+    ['no payload', connect(4, '02', noProps), malformedPacket, undefined],
+    ['an identifier cut short', connect(4, '02', noProps, '0005 6964'), malformedPacket, undefined],
+    [
+      'an identifier in ill-formed UTF-8',
+      connect(4, '02', noProps, str(illFormed)),
+      malformedPacket,
+      undefined,
+    ],
     ['a user name with U+0000', connect(5, '82', noProps, id, str('a\0b')), malformedPacket, 5],
     ['an empty identifier in 3.1', connect(3, '02', noProps, str('')), Reasons.clientIdentifierNotValid, 3],
     [

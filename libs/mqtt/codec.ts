@@ -20,7 +20,7 @@ import type {
 import { maxCopiedBytes } from './outbox.js';
 import { noProperties, noUserProperties, Place, readProperties, type ReadProperties } from './properties.js';
 import { malformed, protocolError, Reader, readUint16 } from './reader.js';
-import { Reasons } from './reason.js';
+import { Reasons, type Reason } from './reason.js';
 import { isShared, isTopicName } from './topic.js';
 import { readUtf8 } from './utf8.js';
 import { ProtocolViolation } from './violation.js';
@@ -103,8 +103,14 @@ function decodeConnect(frame: Buffer, bodyOffset: number, limits: DecodeLimits):
     return readConnect(reader, version, limits);
   } catch (error) {
     if (!(error instanceof ProtocolViolation)) throw error;
-    throw new ProtocolViolation(error.reason, error.message, version);
+    const { reason, message } = error;
+    throw new ProtocolViolation(reason, message, hasAnswer(version, reason) ? version : undefined);
   }
+}
+
+/** A CONNECT that does not conform: 5.0 allows a CONNACK that says why, 3.1.1 forbids it. MQTT-3.1.4-1 */
+function hasAnswer(version: ProtocolVersion, reason: Reason): boolean {
+  return version === 5 || reason === Reasons.clientIdentifierNotValid; // 3.1.1: MQTT-3.1.3-8
 }
 
 /** Protocol Name and Level, which make a pair (3.1.2.1, 3.1.2.2). */
@@ -127,7 +133,8 @@ function readConnect(reader: Reader, version: ProtocolVersion, limits: DecodeLim
   const hasWill = (flags & 0x04) !== 0;
   const cleanStart = (flags & 0x02) !== 0;
   if ((flags & 0x01) !== 0) throw malformed('reserved CONNECT flag'); // MQTT-3.1.2-3
-  if (!hasWill && (flags & 0x38) !== 0) throw malformed('will flags without a will'); // MQTT-3.1.2-11, -13
+  // MQTT 3.1, 3.1, disregards the values of these flags where there is no will. MQTT-3.1.2-11, -13
+  if (!hasWill && (flags & 0x38) !== 0 && version !== 3) throw malformed('will flags without a will');
   if (version !== 5 && hasPassword && !hasUsername) throw malformed('password without user name'); // 3.1.1: MQTT-3.1.2-22
   const keepAliveS = reader.uint16();
   const properties =

@@ -9,8 +9,8 @@ export class ProtocolViolation extends Error {
   override readonly name = 'ProtocolViolation';
   readonly reason: Reason;
   /**
-   * Of a CONNECT that is refused before there is a connection: the version to answer in. Undefined elsewhere, and where
-   * the bytes do not even claim to be MQTT: then there is nothing to answer.
+   * Of a CONNECT that is refused before there is a connection: the version to answer in. Undefined elsewhere, where the
+   * version has no answer to it, and where the bytes do not even claim to be MQTT.
    */
   readonly version: ProtocolVersion | undefined;
 
