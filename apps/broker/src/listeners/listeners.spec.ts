@@ -338,6 +338,32 @@ describe('a WebSocket listener', () => {
     expect(links[0]!.endings).toHaveLength(1);
   });
 
+  it.each(['ws', 'wss'] as const)(
+    '(%s) tells the core of a close frame at once, though the client keeps its socket',
+    async (transport) => {
+      const { port } = await listen(transport);
+      const recorded = new Promise<Recorded>((resolve) => (accepted = resolve));
+      const { ca } = certificates;
+      const socket =
+        transport === 'ws'
+          ? connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+          : connectTls({ port, host: '127.0.0.1', ca, servername: 'localhost', allowHalfOpen: true });
+      clients.push(overSocket(socket));
+      socket.write(
+        'GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
+          'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n',
+      );
+      const { until, endings } = await recorded.then((link) => ({
+        until: link.until.bind(link),
+        endings: link.endings,
+      }));
+      socket.write(Buffer.from([0x88, 0x80, 0, 0, 0, 0]));
+      await until(() => endings.length > 0);
+      expect(endings).toEqual([undefined]);
+      expect(socket.writable).toBe(true);
+    },
+  );
+
   it('answers a ping', async () => {
     const { port } = await listen('ws');
     const webSocket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt');

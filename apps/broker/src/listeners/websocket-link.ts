@@ -57,6 +57,8 @@ export class WebSocketLink implements Link {
     });
     webSocket.on('error', (error) => (link.#error = error));
     webSocket.on('close', () => link.#closed());
+    // ws has answered a close frame: the link has ended, however long the client keeps its socket.
+    socket.once('finish', () => link.#halfClosed());
     socket.on('data', link.#countUnanswered);
     socket.on('drain', () => link.#sink?.drained());
   }
@@ -108,6 +110,15 @@ export class WebSocketLink implements Link {
     this.#socket.off('data', this.#countUnanswered);
     this.#webSocket.resume();
     this.#webSocket.close(code);
+    this.#cutOff();
+  }
+
+  #halfClosed(): void {
+    this.#cutOff();
+    this.#tellClosed();
+  }
+
+  #cutOff(): void {
     this.#linger ??= setTimeout(() => this.#webSocket.terminate(), lingerMs).unref();
   }
 
