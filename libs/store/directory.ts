@@ -36,10 +36,16 @@ export interface DirectoryDevice {
 
 export interface DirectoryCredential {
   readonly id: string;
-  readonly kind: 'password' | 'certificate';
+  readonly kind: 'password' | 'certificate' | 'token' | 'external';
   readonly authId: string;
-  /** Null of a certificate. */
+  /** Of a password that was generated; null of anything else. */
   readonly secretHash: Buffer | null;
+  /** Of a password that somebody has chosen. */
+  readonly passwordHash: string | null;
+  /** Of tokens that the device signs itself: JWK, as stored. */
+  readonly publicKey: unknown;
+  /** Of tokens by an issuer: the one; null: any of the tenant's, where there is no key. */
+  readonly issuerId: string | null;
   /** Verifiers for SCRAM, as stored; null where there are none. */
   readonly scram: unknown;
   readonly clientIdRule: unknown;
@@ -48,6 +54,34 @@ export interface DirectoryCredential {
   readonly disabledAt: number | undefined;
   /** It is a certificate that is known by itself, and needs no anchor. One that the platform has issued needs its own. */
   readonly isPinned: boolean;
+}
+
+/** Who signs tokens for a tenant's devices. */
+export interface DirectoryTokenIssuer {
+  readonly id: string;
+  /** The claim `iss`. */
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+  readonly algorithms: readonly string[];
+  /** Null: the keys are in `jwks`. */
+  readonly jwksUri: string | null;
+  /** As stored. */
+  readonly jwks: unknown;
+  readonly identity: unknown;
+  readonly leewayS: number;
+  readonly maxLifetimeS: number;
+  readonly isDisabled: boolean;
+  readonly version: number;
+}
+
+/** A tenant's own service that is asked at CONNECT. */
+export interface DirectoryAuthenticator {
+  readonly url: string;
+  readonly sealedSecret: Buffer;
+  readonly timeoutMs: number;
+  readonly maxConcurrent: number;
+  readonly isEnabled: boolean;
+  readonly version: number;
 }
 
 /** A certificate authority whose key a tenant has proven to have. */
@@ -150,6 +184,9 @@ export interface Directory {
   findByCredential(tenantId: string, credentialId: string): Promise<DirectoryEntry | undefined>;
   /** Undefined: there is no such tenant. */
   findTenant(tenantSlug: string): Promise<{ readonly id: string } | undefined>;
+  /** By the claim `iss`. */
+  findTokenIssuer(tenantId: string, issuer: string): Promise<DirectoryTokenIssuer | undefined>;
+  findAuthenticator(tenantId: string): Promise<DirectoryAuthenticator | undefined>;
   /** All that a tenant trusts. */
   anchorsOf(tenantId: string): Promise<readonly DirectoryAnchor[]>;
   /** Of all tenants, those that the hashes point to: candidates, for signatures to decide between. */
@@ -197,6 +234,8 @@ class PgDirectory implements Directory {
   readonly #onError: (error: unknown) => void;
   readonly #names: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
   readonly #credentials: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
+  readonly #issuers: DataLoader<readonly [string, string], DirectoryTokenIssuer | undefined, string>;
+  readonly #authenticators: DataLoader<string, DirectoryAuthenticator | undefined, string>;
   readonly #revocations: DataLoader<RevocationKey, DirectoryRevocation | undefined, string>;
   readonly #bans: DataLoader<BanQuery, DirectoryBan | undefined, string>;
   readonly #versions: DataLoader<PolicyVersionKey, DirectoryDocument | undefined, string>;
@@ -209,6 +248,8 @@ class PgDirectory implements Directory {
     this.#onError = onError;
     this.#names = gather((keys) => this.#find(byName, keys));
     this.#credentials = gather((keys) => this.#find(byCredential, keys));
+    this.#issuers = gather((keys) => this.#readIssuers(keys));
+    this.#authenticators = gather((ids) => this.#readAuthenticators(ids));
     this.#revocations = gather((keys) => this.#readRevocations(keys));
     this.#bans = gather((queries) => this.#readBans(queries));
     this.#versions = gather((keys) => this.#readVersions(keys));
@@ -227,6 +268,14 @@ class PgDirectory implements Directory {
       this.#pool.query<{ id: string }>('SELECT id FROM tenants WHERE slug = $1', [tenantSlug]),
     );
     return rows[0];
+  }
+
+  findTokenIssuer(tenantId: string, issuer: string): Promise<DirectoryTokenIssuer | undefined> {
+    return this.#issuers.load([tenantId, issuer]);
+  }
+
+  findAuthenticator(tenantId: string): Promise<DirectoryAuthenticator | undefined> {
+    return this.#authenticators.load(tenantId);
   }
 
   async anchorsOf(tenantId: string): Promise<readonly DirectoryAnchor[]> {
@@ -322,6 +371,30 @@ class PgDirectory implements Directory {
     const found: (DirectoryEntry | undefined)[] = keys.map(() => undefined);
     for (const row of rows) found[Number(row.place) - 1] = toEntry(row);
     return found;
+  }
+
+  async #readIssuers(
+    keys: readonly (readonly [string, string])[],
+  ): Promise<(DirectoryTokenIssuer | undefined)[]> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<DirectoryTokenIssuer & { readonly place: string }>({
+        name: 'token-issuers',
+        text: readIssuers,
+        values: [keys.map(([tenantId]) => tenantId), keys.map(([, issuer]) => issuer)],
+      }),
+    );
+    return inPlaces(keys, rows);
+  }
+
+  async #readAuthenticators(ids: readonly string[]): Promise<(DirectoryAuthenticator | undefined)[]> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<DirectoryAuthenticator & { readonly place: string }>({
+        name: 'authenticators',
+        text: readAuthenticators,
+        values: [ids],
+      }),
+    );
+    return inPlaces(ids, rows);
   }
 
   async #readRevocations(keys: readonly RevocationKey[]): Promise<(DirectoryRevocation | undefined)[]> {
@@ -448,10 +521,13 @@ interface Row {
   readonly tenant_addresses: unknown;
   readonly device_addresses: unknown;
   readonly credential_id: string | null;
-  readonly kind: 'password' | 'certificate';
+  readonly kind: DirectoryCredential['kind'];
   readonly is_pinned: boolean;
   readonly auth_id: string;
   readonly secret_hash: Buffer | null;
+  readonly password_hash: string | null;
+  readonly public_key: unknown;
+  readonly issuer_id: string | null;
   readonly scram: unknown;
   readonly client_id_rule: unknown;
   readonly not_before: Date | null;
@@ -467,7 +543,7 @@ interface Row {
 
 const columns = `
   SELECT asked.place, t.id AS tenant_id, t.slug, t.status AS tenant_status, t.limits, t.settings, t.addresses AS tenant_addresses,
-         c.id AS credential_id, c.kind, c.fingerprint IS NOT NULL AND c.anchor_id IS NULL AS is_pinned, c.auth_id, c.secret_hash, c.scram, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
+         c.id AS credential_id, c.kind, c.fingerprint IS NOT NULL AND c.anchor_id IS NULL AS is_pinned, c.auth_id, c.secret_hash, c.password_hash, c.public_key, c.issuer_id, c.scram, c.client_id_rule, c.not_before, c.not_after, c.disabled_at,
          d.id AS device_id, d.name AS device_name, d.status AS device_status, d.attributes, d.addresses AS device_addresses, p.telemetry, bound.versions`;
 
 const byName = `
@@ -520,6 +596,18 @@ const byHashes = `
        UNION SELECT tenant_id, id FROM trust_anchors WHERE spki_hash = ANY($2::bytea[])
        UNION SELECT tenant_id, id FROM trust_anchors WHERE subject_hash = ANY($3::bytea[]))
    ORDER BY a.proven_at LIMIT 200`;
+
+const readIssuers = `
+  SELECT asked.place, i.id, i.issuer, i.audiences, i.algorithms, i.jwks_uri AS "jwksUri", i.jwks, i.identity,
+         i.leeway_s AS "leewayS", i.max_lifetime_s AS "maxLifetimeS", i.disabled_at IS NOT NULL AS "isDisabled", i.version
+    FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS asked (tenant_id, issuer, place)
+    JOIN token_issuers i ON i.tenant_id = asked.tenant_id AND i.issuer = asked.issuer`;
+
+const readAuthenticators = `
+  SELECT asked.place, a.url, a.sealed_secret AS "sealedSecret", a.timeout_ms AS "timeoutMs",
+         a.max_concurrent AS "maxConcurrent", a.enabled AS "isEnabled", a.version
+    FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (tenant_id, place)
+    JOIN authenticators a ON a.tenant_id = asked.tenant_id`;
 
 const readRevocations = `
   SELECT asked.place, a.crl_next_update AS next_update, a.crl_when_stale AS when_stale, a.crl_grace_s AS grace_s,
@@ -575,6 +663,16 @@ const noteUses = `
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) AS used (tenant_id, credential_id, address, at)
    WHERE c.tenant_id = used.tenant_id AND c.id = used.credential_id`;
 
+/** Answers in the order of the questions, each of which has one or none. */
+function inPlaces<Value extends { readonly place: string }>(
+  asked: readonly unknown[],
+  rows: readonly Value[],
+): (Value | undefined)[] {
+  const found: (Value | undefined)[] = asked.map(() => undefined);
+  for (const row of rows) found[Number(row.place) - 1] = row;
+  return found;
+}
+
 function toAnchor({ tenant_id: tenantId, slug, id, certificate, identity }: AnchorRow): DirectoryAnchor {
   return { tenantId, tenantSlug: slug, id, certificate, identity };
 }
@@ -595,6 +693,9 @@ function toEntry(row: Row): DirectoryEntry {
     isPinned: row.is_pinned,
     authId: row.auth_id,
     secretHash: row.secret_hash,
+    passwordHash: row.password_hash,
+    publicKey: row.public_key,
+    issuerId: row.issuer_id,
     scram: row.scram,
     clientIdRule: row.client_id_rule,
     notBefore: row.not_before?.getTime(),

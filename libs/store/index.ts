@@ -47,6 +47,7 @@ export type {
   CertificateQuery,
   Directory,
   DirectoryAnchor,
+  DirectoryAuthenticator,
   DirectoryBan,
   DirectoryCredential,
   DirectoryDevice,
@@ -55,5 +56,6 @@ export type {
   DirectoryOptions,
   DirectoryRevocation,
   DirectoryTenant,
+  DirectoryTokenIssuer,
   PolicyVersionKey,
 } from './directory.js';

@@ -27,11 +27,13 @@ export interface TestBroker {
   stop(): Promise<void>;
 }
 
+type GivenOptions = Pick<BrokerOptions, 'proxyProtocolFrom' | 'egress'>;
+
 export interface TestInstallation {
   readonly database: TestDatabase;
   readonly store: ControlStore;
   readonly certificates: TestCertificates;
-  startBroker(options?: Pick<BrokerOptions, 'proxyProtocolFrom'>): Promise<TestBroker>;
+  startBroker(options?: GivenOptions): Promise<TestBroker>;
   remove(): Promise<void>;
 }
 
@@ -54,7 +56,7 @@ export async function createInstallation(given?: TestDatabase): Promise<TestInst
 async function startBroker(
   database: TestDatabase,
   certificates: TestCertificates,
-  options: Pick<BrokerOptions, 'proxyProtocolFrom'>,
+  options: GivenOptions,
 ): Promise<TestBroker> {
   const module = BrokerModule.with({
     ...options,

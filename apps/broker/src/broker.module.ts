@@ -8,6 +8,7 @@ import {
   Counter,
   createMetrics,
   createReadiness,
+  Egress,
   productVersion,
   type Readiness,
   type Registry,
@@ -29,6 +30,7 @@ const identity = Symbol('identity');
 const metrics = Symbol('metrics');
 const readiness = Symbol('readiness');
 const directory = Symbol('directory');
+const egress = Symbol('egress');
 const store = Symbol('store');
 const gate = Symbol('gate');
 const broker = Symbol('broker');
@@ -49,8 +51,13 @@ export class BrokerModule {
         { provide: identity, useFactory: readIdentity, inject: [options] },
         { provide: admission, useFactory: () => new Admission(maxConnectionsOf(openFileLimit())) },
         { provide: directory, useFactory: makeDirectory, inject: [options] },
+        {
+          provide: egress,
+          useFactory: (of: BrokerOptions): Egress => new Egress(of.egress),
+          inject: [options],
+        },
         { provide: store, useFactory: makeStore, inject: [options, processId, directory] },
-        { provide: gate, useFactory: makeGate, inject: [options, directory, store, metrics] },
+        { provide: gate, useFactory: makeGate, inject: [options, directory, egress, store, metrics] },
         { provide: broker, useFactory: makeBroker, inject: [options, gate, store, metrics, admission] },
         { provide: feed, useFactory: makeFeed, inject: [options, processId, broker, gate, store] },
         {
@@ -93,6 +100,7 @@ async function makeStore(
 function makeGate(
   { secretKey, log }: BrokerOptions,
   opened: Directory,
+  outside: Egress,
   brokerStore: BrokerStore,
   registry: Registry,
 ): StoreGate {
@@ -105,6 +113,7 @@ function makeGate(
   return new StoreGate({
     directory: opened,
     secretKey,
+    egress: outside,
     now: () => systemClock.now(),
     log,
     isStoreDown: () => brokerStore.stats.isDown,

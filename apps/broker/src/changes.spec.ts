@@ -30,6 +30,8 @@ class HeldDirectory implements Directory {
   readonly #real: Directory;
   readonly findByCredential: Directory['findByCredential'];
   readonly findTenant: Directory['findTenant'];
+  readonly findTokenIssuer: Directory['findTokenIssuer'];
+  readonly findAuthenticator: Directory['findAuthenticator'];
   readonly anchorsOf: Directory['anchorsOf'];
   readonly anchorsBy: Directory['anchorsBy'];
   readonly findByCertificate: Directory['findByCertificate'];
@@ -45,6 +47,8 @@ class HeldDirectory implements Directory {
   constructor(real: Directory) {
     this.#real = real;
     this.findTenant = (slug) => real.findTenant(slug);
+    this.findTokenIssuer = (...asked) => real.findTokenIssuer(...asked);
+    this.findAuthenticator = (tenantId) => real.findAuthenticator(tenantId);
     this.anchorsOf = (tenantId) => real.anchorsOf(tenantId);
     this.anchorsBy = (query) => real.anchorsBy(query);
     this.findByCertificate = (query) => real.findByCertificate(query);

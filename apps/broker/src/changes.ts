@@ -30,11 +30,15 @@ export async function applyChange(broker: Broker, gate: StoreGate, change: Chang
 }
 
 /** The fewer it concerns, the fewer look-ups: a policy or a profile may concern anybody in the tenant. */
-function concernedBy({ subject }: Change): (principal: Principal) => boolean {
-  const { credentialId, anchorId, deviceId } = subject;
+function concernedBy({ kind, subject }: Change): (principal: Principal) => boolean {
+  if (kind === 'authenticator') return ({ voucher }) => voucher?.kind === 'authenticator';
+  const { credentialId, anchorId, issuerId, deviceId } = subject;
   if (typeof credentialId === 'string') {
     return (principal) =>
       principal.credentialId === credentialId || principal.certificate?.credentialId === credentialId;
+  }
+  if (typeof issuerId === 'string') {
+    return ({ voucher }) => voucher?.kind === 'issuer' && voucher.issuerId === issuerId;
   }
   if (typeof anchorId === 'string') return (principal) => principal.certificate?.anchorId === anchorId;
   if (typeof deviceId === 'string') return (principal) => principal.deviceId === deviceId;

@@ -37,6 +37,7 @@ async function main(): Promise<void> {
     ports: { mqtt, mqtts, ws, wss, ops },
     proxyProtocolFrom: settings.proxyProtocolFrom,
     tls: settings.tls,
+    egress: { allowed: settings.egressAllow },
     log,
     onLost: (why) => void lifecycle.stop(why, 1),
   });

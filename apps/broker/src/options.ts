@@ -1,4 +1,4 @@
-import type { Logger } from '#process';
+import type { EgressOptions, Logger } from '#process';
 
 export interface BrokerOptions {
   /** With the role moorage_broker. */
@@ -11,6 +11,8 @@ export interface BrokerOptions {
   readonly tls: { readonly certFile: string; readonly keyFile: string };
   /** Addresses and ranges of proxies: connections come from them alone, with a header of the PROXY protocol. Empty: from anybody. */
   readonly proxyProtocolFrom?: readonly string[];
+  /** What tenants may have called for them. */
+  readonly egress?: EgressOptions;
   readonly log: Logger;
   /** This process can no longer be one: its sessions belong to others. It must end. */
   readonly onLost: (why: string) => void;

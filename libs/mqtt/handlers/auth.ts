@@ -74,10 +74,9 @@ async function reauthenticate(
 ): Promise<void> {
   const { session } = connection;
   if (session === undefined) return;
-  const exchange = connection.broker.gate.exchange(
-    method,
-    connection.signInAs(session.clientId, undefined, undefined),
-  );
+  const request = connection.signInAs(session.clientId, undefined, undefined);
+  const connectedAs = session.principal.username;
+  const exchange = connection.broker.gate.exchange(method, { ...request, connectedAs });
   if (exchange === undefined) return connection.end(Reasons.badAuthenticationMethod, 'kicked');
   connection.authentication = gatesTurn;
   const { broker } = connection;

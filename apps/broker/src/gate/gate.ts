@@ -10,16 +10,21 @@ import {
   type Refusal,
   type SignIn,
 } from '#mqtt';
-import type { Logger } from '#process';
-import { type Directory, StoreError } from '#store';
+import { Egress, type Logger } from '#process';
+import { type Directory, type DirectoryEntry, StoreError } from '#store';
 
+import { Authenticators } from './authenticators.js';
 import { Certificates } from './certificates.js';
+import { ChosenPasswords } from './chosen-passwords.js';
 import { Grants } from './grants.js';
+import { KeySets } from './key-sets.js';
 import { Passwords } from './password.js';
 import { UnreadableRulesError } from './policies.js';
-import { type Proof, type Proofs, refuse, storeIsDown, tooManyFailures } from './proof.js';
+import { type Holder, type Proof, type Proofs, refuse, storeIsDown, tooManyFailures } from './proof.js';
 import { ScramExchange } from './scram-exchange.js';
 import { Throttle } from './throttle.js';
+import { Tokens } from './token.js';
+import { TokenExchange, tokenMethod } from './token-exchange.js';
 import { parseUsername, readUsername } from './username.js';
 
 export interface StoreGateOptions {
@@ -29,6 +34,8 @@ export interface StoreGateOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly log: Logger;
+  /** By which token issuers and authenticators are reached. */
+  readonly egress?: Egress;
   /** The last thing that was to be stored could not be: whoever is let in now adds to what waits. */
   readonly isStoreDown?: () => boolean;
   /** Told each outcome, for the metrics: `granted`, or the reason's name. */
@@ -36,7 +43,8 @@ export interface StoreGateOptions {
 }
 
 /**
- * Sign-in against the store: by a password of `authId@tenant-slug`, by a certificate, or by both, which must be of one device.
+ * Sign-in against the store: by what proves `authId@tenant-slug` (a password, a token, the word of the tenant's authenticator),
+ * by a certificate, or by both, which must be of one device.
  * A certificate that is shown is never overlooked: one that is worth nothing refuses the sign-in, whatever the password. What
  * cannot be decided is refused.
  *
@@ -51,13 +59,15 @@ export class StoreGate implements Gate {
   readonly #outcome: (name: string) => void;
   readonly #certificates: Certificates;
   readonly #passwords: Passwords;
+  readonly #tokens: Tokens;
+  readonly #authenticators: Authenticators;
   readonly #grants: Grants;
   readonly #throttle = new Throttle();
   /** Reviews that ended without a judgement, because the store could not be asked. Only grows. */
   unansweredReviews = 0;
 
   constructor(options: StoreGateOptions) {
-    const { directory, secretKey, now, log } = options;
+    const { directory, secretKey, now, log, egress = new Egress() } = options;
     this.#directory = directory;
     this.#secretKey = secretKey;
     this.#now = now;
@@ -65,7 +75,9 @@ export class StoreGate implements Gate {
     this.#isStoreDown = options.isStoreDown ?? (() => false);
     this.#outcome = options.outcome ?? (() => undefined);
     this.#certificates = new Certificates(directory, now);
-    this.#passwords = new Passwords(directory, secretKey);
+    this.#passwords = new Passwords(secretKey, new ChosenPasswords(secretKey, now));
+    this.#tokens = new Tokens(directory, new KeySets(egress), now);
+    this.#authenticators = new Authenticators(directory, egress, secretKey, now, log);
     this.#grants = new Grants(directory, now, log);
   }
 
@@ -83,8 +95,13 @@ export class StoreGate implements Gate {
   }
 
   exchange(method: string, request: SignIn): Exchange | undefined {
-    if (!isScramMethod(method)) return undefined;
     const { remoteAddress } = request;
+    if (method === tokenMethod) {
+      const username = request.username ?? request.connectedAs;
+      const exchange = new TokenExchange((token) => this.#admitToken(username, token, request));
+      return { next: (data) => this.#step(exchange, () => username, remoteAddress, data) };
+    }
+    if (!isScramMethod(method)) return undefined;
     const exchange = new ScramExchange(method, request, {
       isThrottled: (username) => this.#throttle.isThrottled(username, remoteAddress),
       find: async (username) => {
@@ -94,11 +111,12 @@ export class StoreGate implements Gate {
       nobody: (username) => nobodysVerifier(method, this.#secretKey, username),
       admit: (proof) => this.#admitWithCertificate(proof, request),
     });
-    return { next: (data) => this.#step(exchange, remoteAddress, data) };
+    return { next: (data) => this.#step(exchange, () => exchange.username, remoteAddress, data) };
   }
 
   async #step(
-    exchange: ScramExchange,
+    exchange: Exchange,
+    username: () => string | undefined,
     address: string,
     data: Buffer | undefined,
   ): ReturnType<Exchange['next']> {
@@ -106,7 +124,7 @@ export class StoreGate implements Gate {
     if ('grant' in result) this.#outcome('granted');
     else if (result.kind === 'refused') {
       this.#outcome(result.reason.name);
-      this.#throttle.noteFailure(exchange.username, address, result);
+      this.#throttle.noteFailure(username(), address, result);
     }
     return result;
   }
@@ -122,7 +140,8 @@ export class StoreGate implements Gate {
   }
 
   /** Who the client is, by all that it shows. */
-  async #prove({ username = '', password, peerCertificate }: SignIn): Promise<Proofs | Refusal> {
+  async #prove(request: SignIn): Promise<Proofs | Refusal> {
+    const { username = '', password, peerCertificate } = request;
     const name = readUsername(username);
     // With a certificate the username may be left out, or be without the tenant.
     const isUnderstood =
@@ -139,9 +158,33 @@ export class StoreGate implements Gate {
     if (name === undefined || slug === undefined) {
       return refuse(Reasons.badUserNameOrPassword, 'the username is not authId@tenant');
     }
-    const known = await this.#passwords.verify(slug, name.authId, password);
+    const known = await this.#verify(await this.#directory.findByName(slug, name.authId), request);
     if (known.kind === 'refused') return known;
     return shown === undefined ? [known] : [known, shown];
+  }
+
+  /** The credential says what the password is to be. */
+  async #verify(entry: DirectoryEntry | undefined, request: SignIn): Promise<Proof | Refusal> {
+    const holder = entry?.holder;
+    if (entry !== undefined && holder?.credential.kind === 'token') {
+      return this.#tokens.verify(entry, holder, request.password);
+    }
+    if (entry !== undefined && holder?.credential.kind === 'external') {
+      return this.#authenticators.verify(entry, holder, request);
+    }
+    return this.#passwords.verify(entry, request.password);
+  }
+
+  async #admitToken(username: string | undefined, token: Buffer, request: SignIn): Promise<Grant | Refusal> {
+    if (this.#throttle.isThrottled(username, request.remoteAddress)) return tooManyFailures;
+    const name = parseUsername(username);
+    const entry = name && (await this.#directory.findByName(name.slug, name.authId));
+    const holder = entry?.holder;
+    if (entry === undefined || holder?.credential.kind !== 'token') {
+      return refuse(Reasons.badUserNameOrPassword, `${tokenMethod}: the username names no token`, entry);
+    }
+    const proof = await this.#tokens.verify(entry, holder, token);
+    return proof.kind === 'refused' ? proof : this.#admitWithCertificate(proof, request);
   }
 
   /** For who has proven to be the device by other means than a certificate, and may have shown one. */
@@ -177,10 +220,22 @@ export class StoreGate implements Gate {
     if (entry === undefined) return gone('the tenant');
     const { holder } = entry;
     if (holder === undefined || holder.device.id !== deviceId) return gone('the credential');
+    const lost = await this.#reviewVoucher(principal, entry, holder);
+    if (lost !== undefined) return lost;
     const shown = await this.#certificates.review(principal);
     if (shown?.kind === 'refused') return shown;
-    const proof: Proof = { kind: 'proof', entry, holder };
+    const { voucher } = principal;
+    const proof: Proof = { kind: 'proof', entry, holder, voucher, until: voucher?.until };
     return this.#grants.grant(shown === undefined ? [proof] : [proof, shown], () => clientId);
+  }
+
+  async #reviewVoucher(
+    principal: Principal,
+    entry: DirectoryEntry,
+    holder: Holder,
+  ): Promise<Refusal | undefined> {
+    if (holder.credential.kind === 'token') return this.#tokens.review(principal, entry, holder);
+    return holder.credential.kind === 'external' ? this.#authenticators.review(entry) : undefined;
   }
 
   /** What a tenant sees as a denial; here, also what belongs to no tenant. At debug: strangers must not fill the log. */

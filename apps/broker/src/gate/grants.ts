@@ -76,6 +76,7 @@ export class Grants {
         credentialId: credential.id,
         username,
         clientId: clientId as ClientId,
+        voucher: proof.voucher,
         certificate: proofs.find(({ certificate }) => certificate !== undefined)?.certificate,
       },
       tenantSlug: tenant.slug,

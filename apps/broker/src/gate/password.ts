@@ -1,31 +1,41 @@
 import { generateSecret, hashSecret, verifySecret } from '#access';
 import { Reasons, type Refusal } from '#mqtt';
-import type { Directory } from '#store';
+import type { DirectoryEntry } from '#store';
 
-import { type Proof, refuse } from './proof.js';
+import { ChosenPasswords, type Verdict } from './chosen-passwords.js';
+import { type Holder, type Proof, refuse } from './proof.js';
+
+const nothing = Buffer.alloc(0);
 
 /** Holds passwords against what is kept of them. */
 export class Passwords {
-  readonly #directory: Directory;
   readonly #secretKey: Buffer;
-  /** What an unknown user's password is compared with: as long as a known one's takes. */
+  readonly #chosen: ChosenPasswords;
+  /** What an unknown user's password is compared with. */
   readonly #nobodysHash: Buffer;
 
-  constructor(directory: Directory, secretKey: Buffer) {
-    this.#directory = directory;
+  constructor(secretKey: Buffer, chosen: ChosenPasswords) {
     this.#secretKey = secretKey;
+    this.#chosen = chosen;
     this.#nobodysHash = hashSecret(secretKey, generateSecret());
   }
 
-  async verify(slug: string, authId: string, password: Buffer | undefined): Promise<Proof | Refusal> {
-    const entry = await this.#directory.findByName(slug, authId);
+  async verify(entry: DirectoryEntry | undefined, password: Buffer = nothing): Promise<Proof | Refusal> {
     const holder = entry?.holder;
-    const hash = holder?.credential.secretHash ?? this.#nobodysHash;
-    const isRight = verifySecret(this.#secretKey, password ?? '', hash);
+    const verdict = await this.#judge(holder?.credential, password);
     const no = (detail: string): Refusal => refuse(Reasons.badUserNameOrPassword, detail, entry);
+    if (verdict === 'busy') return refuse(Reasons.serverBusy, 'too many passwords are being verified', entry);
     if (entry === undefined) return no('unknown tenant');
     if (holder === undefined) return no('unknown credential');
-    if (!isRight) return no('wrong password');
+    if (verdict === 'wrong') return no('wrong password');
     return { kind: 'proof', entry, holder };
+  }
+
+  async #judge(credential: Holder['credential'] | undefined, password: Buffer): Promise<Verdict> {
+    if (credential !== undefined && credential.passwordHash !== null) {
+      return this.#chosen.verify(credential.id, credential.passwordHash, password);
+    }
+    const hash = credential?.secretHash ?? this.#nobodysHash;
+    return verifySecret(this.#secretKey, password, hash) ? 'right' : this.#chosen.pass();
   }
 }

@@ -11,6 +11,7 @@ export interface Proof {
   /** It ends by itself, whatever happens to the credential. */
   readonly until?: number | undefined;
   readonly certificate?: Principal['certificate'];
+  readonly voucher?: Principal['voucher'];
 }
 
 /** Of one sign-in: the first is who the client is called by, and all must be of one device. */

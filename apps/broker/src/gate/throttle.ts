@@ -15,20 +15,43 @@ export class Throttle {
 
   isThrottled(username: string | undefined, address: string): boolean {
     if (isLoopback(address)) return false;
+    const network = networkOf(address);
     return (
-      this.#failures.isEmpty(address, failuresFromAddress) ||
-      this.#failures.isEmpty(`${address} ${username ?? ''}`, failuresOfUser)
+      this.#failures.isEmpty(network, failuresFromAddress) ||
+      this.#failures.isEmpty(`${network} ${username ?? ''}`, failuresOfUser)
     );
   }
 
   noteFailure(username: string | undefined, address: string, refusal: Refusal): void {
     if (isLoopback(address) || !countsAsFailure(refusal)) return;
-    this.#failures.take(address, failuresFromAddress);
-    this.#failures.take(`${address} ${username ?? ''}`, failuresOfUser);
+    const network = networkOf(address);
+    this.#failures.take(network, failuresFromAddress);
+    this.#failures.take(`${network} ${username ?? ''}`, failuresOfUser);
   }
 }
 
-/** A store that is down is no failure of the client's, and who is throttled already is not counted again. */
+/** What is down or busy is no failure of the client's, and who is throttled already is not counted again. */
 function countsAsFailure({ reason }: Refusal): boolean {
-  return reason !== Reasons.serverUnavailable && reason !== Reasons.connectionRateExceeded;
+  return (
+    reason !== Reasons.serverUnavailable &&
+    reason !== Reasons.serverBusy &&
+    reason !== Reasons.connectionRateExceeded
+  );
+}
+
+/** Whoever has one address of IPv6 has the 2^64 of its network; of IPv4, the address itself. */
+export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
+  const [zoneless = ''] = address.split('%');
+  const [head = '', tail] = zoneless.split('::');
+  const before = head === '' ? [] : head.split(':');
+  // A tail that ends in IPv4 has one group less than it stands for; it is not among the first four.
+  const after = tail === undefined || tail === '' ? [] : tail.split(':');
+  const groups = [
+    ...before,
+    ...Array<string>(Math.max(0, 8 - before.length - after.length)).fill('0'),
+    ...after,
+  ];
+  const network = groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
+  return `${network.join(':')}::/64`;
 }
