@@ -1,6 +1,7 @@
 /** Changes of rights, from the api's side: recorded in numbered order, and confirmed by each broker process that applied them. */
 import type { Receipt } from '#mqtt';
 import type { PlatformTx, TenantTx } from './control-store.js';
+import { hasHistory } from './device-history.js';
 
 export type ChangeKind =
   | 'tenant'
@@ -36,6 +37,8 @@ export interface ChangeProgress {
   readonly receipts: readonly ReceiptOf[];
   /** Broker processes that live and have not yet applied it. Empty: it is in force everywhere. */
   readonly waitingFor: readonly string[];
+  /** Rows of a deleted device are still being removed: nothing leads to them any more. */
+  readonly isClearing: boolean;
 }
 
 /**
@@ -102,5 +105,11 @@ async function receiptsOf(tx: Owner, number: bigint): Promise<ChangeProgress | u
       result: result as unknown as Receipt,
     })),
     waitingFor: waitingFor.map(({ id }) => id),
+    isClearing: await isClearing(tx, change.subject),
   };
+}
+
+async function isClearing(tx: Owner, subject: unknown): Promise<boolean> {
+  const { deviceId, isDeleted } = Object(subject) as Record<string, unknown>;
+  return isDeleted === true && typeof deviceId === 'string' && hasHistory(tx, deviceId);
 }

@@ -137,9 +137,10 @@ export async function updateDevice(
 }
 
 /**
- * The device and everything it left: credentials, memberships and bindings go with the row; what the broker wrote about it
- * goes here, so that a device of the same name, or a client of the same identifier, finds nothing of it. False: the device is
- * not there in that version any more, and the transaction must not be committed.
+ * The device and what it left: credentials, memberships and bindings go with the row; what the broker wrote about it goes here, so
+ * that a device of the same name, or a client of the same identifier, finds nothing of it. Readings and history, which nothing leads
+ * to any more, may be millions of rows: they are for `clearHistory`. False: the device is not there in that version any more, and the
+ * transaction must not be committed.
  */
 export async function deleteDevice(tx: TenantTx, id: string, version: number): Promise<boolean> {
   const { db, tenantId } = tx;
@@ -155,8 +156,7 @@ export async function deleteDevice(tx: TenantTx, id: string, version: number): P
   await db.$executeRaw`DELETE FROM wills WHERE tenant_id = ${tenantId}::uuid AND principal ->> 'deviceId' = ${id}`;
   await db.session.deleteMany({ where: { tenantId, deviceId: id } });
   await db.presence.deleteMany({ where: { tenantId, deviceId: id } });
-  await db.presenceEvent.deleteMany({ where: { tenantId, deviceId: id } });
-  await db.telemetry.deleteMany({ where: { tenantId, deviceId: id } });
+  await db.devicePresence.deleteMany({ where: { tenantId, deviceId: id } });
   await db.denial.deleteMany({ where: { tenantId, deviceId: id } });
   await db.observedTopic.deleteMany({ where: { tenantId, deviceId: id } });
   await revokeCertificatesOf(tx, id);

@@ -6,6 +6,8 @@ import { createTestDatabase, type TestDatabase } from '../../test/support/postgr
 import { createTestTenant, type TestDevice, type TestTenant } from '../../test/support/tenant.js';
 import { recordAudit } from './audit.js';
 import { openControlStore, type ControlStore } from './control-store.js';
+import { readReceipts } from './changes.js';
+import { clearHistory } from './device-history.js';
 import { deleteDevice } from './devices.js';
 import { keepHouse } from './housekeeping.js';
 import { Sweeper } from './sweep.js';
@@ -143,6 +145,41 @@ describe('what has outlived its use', () => {
     expect(rows).toEqual([{ client_id: 'shared' }]);
     for (const table of ['subscriptions', 'queue_entries', 'wills'])
       expect([table, await count(table)]).toEqual([table, 1]);
+  });
+
+  it('of a device: its readings and history go after it, however many they are', async () => {
+    const other = await tenant.addDevice('other');
+    for (const id of [device.id, other.id]) {
+      await superuser.query(
+        `INSERT INTO telemetry (tenant_id, device_id, received_at, topic, body, qos)
+         SELECT $1, $2, now(), 't', '{}', 1 FROM generate_series(1, $3::int)`,
+        [tenant.id, id, id === device.id ? 45_000 : 1],
+      );
+      await superuser.query(
+        `INSERT INTO presence_events (tenant_id, device_id, at, client_id, epoch, state, cause)
+         SELECT $1, $2, now(), 'c', n, 'online', 'connected' FROM generate_series(1, $3::int) n`,
+        [tenant.id, id, id === device.id ? 21_000 : 1],
+      );
+    }
+    const number = await tenant.change('device', { deviceId: device.id, isDeleted: true }, (tx) =>
+      deleteDevice(tx, device.id, 1),
+    );
+    const progress = () => store.tenant(tenant.id, (tx) => readReceipts(tx, number));
+    expect(await progress()).toMatchObject({ isClearing: true });
+    await clearHistory(store, tenant.id, device.id);
+    expect(await progress()).toMatchObject({ isClearing: false });
+    for (const table of ['telemetry', 'presence_events'])
+      expect([table, await count(table)]).toEqual([table, 1]);
+  });
+
+  it('of a device’s comings and goings: those of long ago', async () => {
+    await superuser.query(
+      `INSERT INTO presence_events (tenant_id, device_id, at, client_id, epoch, state, cause)
+       SELECT $1, $2, now() - n * interval '1 minute', 'c', n, 'online', 'connected' FROM generate_series(1, 150000) n`,
+      [tenant.id, device.id],
+    );
+    await keepHouse(store);
+    expect(await count('presence_events')).toBe(90 * 24 * 60 - 1);
   });
 
   it('of a tenant: what the broker wrote after its end goes', async () => {

@@ -2,6 +2,7 @@
 import { sweepBans } from './bans.js';
 import { nobody } from './changes.js';
 import type { ControlStore, TenantTx } from './control-store.js';
+import { clearHistory } from './device-history.js';
 import { sweepRequests } from './kept-requests.js';
 import { deleteBrokerRows } from './tenants.js';
 
@@ -11,6 +12,9 @@ const changesKeptDays = 30;
 const lateDays = 2;
 // What devices do, and which rules they use: unused grants and suggestions look back so far at most.
 const observationsKeptDays = 90;
+// Comings and goings; the state itself stays.
+const historyKeptDays = 90;
+const historyBite = 20_000;
 // Of one tenant in one transaction; the rest is next time's.
 const mostChanges = 10_000;
 
@@ -26,12 +30,15 @@ export async function keepHouse(store: ControlStore): Promise<void> {
   }));
   // The platform's own, which concern all tenants.
   await store.platform(({ db }) => pruneChanges({ db, tenantId: nobody }));
-  for (const { id } of living)
-    await store.tenant(id, async (tx) => {
+  for (const { id } of living) {
+    const devices = await store.tenant(id, async (tx) => {
       await pruneChanges(tx);
       await pruneObservations(tx);
-      await sweepDeletedDevices(tx);
+      return sweepDeletedDevices(tx);
     });
+    for (const device of devices) await clearHistory(store, id, device);
+    while (await store.tenant(id, pruneHistory));
+  }
   for (const { id } of deleted)
     await store.tenant(id, async (tx) => {
       await pruneChanges(tx);
@@ -62,13 +69,14 @@ async function pruneObservations({ db, tenantId }: TenantTx): Promise<void> {
 }
 
 /** What was written about a device after its end. A client identifier may be another device's by now: only the device's own rows go. */
-async function sweepDeletedDevices({ db, tenantId }: TenantTx): Promise<void> {
+async function sweepDeletedDevices({ db, tenantId }: TenantTx): Promise<string[]> {
   const rows = await db.$queryRaw<{ id: string }[]>`
     SELECT DISTINCT subject_id AS id FROM audit_entries a
      WHERE tenant_id = ${tenantId}::uuid AND action = 'device.delete' AND at > now() - ${lateDays} * interval '1 day'
        AND NOT EXISTS (SELECT FROM devices d WHERE d.tenant_id = ${tenantId}::uuid AND d.id::text = a.subject_id)`;
-  if (rows.length === 0) return;
-  const deviceId = { in: rows.map(({ id }) => id) };
+  if (rows.length === 0) return [];
+  const devices = rows.map(({ id }) => id);
+  const deviceId = { in: devices };
   const sessions = await db.session.findMany({ where: { tenantId, deviceId }, select: { clientId: true } });
   const clientId = { in: sessions.map((session) => session.clientId) };
   await db.queueEntry.deleteMany({ where: { tenantId, clientId } });
@@ -77,8 +85,23 @@ async function sweepDeletedDevices({ db, tenantId }: TenantTx): Promise<void> {
   await db.session.deleteMany({ where: { tenantId, deviceId } });
   await db.$executeRaw`DELETE FROM wills WHERE tenant_id = ${tenantId}::uuid AND principal ->> 'deviceId' = ANY (${deviceId.in})`;
   await db.presence.deleteMany({ where: { tenantId, deviceId } });
-  await db.presenceEvent.deleteMany({ where: { tenantId, deviceId } });
-  await db.telemetry.deleteMany({ where: { tenantId, deviceId } });
+  await db.devicePresence.deleteMany({ where: { tenantId, deviceId } });
   await db.denial.deleteMany({ where: { tenantId, deviceId } });
   await db.observedTopic.deleteMany({ where: { tenantId, deviceId } });
+  return devices;
+}
+
+/**
+ * A device's oldest presence events are found by the primary key, whatever else the table holds; a bite of them goes. True: there
+ * may be more.
+ */
+async function pruneHistory({ db, tenantId }: TenantTx): Promise<boolean> {
+  const deleted = await db.$executeRaw`
+    DELETE FROM presence_events WHERE ctid = ANY (ARRAY(
+      SELECT old.place FROM devices d
+      CROSS JOIN LATERAL (SELECT p.ctid AS place FROM presence_events p
+        WHERE p.tenant_id = d.tenant_id AND p.device_id = d.id AND p.at < now() - ${historyKeptDays} * interval '1 day'
+        ORDER BY p.tenant_id, p.device_id, p.at, p.id LIMIT ${historyBite}) old
+      WHERE d.tenant_id = ${tenantId}::uuid LIMIT ${historyBite}))`;
+  return deleted === historyBite;
 }

@@ -15,6 +15,7 @@ export * from './changes.js';
 export * from './control-store.js';
 export * from './credentials.js';
 export * from './denials.js';
+export { clearHistory } from './device-history.js';
 export * from './device-presence.js';
 export * from './devices.js';
 export * from './embedded-error.js';

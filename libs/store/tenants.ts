@@ -62,8 +62,8 @@ export async function updateTenant(
  */
 export async function deleteSomeTelemetry(tx: TenantTx, rows: number): Promise<boolean> {
   const deleted = await tx.db.$executeRaw`
-    DELETE FROM telemetry WHERE (tenant_id, device_id, received_at, id) IN (
-      SELECT tenant_id, device_id, received_at, id FROM telemetry WHERE tenant_id = ${tx.tenantId}::uuid LIMIT ${rows})`;
+    DELETE FROM telemetry WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM telemetry WHERE tenant_id = ${tx.tenantId}::uuid LIMIT ${rows}))`;
   return deleted === rows;
 }
 

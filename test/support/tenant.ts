@@ -2,18 +2,14 @@
 import { randomBytes } from 'node:crypto';
 
 import { deriveVerifiers, generateSecret, hashSecret, type Rule } from '#access';
-import { recordChange, type ChangeKind, type ControlStore, type TenantTx } from '#store';
+import { recordChange, type ChangeKind, type ChangeSubject, type ControlStore, type TenantTx } from '#store';
 
 export interface TestTenant {
   readonly id: string;
   readonly slug: string;
   readonly profileId: string;
   /** Changes rows and records the change; its number. */
-  change(
-    kind: ChangeKind,
-    subject: Readonly<Record<string, string>>,
-    work: (tx: TenantTx) => Promise<unknown>,
-  ): Promise<bigint>;
+  change(kind: ChangeKind, subject: ChangeSubject, work: (tx: TenantTx) => Promise<unknown>): Promise<bigint>;
   /** What only the platform may do to a tenant. */
   set(data: { status?: string; limits?: object; settings?: object }): Promise<bigint>;
   addDevice(name: string, options?: DeviceOptions): Promise<TestDevice>;

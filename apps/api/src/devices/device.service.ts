@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import {
+  clearHistory,
   createDevice,
   createDevices,
   deleteDevice,
@@ -111,6 +112,8 @@ export class DeviceService {
       const subject = { deviceId: id, isDeleted: true };
       return record(tx, scope, { ...about(current, 'device.delete'), subject });
     });
+    // Nobody waits for it; where it fails or the api stops, housekeeping goes on with it.
+    clearHistory(this.store, scope.tenantId, id).catch(() => undefined);
     return this.operations.settled(scope, operation);
   }
 

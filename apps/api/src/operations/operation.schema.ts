@@ -25,7 +25,7 @@ export const operationView = z
     status: z
       .enum(['applying', 'applied'])
       .describe(
-        'applied: every broker process that lives has it in force; one that starts later reads the new rights',
+        'applied: every broker process that lives has it in force, and of a device that was deleted no row is left; one that starts later reads the new rights',
       ),
     createdAt: z.iso.datetime(),
     processesConfirmed: z.int(),
@@ -57,7 +57,7 @@ export function presentOperation(progress: ChangeProgress): z.input<typeof opera
   return {
     number: String(progress.number),
     kind: progress.kind,
-    status: waitingFor.length === 0 ? 'applied' : 'applying',
+    status: waitingFor.length === 0 && !progress.isClearing ? 'applied' : 'applying',
     createdAt: progress.recordedAt.toISOString(),
     processesConfirmed: receipts.length,
     processesPending: waitingFor.length,
