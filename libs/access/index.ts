@@ -75,7 +75,7 @@ export {
   scramVerifiersSchema,
 } from './scram.js';
 export type { ScramFault, ScramMethod, ScramVerifier, ScramVerifiers } from './scram.js';
-export { generateSecret, hashSecret, verifySecret } from './secret.js';
+export { generateSecret, hashSecret, prepareSecretKey, verifySecret } from './secret.js';
 export { seal, unseal } from './seal.js';
 export type { SealPlace } from './seal.js';
 export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';

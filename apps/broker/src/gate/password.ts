@@ -1,4 +1,6 @@
-import { generateSecret, hashSecret, verifySecret } from '#access';
+import type { KeyObject } from 'node:crypto';
+
+import { generateSecret, hashSecret, prepareSecretKey, verifySecret } from '#access';
 import { Reasons, type Refusal } from '#mqtt';
 import type { DirectoryEntry } from '#store';
 
@@ -9,15 +11,15 @@ const nothing = Buffer.alloc(0);
 
 /** Holds passwords against what is kept of them. */
 export class Passwords {
-  readonly #secretKey: Buffer;
+  readonly #secretKey: KeyObject;
   readonly #chosen: ChosenPasswords;
   /** What an unknown user's password is compared with. */
   readonly #nobodysHash: Buffer;
 
   constructor(secretKey: Buffer, chosen: ChosenPasswords) {
-    this.#secretKey = secretKey;
+    this.#secretKey = prepareSecretKey(secretKey);
     this.#chosen = chosen;
-    this.#nobodysHash = hashSecret(secretKey, generateSecret());
+    this.#nobodysHash = hashSecret(this.#secretKey, generateSecret());
   }
 
   async verify(entry: DirectoryEntry | undefined, password: Buffer = nothing): Promise<Proof | Refusal> {
