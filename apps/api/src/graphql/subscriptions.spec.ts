@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createClient, type Client } from 'graphql-ws';
+import { WebSocket as NodeWebSocket } from 'ws';
+
 import { startTestApi, type ApiClient, type TestApi, type TestTenant } from '../../../../test/support/api.js';
 import { addPresence, addReadings } from '../../../../test/support/broker-rows.js';
 
@@ -21,10 +23,14 @@ afterEach(async () => {
 afterAll(() => api.stop());
 
 function connect(as: ApiClient): Client {
+  return connectWith(as.key === undefined ? {} : { authorization: `Bearer ${as.key}` });
+}
+
+function connectWith(connectionParams: Record<string, unknown>, webSocketImpl: unknown = WebSocket): Client {
   const client = createClient({
     url: `${api.url.replace('http', 'ws')}/graphql`,
-    webSocketImpl: WebSocket,
-    connectionParams: as.key === undefined ? {} : { authorization: `Bearer ${as.key}` },
+    webSocketImpl,
+    connectionParams,
     retryAttempts: 0,
     lazy: true,
   });
@@ -92,6 +98,20 @@ describe('GraphQL subscriptions', () => {
     expect(await endOf(connect(api.anonymous), telemetry('acme', deviceId))).toBe(4403);
     const forged = api.anonymous.with(`moo_0123456789ab_${'A'.repeat(43)}`);
     expect(await endOf(connect(forged), telemetry('acme', deviceId))).toBe(4403);
+  });
+
+  it.each([
+    ['Authorization', (bearer: string) => ({ params: { Authorization: bearer }, headers: {} })],
+    ['among headers', (bearer: string) => ({ params: { headers: { Authorization: bearer } }, headers: {} })],
+    ['in the request', (bearer: string) => ({ params: {}, headers: { Authorization: bearer } })],
+  ])('take the key where clients put it: %s', async (_where, put) => {
+    const { params, headers } = put(`Bearer ${acme.viewer.key}`);
+    class Socket extends NodeWebSocket {
+      constructor(url: string, protocols: string) {
+        super(url, protocols, { headers });
+      }
+    }
+    expect(await endOf(connectWith(params, Socket), 'subscription { nope }')).toBe('invalid-query');
   });
 
   it('refuse another tenant, another tenant’s device and an unknown one alike', async () => {

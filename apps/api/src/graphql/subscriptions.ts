@@ -97,8 +97,8 @@ export class GraphqlSubscriptions {
     return makeServer<Record<string, unknown>, Connection>({
       connectionInitWaitTimeout: signInDeadlineMs,
       onConnect: async ({ connectionParams, extra }) => {
-        const authorization = connectionParams?.['authorization'];
-        if (typeof authorization !== 'string') return false;
+        const authorization = authorizationIn(connectionParams) ?? extra.request.headers.authorization;
+        if (authorization === undefined) return false;
         try {
           const { caller } = await this.throttle.guarded(extra.request, () =>
             this.desk.identify(authorization, undefined),
@@ -170,6 +170,15 @@ export class GraphqlSubscriptions {
     this.log.error('graphql.subscription-failed', { requestId: request.id, err });
     socket.close(1011, 'Internal error');
   }
+}
+
+/** In connection_init clients send it by itself or among `headers`, in a header's spelling: upper and lower case are the same. */
+function authorizationIn(params: unknown): string | undefined {
+  if (typeof params !== 'object' || params === null) return undefined;
+  const entries = Object.entries(params).map(([name, value]) => [name.toLowerCase(), value] as const);
+  const own: unknown = entries.find(([name]) => name === 'authorization')?.[1];
+  if (typeof own === 'string') return own;
+  return authorizationIn(entries.find(([name]) => name === 'headers')?.[1]);
 }
 
 /** Resolves when the socket has taken it, which is what slows a feed down to its reader. */
