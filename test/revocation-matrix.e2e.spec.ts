@@ -359,7 +359,7 @@ const rows: readonly Row[] = [
     outcome: 'narrowed',
     make: ({ path, policy }) =>
       platform.post(`${path}/policies/${policy.id}/versions`, { rules: [], activate: true }),
-    receipt: (n) => ({ sessionsTouched: n + 1, subscriptionsRemoved: n, willsSuppressed: n }),
+    receipt: (n) => ({ sessionsTouched: n, subscriptionsRemoved: n, willsSuppressed: n }),
   },
   {
     change: 'policy widened',
@@ -370,7 +370,7 @@ const rows: readonly Row[] = [
         rules: [{ ...work, topics: ['work/#', 'more/#'] }],
         activate: true,
       }),
-    receipt: (n) => ({ sessionsTouched: n + 1 }),
+    receipt: (n) => ({ sessionsTouched: n }),
   },
   {
     change: 'group changed',

@@ -71,6 +71,11 @@ export function settle(document: PolicyDocument, circumstances: Circumstances): 
   return { document: settled, reviewAt };
 }
 
+/** Whether some rule asks how, from where, or when a connection has come. */
+export function isConditional(document: PolicyDocument): boolean {
+  return conditionalOf(document).rules.length > 0;
+}
+
 /** For explanations: which of a rule's conditions do not hold, or are not known. */
 export function unmetBy(conditions: Conditions, circumstances: Circumstances): (keyof Conditions)[] {
   return new Condition(conditions).unmet(circumstances);

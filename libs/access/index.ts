@@ -35,7 +35,7 @@ export {
 export type { PasswordFault } from './chosen-password.js';
 export { assignClientId, clientIdRuleSchema, mayUseClientId } from './client-id.js';
 export type { ClientIdRule } from './client-id.js';
-export { settle, transportNames, transportsOf } from './conditions.js';
+export { isConditional, settle, transportNames, transportsOf } from './conditions.js';
 export type { Circumstances, Conditions, Settled, TransportName } from './conditions.js';
 export { explain } from './explain.js';
 export {
@@ -47,7 +47,7 @@ export {
 export type { Explanation, Question } from './explain.js';
 export { filterFault, withoutShare } from './filter.js';
 export type { FilterFault } from './filter.js';
-export { compile, RuleSet } from './policy.js';
+export { compile, RuleSet, underOtherRules } from './policy.js';
 export {
   issueCertificate,
   makeAuthority,

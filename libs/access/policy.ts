@@ -62,8 +62,12 @@ export class RuleSet {
   #connectBase: Verdict | undefined = allowedWithoutRule;
   #receiveBase: Verdict | undefined = allowedWithoutRule;
   readonly connectRight: ConnectRight;
+  readonly #documents: readonly PolicyDocument[];
+  readonly #readings: readonly TelemetryRule[];
 
   constructor(documents: readonly PolicyDocument[], telemetry: readonly TelemetryRule[] = []) {
+    this.#documents = documents;
+    this.#readings = telemetry;
     for (const document of documents) {
       for (const [index, rule] of document.rules.entries()) this.#add(document, index, rule);
     }
@@ -72,6 +76,14 @@ export class RuleSet {
     this.#receiveCover = new FilterCover(this.#trees.receive, this.#receiveBase);
     const connect = this.#connect ?? this.#connectBase;
     this.connectRight = { allowed: connect?.effect === 'allow', detail: describe(connect) };
+  }
+
+  /** These rules with another version of one of their policies; themselves where that policy is none of theirs. */
+  with(document: PolicyDocument): RuleSet {
+    const isOf = ({ policyId }: PolicyDocument): boolean => policyId === document.policyId;
+    if (!this.#documents.some(isOf)) return this;
+    const documents = this.#documents.map((own) => (isOf(own) ? document : own));
+    return new RuleSet(documents, this.#readings);
   }
 
   /** The rights of one principal. */
@@ -168,6 +180,14 @@ export class RuleSet {
   }
 }
 
+/** The rights of the same principal under other rules; the same object under the same ones. Undefined: they were not compiled here. */
+export function underOtherRules(
+  policy: Policy,
+  change: (rules: RuleSet) => RuleSet,
+): CompiledPolicy | undefined {
+  return policy instanceof PrincipalRights ? policy.under(change) : undefined;
+}
+
 /** A rule set and the variables of one principal: all that an idle connection holds of its policy. */
 class PrincipalRights implements CompiledPolicy {
   readonly #rules: RuleSet;
@@ -177,6 +197,11 @@ class PrincipalRights implements CompiledPolicy {
   constructor(rules: RuleSet, variables: Variables) {
     this.#rules = rules;
     this.#variables = variables;
+  }
+
+  under(change: (rules: RuleSet) => RuleSet): PrincipalRights {
+    const rules = change(this.#rules);
+    return rules === this.#rules ? this : new PrincipalRights(rules, this.#variables);
   }
 
   get connectRight(): ConnectRight {

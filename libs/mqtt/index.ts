@@ -3,4 +3,5 @@ export * from './limits.js';
 export * from './message.js';
 export * from './ports.js';
 export * from './reason.js';
+export type { Renewal } from './review.js';
 export type { BrokerStats, SpaceStats } from './stats.js';

@@ -86,15 +86,17 @@ type Owner = Pick<TenantTx, 'db' | 'tenantId'>;
 async function receiptsOf(tx: Owner, number: bigint): Promise<ChangeProgress | undefined> {
   const change = await tx.db.change.findFirst({ where: { tenantId: tx.tenantId, number } });
   if (change === null) return undefined;
-  const receipts = await tx.db.changeReceipt.findMany({
-    where: { tenantId: tx.tenantId, number },
-    orderBy: { appliedAt: 'asc' },
-  });
+  // Who confirms between the two statements is missing in neither.
   const waitingFor = await tx.db.$queryRaw<{ id: string }[]>`
     SELECT id FROM broker_processes p
      WHERE lease_until > now() AND applied < ${number}
        AND NOT EXISTS (SELECT FROM change_receipts r
                         WHERE r.tenant_id = ${tx.tenantId}::uuid AND r.number = ${number} AND r.process_id = p.id)`;
+  const receipts = await tx.db.changeReceipt.findMany({
+    where: { tenantId: tx.tenantId, number },
+    orderBy: { appliedAt: 'asc' },
+  });
+  const confirmed = new Set(receipts.map(({ processId }) => processId));
   return {
     number,
     kind: change.kind as ChangeKind,
@@ -104,7 +106,7 @@ async function receiptsOf(tx: Owner, number: bigint): Promise<ChangeProgress | u
       appliedAt,
       result: result as unknown as Receipt,
     })),
-    waitingFor: waitingFor.map(({ id }) => id),
+    waitingFor: waitingFor.flatMap(({ id }) => (confirmed.has(id) ? [] : id)),
     isClearing: await isClearing(tx, change.subject),
   };
 }

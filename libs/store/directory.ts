@@ -201,6 +201,8 @@ export interface Directory {
    * tell a stranger which credentials exist. Undefined: a policy was deleted since, the entry is out of date.
    */
   documents(versions: readonly PolicyVersionKey[]): Promise<readonly DirectoryDocument[] | undefined>;
+  /** Which version of a policy is in force. Undefined: there is no such policy. */
+  activeVersion(tenantId: string, policyId: string): Promise<PolicyVersionKey | undefined>;
   /** Written down within seconds; the last use of a credential is for people, not for decisions. */
   noteUse(tenantId: string, credentialId: string, remoteAddress: string, at: number): void;
   /** Start-up: rejects with FenceError where the fences between tenants are not all up for the broker's role. */
@@ -334,6 +336,16 @@ class PgDirectory implements Directory {
     const documents = await Promise.all(versions.map((version) => this.#document(version)));
     const there = documents.filter((document) => document !== undefined);
     return there.length < documents.length ? undefined : there;
+  }
+
+  async activeVersion(tenantId: string, policyId: string): Promise<PolicyVersionKey | undefined> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<{ name: string; version: number }>(
+        'SELECT name, active_version AS version FROM policies WHERE tenant_id = $1 AND id = $2',
+        [tenantId, policyId],
+      ),
+    );
+    return rows[0] && { tenantId, policyId, ...rows[0] };
   }
 
   noteUse(tenantId: string, credentialId: string, remoteAddress: string, at: number): void {

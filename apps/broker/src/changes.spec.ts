@@ -38,6 +38,7 @@ class HeldDirectory implements Directory {
   readonly revocation: Directory['revocation'];
   readonly findBan: Directory['findBan'];
   readonly documents: Directory['documents'];
+  readonly activeVersion: Directory['activeVersion'];
   readonly noteUse: Directory['noteUse'];
   readonly verifyFences: Directory['verifyFences'];
   hold: Promise<void> | undefined;
@@ -55,6 +56,7 @@ class HeldDirectory implements Directory {
     this.revocation = (...asked) => real.revocation(...asked);
     this.findBan = (query) => real.findBan(query);
     this.documents = (versions) => real.documents(versions);
+    this.activeVersion = (...asked) => real.activeVersion(...asked);
     this.noteUse = (...use) => real.noteUse(...use);
     this.verifyFences = () => real.verifyFences();
     this.findByCredential = (tenantId, credentialId) =>

@@ -1,4 +1,4 @@
-import type { Broker, ClientId, Principal, Receipt } from '#mqtt';
+import type { Broker, ClientId, Principal, Receipt, Renewal } from '#mqtt';
 import type { Change } from '#store';
 
 import type { StoreGate } from './gate/gate.js';
@@ -11,7 +11,7 @@ export class UnansweredReviewError extends Error {
 
 /**
  * Carries one change of rights to the live sessions. The gate reads rights from the store whenever it is asked, so nothing is
- * invalidated first: whoever is concerned is asked about again.
+ * invalidated first: whoever is concerned is asked about again. A policy that thousands have is read once for all of them.
  */
 export async function applyChange(broker: Broker, gate: StoreGate, change: Change): Promise<Receipt> {
   const { clientId, deviceId } = change.subject;
@@ -22,17 +22,29 @@ export async function applyChange(broker: Broker, gate: StoreGate, change: Chang
     return broker.expel(change.tenantId, deviceId);
   }
   const unanswered = gate.unansweredReviews;
-  const receipt = await broker.reauthorize(change.tenantId, concernedBy(change));
+  const renewal = await renewalOf(gate, change);
+  const receipt =
+    renewal === undefined
+      ? await broker.reauthorize(change.tenantId, concernedBy(change))
+      : await broker.renewPolicies(change.tenantId, renewal);
   // A receipt says that the rights of now are in force here.
   if (gate.unansweredReviews > unanswered)
     throw new UnansweredReviewError('the store could not be asked for rights');
   return receipt;
 }
 
-/** The fewer it concerns, the fewer look-ups: a policy or a profile may concern anybody in the tenant. */
+/** Where a policy has changed, and not to whom it is bound. */
+async function renewalOf(gate: StoreGate, { kind, tenantId, subject }: Change): Promise<Renewal | undefined> {
+  const { policyId, targetKind } = subject;
+  if (kind !== 'policy' || typeof policyId !== 'string' || targetKind !== undefined) return undefined;
+  return gate.renewal(tenantId, policyId);
+}
+
+/** The fewer it concerns, the fewer look-ups: a profile, or a policy that is bound to more than one device, may concern anybody. */
 function concernedBy({ kind, subject }: Change): (principal: Principal) => boolean {
   if (kind === 'authenticator') return ({ voucher }) => voucher?.kind === 'authenticator';
-  const { credentialId, anchorId, issuerId, deviceId } = subject;
+  const { credentialId, anchorId, issuerId, targetKind, targetId } = subject;
+  const deviceId = targetKind === 'device' ? targetId : subject['deviceId'];
   if (typeof credentialId === 'string') {
     return (principal) =>
       principal.credentialId === credentialId || principal.certificate?.credentialId === credentialId;

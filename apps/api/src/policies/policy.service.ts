@@ -272,7 +272,11 @@ function recordFelt(
   policyId: string,
   detail: Detail,
 ): Promise<bigint> {
-  return record(tx, scope, { kind: 'policy', subject: { policyId }, action, subjectId: policyId, detail });
+  const { targetKind, targetId } = detail;
+  const target =
+    typeof targetKind === 'string' && typeof targetId === 'string' ? { targetKind, targetId } : {};
+  const subject = { policyId, ...target };
+  return record(tx, scope, { kind: 'policy', subject, action, subjectId: policyId, detail });
 }
 
 /** For what changes nobody's rights. */

@@ -8,7 +8,9 @@ import {
   type Principal,
   Reasons,
   type Refusal,
+  type Renewal,
   type SignIn,
+  type TenantId,
 } from '#mqtt';
 import { Egress, type Logger } from '#process';
 import { type Directory, type DirectoryEntry, StoreError } from '#store';
@@ -21,6 +23,7 @@ import { KeySets } from './key-sets.js';
 import { Passwords } from './password.js';
 import { UnreadableRulesError } from './policies.js';
 import { type Holder, type Proof, type Proofs, refuse, storeIsDown, tooManyFailures } from './proof.js';
+import { renewalOf } from './renewal.js';
 import { ScramExchange } from './scram-exchange.js';
 import { Throttle } from './throttle.js';
 import { Tokens } from './token.js';
@@ -92,6 +95,11 @@ export class StoreGate implements Gate {
     const result = await this.#answer(() => this.#reviewRights(principal));
     if (result.kind === 'refused' && result.reason === Reasons.serverUnavailable) this.unansweredReviews += 1;
     return result;
+  }
+
+  /** For everybody who has this policy, after a change of it; undefined: each of them has to be reviewed. Rejects where the store is down. */
+  renewal(tenantId: TenantId, policyId: string): Promise<Renewal | undefined> {
+    return renewalOf(this.#directory, tenantId, policyId);
   }
 
   exchange(method: string, request: SignIn): Exchange | undefined {
