@@ -51,8 +51,9 @@ export interface Authentication {
 const mostHeldBytes = 1024 * 1024;
 /** What it costs to lay a message that is encoded already into an outbox, in `Turns`' units. */
 const unitsOfDelivery = 1;
-/** Of a packet that is read: what they cost, as a part of what the packet itself does. */
-const bytesOfUnit = 2048;
+/** What a packet costs that is read, and so many bytes of it. */
+const unitsOfPacket = 2;
+const bytesOfUnit = 512;
 /** Bytes of a PUBACK, PUBREC or DISCONNECT beside its Reason String. */
 const mostAround = 16;
 /** Rights are remembered for topics of so many characters in all: a thousand of the usual ones. */
@@ -141,7 +142,7 @@ export class Connection implements LinkSink {
   readonly #onFrame = (frame: Buffer, bodyOffset: number): boolean => {
     const { turns } = this.broker;
     const before = turns.spent;
-    turns.spend(1 + frame.length / bytesOfUnit);
+    turns.spend(unitsOfPacket + frame.length / bytesOfUnit);
     this.#handle(decode(frame, bodyOffset, this.version, this.limits));
     this.#charge(turns.spent - before);
     return this.#holds === 0 && this.state !== 'closed';
@@ -459,7 +460,7 @@ export class Connection implements LinkSink {
     if (encoded.totalBytes > this.maximumPacketSize) return this.#tooLarge();
     if (alias !== undefined && !alias.isSet) this.#outboundAliases?.set(message, alias.alias);
     this.outbox.publish(encoded, packetId);
-    this.#countSent(2 * unitsOfDelivery);
+    this.#countSent(4 * unitsOfDelivery); // it has been encoded too
     return true;
   }
 

@@ -118,7 +118,7 @@ describe('outboxes', () => {
     const order: string[] = [];
     let steps = 0;
     void turns.work(() => {
-      turns.spend(10);
+      turns.spend(50);
       order.push('step');
       return ++steps < 100;
     });

@@ -15,7 +15,7 @@ import { unitsOfLookUp } from '../turns.js';
 const nodesOfStep = 32;
 const nodesOfUnit = 4;
 /** What it costs to put a subscription in place. */
-const unitsOfSubscription = 4;
+const unitsOfSubscription = 8;
 
 /**
  * Judges each filter by itself, stores what is granted, answers, and then sends the retained messages. A packet of thousands
@@ -168,7 +168,7 @@ function sendRetained(connection: Connection, session: Session, wanted: readonly
 
 function sendOne(session: Session, subscription: Subscription, message: Message): true {
   const { space } = session;
-  space.turns.spend(1);
+  space.turns.spend(4);
   if (message.expiresAt !== undefined && message.expiresAt <= space.clock.now()) {
     space.dropRetained(message); // MQTT-3.3.2-5
     return true;
