@@ -32,4 +32,11 @@ describe('ports', () => {
       message: 'MOORAGE_BIND: 203.0.113.9 is not an address of this machine',
     });
   });
+
+  it.each(['300.1.1.1', 'nowhere.invalid'])('cannot be had on %s, which is no address', async (bind) => {
+    const settings = readSettings({ ...allFree, MOORAGE_BIND: bind });
+    await expect(choosePorts(settings)).rejects.toMatchObject({
+      message: `MOORAGE_BIND: ${bind} is no address, nor a name that has one`,
+    });
+  });
 });
