@@ -53,6 +53,8 @@ async function post(path: string, body: unknown): Promise<{ id: string; headers:
 
 const create = {
   device: async (tenant = acme) => (await post(`${tenant.path}/devices`, { name: `d-${randomUUID()}` })).id,
+  ban: async (tenant = acme) =>
+    (await post(`${tenant.path}/bans`, { kind: 'client-id', value: randomUUID() })).id,
   group: async (tenant = acme) => (await post(`${tenant.path}/groups`, { name: `g-${randomUUID()}` })).id,
   profile: async (tenant = acme) =>
     (await post(`${tenant.path}/profiles`, { name: `p-${randomUUID()}`, telemetry: [] })).id,
@@ -139,6 +141,10 @@ async function fill(tenant: TestTenant): Promise<typeof ids> {
   for (const sql of [
     `INSERT INTO change_receipts (tenant_id, number, process_id, result) VALUES ($1, 1, $1, '{}')`,
     `INSERT INTO idempotency_keys (scope, key, tenant_id, request_hash) VALUES ($1::text, 'k', $1::uuid, sha256('r'))`,
+    `INSERT INTO bans (tenant_id, kind, value, created_by) VALUES ($1, 'client-id', 'banned', 'me')`,
+    `INSERT INTO rule_uses (tenant_id, policy_id, version, rule, last_at) VALUES ($1, $1, 1, 0, now())`,
+    `INSERT INTO observed_topics (tenant_id, device_id, action, topic, client_id, username, first_at, last_at)
+     VALUES ($1, $1, 'publish', 't', 'c', 'u', now(), now())`,
     `INSERT INTO inbound_packets (tenant_id, client_id, packet_id) VALUES ($1, 'c', 1)`,
     `INSERT INTO retained_messages (tenant_id, topic, payload, qos, publisher, received_at) VALUES ($1, 't', '', 1, 'c', now())`,
     `INSERT INTO wills (tenant_id, client_id, epoch, principal, topic, payload, qos, retain, delay_s, process_id)
@@ -206,6 +212,13 @@ const routes: Readonly<Record<string, Route>> = {
   })),
   'DELETE /v1/api-keys/{apiKey}': row('platform', 204, async () => ({
     params: { apiKey: await platformKey() },
+  })),
+  'GET /v1/bans': row('platform', 200),
+  'POST /v1/bans': row('platform', 201, () => ({ body: { kind: 'client-id', value: randomUUID() } })),
+  'GET /v1/bans/{ban}': row('platform', 200, async () => ({ params: { ban: await platformBan() } })),
+  'DELETE /v1/bans/{ban}': row('platform', 204, async () => ({ params: { ban: await platformBan() } })),
+  'GET /v1/operations/{operation}': row('platform', 200, async () => ({
+    params: { operation: await platformOperation() },
   })),
 
   [`GET ${inTenant}`]: row('viewer', 200),
@@ -407,6 +420,19 @@ const routes: Readonly<Record<string, Route>> = {
   [`GET ${inTenant}/policies/{policy}/versions/{number}`]: row('viewer', 200, () => ({
     params: { policy: ids.policy, number: '1' },
   })),
+  [`GET ${inTenant}/bans`]: row('viewer', 200),
+  [`POST ${inTenant}/bans`]: row('operator', 201, () => ({
+    body: { kind: 'client-id', value: randomUUID() },
+  })),
+  [`GET ${inTenant}/bans/{ban}`]: row('viewer', 200, async () => ({ params: { ban: await create.ban() } })),
+  [`DELETE ${inTenant}/bans/{ban}`]: row('operator', 204, async () => ({
+    params: { ban: await create.ban() },
+  })),
+  [`GET ${inTenant}/address-ranges`]: row('viewer', 200),
+  [`PUT ${inTenant}/address-ranges`]: row('admin', 200, () => ({
+    body: { deny: ['192.0.2.0/24'] },
+    headers: anyVersion,
+  })),
   [`GET ${inTenant}/policy-bindings`]: row('viewer', 200),
   [`POST ${inTenant}/policy-bindings`]: row('admin', 201, async () => ({
     body: { policyId: await create.policy(), targetKind: 'device', targetId: ids.device },
@@ -449,6 +475,15 @@ const routes: Readonly<Record<string, Route>> = {
     params: { operation: ids.operation },
   })),
 };
+
+async function platformBan(): Promise<string> {
+  return (await post('/v1/bans', { kind: 'client-id', value: randomUUID() })).id;
+}
+
+async function platformOperation(): Promise<string> {
+  const { headers } = await post('/v1/bans', { kind: 'client-id', value: randomUUID() });
+  return headers.get('operation-location')?.split('/').at(-1) ?? '';
+}
 
 async function platformKey(): Promise<string> {
   return (await post('/v1/api-keys', { name: 'k' })).id;
@@ -590,6 +625,12 @@ const queries: Readonly<Record<string, Field>> = {
     const own = await create.device();
     return `device: "${own}", id: "${await create.certificate(own)}"`;
   }),
+  bans: field('viewer', page),
+  ban: idField('viewer', '{ value }', async () => `id: "${await create.ban()}"`),
+  platformBans: field('platform', page),
+  platformBan: field('platform', '{ value }', async () => `id: "${await platformBan()}"`),
+  platformOperation: field('platform', '{ kind }', async () => `number: "${await platformOperation()}"`),
+  addressRanges: field('viewer', '{ deny }'),
   policies: field('viewer', '{ edges { node { rules } } }'),
   policy: idField('viewer', '{ rules }', () => `id: "${ids.policy}"`),
   policyVersions: idField('viewer', page, () => `policy: "${ids.policy}"`),
@@ -727,6 +768,22 @@ const mutations: Readonly<Record<string, Field>> = {
   ),
   addHostName: field('platform', '{ host }', () => `host: "${randomUUID()}.example"`),
   removeHostName: field('platform', '{ host }', async () => `host: "${await create.host()}"`),
+  createBan: field(
+    'operator',
+    '{ operation }',
+    () => `input: { kind: client_id, value: "${randomUUID()}" }`,
+  ),
+  liftBan: idField('operator', '{ id }', async () => `id: "${await create.ban()}"`),
+  createPlatformBan: field(
+    'platform',
+    '{ operation }',
+    () => `input: { kind: client_id, value: "${randomUUID()}" }`,
+  ),
+  liftPlatformBan: field('platform', '{ id }', async () => `id: "${await platformBan()}"`),
+  setAddressRanges: field('admin', '{ operation }', async () => {
+    const { version } = (await api.platform.get(acme.path)).body;
+    return `expectedVersion: ${version}, ranges: { deny: ["192.0.2.0/24"] }`;
+  }),
   createPolicy: field('admin', '{ id }', () => `input: { name: "${randomUUID()}", rules: [] }`),
   updatePolicy: idField('admin', '{ operation }', async () => {
     const id = await create.policy();
@@ -758,6 +815,11 @@ const untenanted = new Set([
   'tenants',
   'createTenant',
   'deleteTenant',
+  'platformBans',
+  'platformBan',
+  'platformOperation',
+  'createPlatformBan',
+  'liftPlatformBan',
   'platformApiKeys',
   'platformApiKey',
   'createPlatformApiKey',

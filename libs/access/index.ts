@@ -3,6 +3,7 @@ export {
   addressRangeSchema,
   addressRulesSchema,
   AddressFence,
+  AddressSet,
   normalizeAddress,
   normalizeRange,
 } from './address.js';

@@ -36,6 +36,8 @@ const defaultWillGraceMs = 10_000;
 const defaultIdleSpaceMs = 10 * 60_000;
 /** A space that must be opened for its sessions to expire, and cannot be, is tried again. */
 const reopenMs = 5_000;
+/** Rights that were to change by themselves, when the store could not be asked. */
+const reviewAgainMs = 1_000;
 /** Between attempts to read what a lost process has left. */
 const takeOverRetryMs = 5_000;
 /** Devices whose deletion is remembered, for clients that were signing in just then. */
@@ -237,6 +239,16 @@ export class Broker {
     if (!isJudged) session.connection?.end(Reasons.serverUnavailable, 'kicked');
     // Deleted between its sign-in and its session: nobody will ever come back for it.
     if (this.#expelled.has(session.principal.deviceId)) session.space.end(session);
+  }
+
+  /** A session's rights change by themselves, and now is the moment (Grant.reviewAt). Asked for until the Gate has an answer. */
+  reviewDue(session: Session): void {
+    reviewSession(session, this.rightsVersion, nothingDone())
+      .then((isJudged) => {
+        if (!isJudged && session.connection !== undefined)
+          this.clock.after(reviewAgainMs, () => this.reviewDue(session));
+      })
+      .catch(this.onFault);
   }
 
   /** Shows a client out, and says what became of its will. */

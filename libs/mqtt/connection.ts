@@ -95,6 +95,7 @@ export class Connection implements LinkSink {
   #keepAlive: Deadline | undefined;
   #keepAliveMs = 0;
   #expiry: Deadline | undefined;
+  #review: Deadline | undefined;
   #rights = new Map<string, PublishRight>();
   #rightsLength = 0;
   #inboundAliases: InboundAliases | undefined;
@@ -314,8 +315,13 @@ export class Connection implements LinkSink {
     if (grant.expiresAt !== undefined) {
       this.#expiry = new Deadline(clock, grant.expiresAt, () => this.end(Reasons.notAuthorized, 'expired'));
     }
+    this.#review?.cancel();
+    this.#review = undefined;
     const { session } = this;
     if (session === undefined) return;
+    if (grant.reviewAt !== undefined) {
+      this.#review = new Deadline(clock, grant.reviewAt, () => this.broker.reviewDue(session));
+    }
     session.principal = grant.principal;
     session.policy = grant.policy;
     session.limits = limits;
@@ -588,6 +594,7 @@ export class Connection implements LinkSink {
     this.#signInDeadline?.cancel();
     this.#keepAlive?.cancel();
     this.#expiry?.cancel();
+    this.#review?.cancel();
     this.#rateTimer?.cancel();
     this.outbox.close();
     if (!this.#isReading) this.#framer.stop();

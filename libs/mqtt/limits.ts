@@ -31,6 +31,8 @@ export interface Limits {
   readonly maxConnections: number;
   /** Sessions, connected or away; over it no client begins a new one that outlives its connection. */
   readonly maxSessions: number;
+  /** How often connections of one client identifier may take over from each other in a minute; then newcomers are held off. 0: no limit. */
+  readonly maxTakeovers: number;
   readonly maxRetainedMessages: number;
   readonly maxRetainedBytes: number;
   /** PUBLISH packets and bytes a second from one connection; over it the link is paused. 0: no limit. */
@@ -57,6 +59,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxSessionExpiryS: 30 * 24 * 3600,
   maxConnections: 100_000,
   maxSessions: 200_000,
+  maxTakeovers: 20,
   maxRetainedMessages: 100_000,
   maxRetainedBytes: 256 * 1024 * 1024,
   publishRate: 0,

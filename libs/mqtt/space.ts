@@ -4,6 +4,7 @@
  */
 import { Commit } from './commit.js';
 import type { Connection } from './connection.js';
+import { Contests } from './contests.js';
 import { handOver } from './hand-over.js';
 import { defaultLimits, type Limits } from './limits.js';
 import { MatchCache, mayReceive, type Match, type Subscribed } from './matches.js';
@@ -106,6 +107,7 @@ export class Space {
   /** Of each client identifier with newcomers between their sign-in and their session: when the last of them has its own. */
   readonly arriving = new Map<ClientId, Promise<void>>();
   readonly connections = new Set<Connection>();
+  readonly contests = new Contests();
   /** Sessions that have ended and still hand on what their shared subscriptions left; a newcomer waits for it. */
   readonly leaving = new Map<ClientId, Promise<void>>();
 

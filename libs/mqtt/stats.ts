@@ -7,6 +7,8 @@ export interface SpaceStats {
   bytesSent: number;
   connects: number;
   denied: number;
+  /** Newcomers for a client identifier that is fought over. */
+  heldOff: number;
   /** QoS 0 for a connection whose outbox is full. */
   droppedSlow: number;
   /** QoS 1 or 2 for a session whose queue is full. */
@@ -40,6 +42,7 @@ export function noStats(): SpaceStats {
     bytesSent: 0,
     connects: 0,
     denied: 0,
+    heldOff: 0,
     droppedSlow: 0,
     droppedQueueFull: 0,
     droppedExpired: 0,

@@ -13,6 +13,8 @@ export interface NewDevice {
   readonly attributes: Readonly<Record<string, string>>;
   readonly status: string;
   readonly groupIds: readonly string[];
+  /** AddressRules of libs/access; undefined: as its tenant's. */
+  readonly addresses?: Prisma.InputJsonObject | undefined;
 }
 
 export interface DeviceFilter {
@@ -35,7 +37,7 @@ function toDevice({ groups, ...row }: RowWithGroups): Device {
 export async function createDevice(tx: TenantTx, device: NewDevice): Promise<Device> {
   const { groupIds, ...columns } = device;
   const { id } = await tx.db.device.create({
-    data: { tenantId: tx.tenantId, ...columns },
+    data: { tenantId: tx.tenantId, ...columns, addresses: columns.addresses ?? {} },
     select: { id: true },
   });
   await joinGroups(tx, id, groupIds);

@@ -16,6 +16,7 @@ export interface TenantChange {
   readonly status?: string | undefined;
   readonly limits?: Prisma.InputJsonObject | undefined;
   readonly settings?: Prisma.InputJsonObject | undefined;
+  readonly addresses?: Prisma.InputJsonObject | undefined;
 }
 
 /** A taken slug breaks `tenants_slug_key`. */

@@ -2,12 +2,17 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
 import type { Logger, ReadinessReport } from '#process';
 import type { ControlStore } from '#store';
+import { AddressRangesController } from './address-ranges/address-ranges.controller.js';
+import { AddressRangesResolver } from './address-ranges/address-ranges.resolver.js';
 import { ApiKeyController, PlatformApiKeyController } from './api-keys/api-key.controller.js';
 import { ApiKeyResolver } from './api-keys/api-key.resolver.js';
 import { ApiKeyService } from './api-keys/api-key.service.js';
 import { AuditController } from './audit/audit.controller.js';
 import { AuditResolver } from './audit/audit.resolver.js';
 import { AuditService } from './audit/audit.service.js';
+import { BanController, PlatformBanController } from './bans/ban.controller.js';
+import { BanResolver } from './bans/ban.resolver.js';
+import { BanService } from './bans/ban.service.js';
 import { CredentialController } from './credentials/credential.controller.js';
 import { CredentialResolver } from './credentials/credential.resolver.js';
 import { CredentialService } from './credentials/credential.service.js';
@@ -44,7 +49,7 @@ import { Issuer } from './issuing/issuer.js';
 import { IssuingAuthorityController } from './issuing/issuing-authority.controller.js';
 import { IssuingAuthorityResolver } from './issuing/issuing-authority.resolver.js';
 import { IssuingAuthorityService } from './issuing/issuing-authority.service.js';
-import { OperationController } from './operations/operation.controller.js';
+import { OperationController, PlatformOperationController } from './operations/operation.controller.js';
 import { OperationResolver } from './operations/operation.resolver.js';
 import { OperationService } from './operations/operation.service.js';
 import { PolicyBindingController } from './policies/policy-binding.controller.js';
@@ -97,8 +102,10 @@ export class ApiModule {
       imports: [graphqlModule(log)],
       controllers: [
         HealthController,
+        AddressRangesController,
         ApiKeyController,
         AuditController,
+        BanController,
         ClaimController,
         ClaimTokenController,
         CredentialController,
@@ -111,6 +118,8 @@ export class ApiModule {
         IssuingAuthorityController,
         OperationController,
         PlatformApiKeyController,
+        PlatformBanController,
+        PlatformOperationController,
         PolicyBindingController,
         PolicyController,
         PresenceController,
@@ -144,8 +153,11 @@ export class ApiModule {
         DenialResolver,
         AuditService,
         AuditResolver,
+        AddressRangesResolver,
         ApiKeyService,
         ApiKeyResolver,
+        BanService,
+        BanResolver,
         CredentialService,
         CredentialResolver,
         DeviceService,

@@ -1,9 +1,11 @@
-/** What a route or a GraphQL field may ask for. The `tenants:` and `platform-keys:` ones belong to keys of the platform alone. */
+/** What a route or a GraphQL field may ask for. The `tenants:` and `platform-` ones belong to keys of the platform alone. */
 export const permissions = [
   'tenants:read',
   'tenants:write',
   'platform-keys:read',
   'platform-keys:write',
+  'platform-bans:read',
+  'platform-bans:write',
   'tenant:read',
   'api-keys:read',
   'api-keys:write',
@@ -25,6 +27,10 @@ export const permissions = [
   'host-names:write',
   'policies:read',
   'policies:write',
+  'bans:read',
+  'bans:write',
+  'address-ranges:read',
+  'address-ranges:write',
   'telemetry:read',
   'presence:read',
   'sessions:read',
@@ -49,6 +55,8 @@ const viewer: readonly Permission[] = [
   'claim-tokens:read',
   'host-names:read',
   'policies:read',
+  'bans:read',
+  'address-ranges:read',
   'telemetry:read',
   'presence:read',
   'sessions:read',
@@ -65,6 +73,7 @@ const operator: readonly Permission[] = [
   'trust-anchors:write',
   'claim-tokens:write',
   'sessions:disconnect',
+  'bans:write',
 ];
 
 const admin: readonly Permission[] = [
@@ -72,6 +81,7 @@ const admin: readonly Permission[] = [
   'issuing-authorities:write',
   'profiles:write',
   'policies:write',
+  'address-ranges:write',
   'api-keys:read',
   'api-keys:write',
   'audit:read',

@@ -1,6 +1,7 @@
-import type { Broker, ClientId, Principal, Receipt, Renewal } from '#mqtt';
-import type { Change } from '#store';
+import type { Broker, ClientId, Principal, Receipt, Renewal, TenantId } from '#mqtt';
+import { type Change, nobody } from '#store';
 
+import { isBannedBy } from './banned.js';
 import type { StoreGate } from './gate/gate.js';
 
 /** Some session could not be held against the new rights, because the store could not be asked. The change is to be applied again. */
@@ -25,12 +26,30 @@ export async function applyChange(broker: Broker, gate: StoreGate, change: Chang
   const renewal = await renewalOf(gate, change);
   const receipt =
     renewal === undefined
-      ? await broker.reauthorize(change.tenantId, concernedBy(change))
+      ? await reauthorize(broker, change.tenantId, concernedBy(change))
       : await broker.renewPolicies(change.tenantId, renewal);
   // A receipt says that the rights of now are in force here.
   if (gate.unansweredReviews > unanswered)
     throw new UnansweredReviewError('the store could not be asked for rights');
   return receipt;
+}
+
+/** What the platform changes may concern every tenant. */
+async function reauthorize(
+  broker: Broker,
+  tenantId: TenantId,
+  concerns: (principal: Principal) => boolean,
+): Promise<Receipt> {
+  if (tenantId !== nobody) return broker.reauthorize(tenantId, concerns);
+  const receipts = await Promise.all(Array.from(broker.tenants, (id) => broker.reauthorize(id, concerns)));
+  const sum = (name: keyof Receipt): number => receipts.reduce((total, receipt) => total + receipt[name], 0);
+  return {
+    sessionsTouched: sum('sessionsTouched'),
+    subscriptionsRemoved: sum('subscriptionsRemoved'),
+    connectionsClosed: sum('connectionsClosed'),
+    willsSuppressed: sum('willsSuppressed'),
+    willsSent: sum('willsSent'),
+  };
 }
 
 /** Where a policy has changed, and not to whom it is bound. */
@@ -41,7 +60,8 @@ async function renewalOf(gate: StoreGate, { kind, tenantId, subject }: Change): 
 }
 
 /** The fewer it concerns, the fewer look-ups: a profile, or a policy that is bound to more than one device, may concern anybody. */
-function concernedBy({ kind, subject }: Change): (principal: Principal) => boolean {
+export function concernedBy({ kind, subject }: Change): (principal: Principal) => boolean {
+  if (kind === 'ban') return isBannedBy(subject);
   if (kind === 'authenticator') return ({ voucher }) => voucher?.kind === 'authenticator';
   const { credentialId, anchorId, issuerId, targetKind, targetId } = subject;
   const deviceId = targetKind === 'device' ? targetId : subject['deviceId'];

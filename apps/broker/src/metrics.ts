@@ -24,6 +24,7 @@ const counters: Readonly<Record<CounterName, string>> = {
   connects: 'Sign-ins accepted',
   refused: 'Sign-ins refused',
   denied: 'Publishes and subscriptions denied',
+  heldOff: 'Newcomers held off because their client identifier is fought over',
   droppedSlow: 'QoS 0 messages dropped for connections whose outbox was full',
   droppedQueueFull: 'Messages dropped for sessions whose queue was full',
   droppedExpired: 'Messages dropped because they had expired',

@@ -194,8 +194,14 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   const { principal } = grant;
   const { clientId } = principal;
   if (connection.isClosed) return; // while it waited for its turn
-  // MQTT-3.1.4-3. Its session may end with it.
-  space.sessions.get(clientId)?.connection?.end(Reasons.sessionTakenOver, 'taken-over');
+  const incumbent = space.sessions.get(clientId)?.connection;
+  if (incumbent !== undefined) {
+    if (!space.contests.take(clientId, grant.limits.maxTakeovers, space.clock.now())) {
+      space.stats.heldOff += 1;
+      return refuse(connection, packet, heldOff(grant));
+    }
+    incumbent.end(Reasons.sessionTakenOver, 'taken-over'); // MQTT-3.1.4-3. Its session may end with it.
+  }
   await space.leaving.get(clientId);
   let known = space.sessions.get(clientId);
   if (known !== undefined && packet.cleanStart && space.sharedOf(known).length > 0) {
@@ -238,6 +244,16 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   // A right that went between the Gate's answer and now was not this session's to lose yet.
   const { broker } = connection;
   if (broker.rightsVersion !== admission.rightsVersion) await broker.reviewNewcomer(session);
+}
+
+function heldOff({ principal, limits }: Grant): Refusal {
+  return {
+    kind: 'refused',
+    reason: Reasons.connectionRateExceeded,
+    detail: `the client identifier is fought over: it was taken ${limits.maxTakeovers} times within a minute`,
+    tenantId: principal.tenantId,
+    deviceId: principal.deviceId,
+  };
 }
 
 async function settle(

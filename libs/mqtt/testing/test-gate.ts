@@ -63,6 +63,7 @@ export class TestGate implements Gate {
   limits: Limits = defaultLimits;
   publishDenied: Grant['publishDenied'] = 'acknowledge';
   expiresAt: number | undefined;
+  reviewAt: number | undefined;
   responseInformation: string | undefined;
   /** Refuses everybody while it is set. */
   refusal: Reason | undefined;
@@ -119,6 +120,7 @@ export class TestGate implements Gate {
       policy: policyOf(this.#rulesOf.get(clientId) ?? this.#rules),
       publishDenied: this.publishDenied,
       expiresAt: this.expiresAt,
+      reviewAt: this.reviewAt,
       responseInformation: this.responseInformation,
     };
   }

@@ -27,6 +27,7 @@ export const deviceTypes = /* GraphQL */ `
     name: String!
     attributes: JSON!
     status: String!
+    addresses: AddressFence!
     version: Int!
     createdAt: DateTime!
     updatedAt: DateTime!
@@ -36,6 +37,13 @@ export const deviceTypes = /* GraphQL */ `
     "One for each client identifier, the latest first; at most 20"
     presence: [Presence!]!
     latestTelemetry: TelemetryReading
+  }
+
+  "From where it may connect, of the addresses that the tenant's ranges let in"
+  type AddressFence {
+    "null: from anywhere"
+    allow: [String!]
+    deny: [String!]!
   }
 
   ${connectionTypes('Device')}
@@ -52,6 +60,7 @@ export const deviceTypes = /* GraphQL */ `
     attributes: JSON
     status: String
     groupIds: [ID!]
+    addresses: AddressRules
   }
 
   "Names its profile and groups as people do"
@@ -89,5 +98,7 @@ export const deviceTypes = /* GraphQL */ `
     attributes: JSON
     status: String
     groupIds: [ID!]
+    "A member of null is removed"
+    addresses: AddressRules
   }
 `;

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { addressRulesSchema } from '#access';
 import type { Device } from '#store';
+import { presentRules } from '../address-ranges/address-ranges.schema.js';
 import { displayName, presentStamps, stamps, topicWord } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
 
@@ -34,6 +36,9 @@ export const newDevice = z
     attributes: attributes.default({}),
     groupIds: groupIds.default([]),
     status: status.default('active'),
+    addresses: addressRulesSchema
+      .default({})
+      .describe("From where it may connect, of those addresses that the tenant's ranges let in"),
   })
   .meta({ id: 'NewDevice' });
 export type NewDeviceInput = z.output<typeof newDevice>;
@@ -46,6 +51,10 @@ export const devicePatch = z
     attributes: z.record(attributeName, topicWord.nullable()),
     groupIds,
     status,
+    addresses: addressRulesSchema.extend({
+      allow: addressRulesSchema.shape.allow.nullable(),
+      deny: addressRulesSchema.shape.deny.nullable(),
+    }),
   })
   .partial()
   .meta({ id: 'DevicePatch' });
@@ -73,6 +82,10 @@ export const deviceView = z
     attributes: z.record(z.string(), z.string()),
     groupIds: z.array(z.uuid()),
     status,
+    addresses: z.object({
+      allow: z.array(z.string()).nullable().describe('null: from anywhere'),
+      deny: z.array(z.string()),
+    }),
     ...stamps,
   })
   .meta({ id: 'Device' });
@@ -85,6 +98,7 @@ export function presentDevice(row: Device): z.input<typeof deviceView> {
     attributes: attributesOf(row),
     groupIds: [...row.groupIds],
     status: row.status === 'active' ? 'active' : 'disabled',
+    addresses: presentRules(row.addresses),
     ...presentStamps(row),
   };
 }

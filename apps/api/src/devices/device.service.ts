@@ -163,8 +163,12 @@ function about(device: Device, action: string) {
   return { kind: 'device', subject: { deviceId: id }, action, subjectId: id, detail: { name } } as const;
 }
 
-function changeOf(current: Device, { attributes, ...rest }: DevicePatchInput): Partial<NewDevice> {
-  const change = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+function changeOf(current: Device, patch: DevicePatchInput): Partial<NewDevice> {
+  const { attributes, addresses, ...rest } = patch;
+  const change: Partial<NewDevice> = {
+    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+    ...(addresses === undefined ? {} : { addresses: mergeMembers(asRules(current.addresses), addresses) }),
+  };
   if (attributes === undefined) return change;
   // The whole must keep the rules too, e.g. how many there may be.
   const merged = deviceAttributes.safeParse(mergeMembers(attributesOf(current), attributes));
@@ -173,6 +177,10 @@ function changeOf(current: Device, { attributes, ...rest }: DevicePatchInput): P
     throw invalidBody(...errors);
   }
   return { ...change, attributes: merged.data };
+}
+
+function asRules(stored: unknown): Readonly<Record<string, string[]>> {
+  return stored as Record<string, string[]>;
 }
 
 async function defaultProfileId(tx: TenantTx): Promise<string> {

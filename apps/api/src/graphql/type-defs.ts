@@ -1,5 +1,7 @@
+import { addressRangesTypes } from '../address-ranges/address-ranges.graphql.js';
 import { apiKeyTypes } from '../api-keys/api-key.graphql.js';
 import { auditTypes } from '../audit/audit.graphql.js';
+import { banTypes } from '../bans/ban.graphql.js';
 import { credentialTypes } from '../credentials/credential.graphql.js';
 import { denialTypes } from '../denials/denial.graphql.js';
 import { deviceTypes } from '../devices/device.graphql.js';
@@ -57,6 +59,8 @@ export const typeDefs = [
   provisioningTypes,
   hostNameTypes,
   policyTypes,
+  addressRangesTypes,
+  banTypes,
   telemetryTypes,
   presenceTypes,
   sessionTypes,

@@ -20,3 +20,18 @@ export class OperationController {
     return presentOperation(await this.operations.get(scope, number));
   }
 }
+
+/** Of changes that concern all tenants. */
+@Controller('v1/operations')
+export class PlatformOperationController {
+  constructor(@Inject(OperationService) private readonly operations: OperationService) {}
+
+  @Get(':operation')
+  @Requires('platform-bans:read')
+  @Answers(200, operationView, { summary: 'Follow a ban of the platform to the connections it concerns' })
+  async get(
+    @Param('operation', { schema: operationPath }) number: bigint,
+  ): Promise<z.input<typeof operationView>> {
+    return presentOperation(await this.operations.getOfPlatform(number));
+  }
+}

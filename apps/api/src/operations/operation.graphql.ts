@@ -2,6 +2,8 @@ export const operationTypes = /* GraphQL */ `
   extend type Query {
     "How far a change of rights has come"
     operation(tenant: ID!, number: ID!): Operation!
+    "Of a platform's key: of a change that concerns all tenants"
+    platformOperation(number: ID!): Operation!
   }
 
   type Operation {

@@ -18,4 +18,12 @@ export class OperationResolver {
     if (!parsed.success) throw notFound();
     return presentOperation(await this.operations.get(scope, parsed.data));
   }
+
+  @Query('platformOperation')
+  @Requires('platform-bans:read')
+  async getOfPlatform(@Args('number') number: string) {
+    const parsed = operationPath.safeParse(number);
+    if (!parsed.success) throw notFound();
+    return presentOperation(await this.operations.getOfPlatform(parsed.data));
+  }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
-import { readReceipts, type ChangeProgress, type ControlStore } from '#store';
+import { readPlatformReceipts, readReceipts, type ChangeProgress, type ControlStore } from '#store';
 import { notFound } from '../failure.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
@@ -17,6 +17,13 @@ export class OperationService {
 
   async get(scope: TenantScope, number: bigint): Promise<ChangeProgress> {
     const progress = await this.store.tenant(scope.tenantId, (tx) => readReceipts(tx, number));
+    if (progress === undefined) throw notFound();
+    return progress;
+  }
+
+  /** Of a change that concerns all tenants. */
+  async getOfPlatform(number: bigint): Promise<ChangeProgress> {
+    const progress = await this.store.platform((tx) => readPlatformReceipts(tx, number));
     if (progress === undefined) throw notFound();
     return progress;
   }

@@ -51,6 +51,7 @@ export const tenantLimits = z
     maxSessionExpiryS: z.int().min(0).max(0xffff_ffff),
     maxConnections: count,
     maxSessions: count,
+    maxTakeovers: count,
     maxRetainedMessages: count,
     maxRetainedBytes: z
       .int()

@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import type { AddressRules } from '#access';
 import {
   createBinding,
   createPolicy,
@@ -98,6 +99,23 @@ export class TenantService {
       });
       if (value === undefined) throw staleVersion();
       const operation = await this.tell(tx, scope, 'tenant.update', Object.keys(patch).join(' '));
+      return { value, operation };
+    });
+  }
+
+  /** A tenant's own to say, though the row is the platform's. */
+  async setAddresses(
+    scope: TenantScope,
+    expected: ExpectedVersion,
+    { allow, deny }: AddressRules,
+  ): Promise<Changed<Tenant>> {
+    const addresses = { ...(allow === undefined ? {} : { allow }), ...(deny === undefined ? {} : { deny }) };
+    return this.store.platform(async (tx) => {
+      const current = (await findTenant(tx, scope.tenantId)) ?? gone();
+      requireVersion(current, expected);
+      const value = await updateTenant(tx, current.id, current.version, { addresses });
+      if (value === undefined) throw staleVersion();
+      const operation = await this.tell(tx, scope, 'tenant.set-address-ranges', '');
       return { value, operation };
     });
   }

@@ -205,11 +205,14 @@ export class StoreGate implements Gate {
   }
 
   /** Only who has proven to be the device is told more about it. */
-  async #admitHolder(proofs: Proofs, { clientId, remoteAddress }: SignIn): Promise<Grant | Refusal> {
+  async #admitHolder(
+    proofs: Proofs,
+    { clientId, transport, remoteAddress }: SignIn,
+  ): Promise<Grant | Refusal> {
     const [{ entry, holder }] = proofs;
     const choose = (rule: ClientIdRule): string =>
       clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : clientId;
-    const grant = await this.#grants.grant(proofs, choose);
+    const grant = await this.#grants.grant(proofs, choose, { transport, address: remoteAddress });
     if (grant.kind === 'granted') {
       for (const id of new Set(proofs.map((proof) => proof.holder.credential.id))) {
         this.#directory.noteUse(entry.tenant.id, id, remoteAddress, this.#now());
@@ -234,7 +237,7 @@ export class StoreGate implements Gate {
     if (shown?.kind === 'refused') return shown;
     const { voucher } = principal;
     const proof: Proof = { kind: 'proof', entry, holder, voucher, until: voucher?.until };
-    return this.#grants.grant(shown === undefined ? [proof] : [proof, shown], () => clientId);
+    return this.#grants.grant(shown === undefined ? [proof] : [proof, shown], () => clientId, principal);
   }
 
   async #reviewVoucher(

@@ -3,13 +3,24 @@ import {
   clientIdRuleSchema,
   isExpandable,
   mayUseClientId,
+  normalizeAddress,
+  transportsOf,
   validityAt,
   type Variables,
 } from '#access';
-import { type ClientId, type Grant, type Reason, Reasons, type Refusal, type TenantId } from '#mqtt';
+import {
+  type ClientId,
+  type Grant,
+  type Principal,
+  type Reason,
+  Reasons,
+  type Refusal,
+  type TenantId,
+} from '#mqtt';
 import type { Logger } from '#process';
-import type { Directory, DirectoryDocument, DirectoryTenant } from '#store';
+import type { Directory, DirectoryBan, DirectoryDocument, DirectoryTenant } from '#store';
 
+import { AddressFences } from './addresses.js';
 import { limitsWith } from './limits.js';
 import { Policies } from './policies.js';
 import { type Proof, type Proofs, refuse, usernameOf } from './proof.js';
@@ -17,12 +28,16 @@ import { type Proof, type Proofs, refuse, usernameOf } from './proof.js';
 /** How often an entry is read again because a policy was deleted while it was read. */
 const maxAttempts = 3;
 
+/** How and from where somebody has come; unknown of who was stored before it was kept. */
+export type Arrival = Pick<Principal, 'transport' | 'address'>;
+
 /** What proofs entitle to: everything that does not depend on a secret, the same at sign-in and when rights are reviewed. */
 export class Grants {
   readonly #directory: Directory;
   readonly #now: () => number;
   readonly #log: Logger;
   readonly #policies = new Policies();
+  readonly #fences = new AddressFences();
 
   constructor(directory: Directory, now: () => number, log: Logger) {
     this.#directory = directory;
@@ -30,7 +45,11 @@ export class Grants {
     this.#log = log;
   }
 
-  async grant(proofs: Proofs, chooseClientId: (rule: ClientIdRule) => string): Promise<Grant | Refusal> {
+  async grant(
+    proofs: Proofs,
+    chooseClientId: (rule: ClientIdRule) => string,
+    { transport, address }: Arrival,
+  ): Promise<Grant | Refusal> {
     const [proof] = proofs;
     const { tenant } = proof.entry;
     const { credential, device } = proof.holder;
@@ -46,6 +65,9 @@ export class Grants {
       if (validity !== 'valid') return no(Reasons.notAuthorized, `the credential is ${validity}`);
     }
 
+    const fault = this.#fences.faultOf(proof.entry.tenant.addresses, device.addresses, address);
+    if (fault !== undefined) return no(Reasons.notAuthorized, fault);
+
     const rules = credentials.map((one) => clientIdRuleSchema.safeParse(one.clientIdRule));
     const [rule] = rules;
     const clientId = rule?.success === true ? chooseClientId(rule.data) : '';
@@ -55,6 +77,8 @@ export class Grants {
     }
 
     const username = usernameOf(proof);
+    const ban = await this.#banOn(proof, clientId, username, address);
+    if (ban !== undefined) return no(Reasons.banned, ban);
     const variables: Variables = {
       tenant: tenant.slug,
       device: device.name,
@@ -64,7 +88,12 @@ export class Grants {
     };
     const documents = await this.#documentsOf(proof);
     if (documents === undefined) return no(Reasons.serverUnavailable, 'policies are changing');
-    const policy = this.#policies.of(documents, device.telemetry, variables);
+    const certificate = proofs.find((one) => one.certificate !== undefined)?.certificate;
+    const { policy, reviewAt } = this.#policies.of(documents, device.telemetry, variables, {
+      transports: transport && transportsOf(transport, certificate !== undefined),
+      address,
+      now: this.#now(),
+    });
     if (!policy.connectRight.allowed) {
       return no(Reasons.notAuthorized, policy.connectRight.detail);
     }
@@ -77,7 +106,9 @@ export class Grants {
         username,
         clientId: clientId as ClientId,
         voucher: proof.voucher,
-        certificate: proofs.find(({ certificate }) => certificate !== undefined)?.certificate,
+        certificate,
+        transport,
+        address,
       },
       tenantSlug: tenant.slug,
       limits: this.#limitsOf(tenant),
@@ -87,7 +118,26 @@ export class Grants {
         ...proofs.map(({ until }) => until),
         ...credentials.map(({ notAfter }) => notAfter),
       ]),
+      reviewAt,
     };
+  }
+
+  /** Why, for the tenant. */
+  async #banOn(
+    { entry, holder }: Proof,
+    clientId: string,
+    username: string,
+    address: string | undefined,
+  ): Promise<string | undefined> {
+    const ban = await this.#directory.findBan({
+      tenantId: entry.tenant.id,
+      clientId,
+      authId: holder.credential.authId,
+      username,
+      address: address === undefined ? undefined : normalizeAddress(address),
+      now: this.#now(),
+    });
+    return ban && describeBan(ban);
   }
 
   async #documentsOf({ entry, holder }: Proof): Promise<readonly DirectoryDocument[] | undefined> {
@@ -113,6 +163,16 @@ export class Grants {
 function earliest(times: readonly (number | undefined)[]): number | undefined {
   const first = Math.min(...times.map((time) => time ?? Infinity));
   return Number.isFinite(first) ? first : undefined;
+}
+
+const banned = {
+  'client-id': 'the client identifier is banned',
+  username: 'the username is banned',
+  address: 'the address is banned',
+} as const;
+
+function describeBan({ kind, reason, isPlatform }: DirectoryBan): string {
+  return `${banned[kind]}${isPlatform ? ' by the platform' : ''}${reason === '' ? '' : `: ${reason}`}`;
 }
 
 /** Attributes that can stand in a topic; any other has no value there. */

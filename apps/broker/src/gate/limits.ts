@@ -27,6 +27,7 @@ const overrides: Readonly<Record<keyof Limits, z.ZodType<number>>> = {
   maxSessionExpiryS: z.int().min(0).max(0xffff_ffff),
   maxConnections: count,
   maxSessions: count,
+  maxTakeovers: count,
   maxRetainedMessages: count,
   maxRetainedBytes: count,
   publishRate: count,

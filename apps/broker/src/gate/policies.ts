@@ -1,8 +1,10 @@
 import {
   checkRules,
+  type Circumstances,
   type CompiledPolicy,
   type PolicyDocument,
   RuleSet,
+  settle,
   telemetryRulesSchema,
   type TelemetryRule,
   type Variables,
@@ -17,6 +19,12 @@ export class UnreadableRulesError extends Error {
   readonly code = 'policy.unreadable';
 }
 
+/** The rights of one connection, and when they change by themselves: where a rule's hours begin or end. */
+export interface Rights {
+  readonly policy: CompiledPolicy;
+  readonly reviewAt: number | undefined;
+}
+
 /**
  * Compiled policies: one for each set of policy versions and telemetry rules. Devices of a kind share it, whatever their names
  * are: what a sign-in adds is the values of its variables.
@@ -27,16 +35,26 @@ export class Policies {
   readonly #telemetry = new Map<string, readonly TelemetryRule[]>();
 
   /** Throws UnreadableRulesError: rights that cannot be read are no rights. */
-  of(documents: readonly DirectoryDocument[], telemetry: unknown, variables: Variables): CompiledPolicy {
+  of(
+    stored: readonly DirectoryDocument[],
+    telemetry: unknown,
+    variables: Variables,
+    circumstances: Circumstances,
+  ): Rights {
     const readings = JSON.stringify(telemetry);
+    const settled = this.#parseAll(stored).map((document) => settle(document, circumstances));
+    const documents = settled.map(({ document }) => document);
     const key = keyOf(documents, readings);
     let rules = this.#ruleSets.get(key);
     // Used last stands last; the one not used for longest goes first.
     if (rules !== undefined) this.#ruleSets.delete(key);
-    else rules = new RuleSet(this.#parseAll(documents), this.#parseTelemetry(readings, telemetry));
+    else rules = new RuleSet(documents, this.#parseTelemetry(readings, telemetry));
     this.#ruleSets.set(key, rules);
     if (this.#ruleSets.size > maxRuleSets) dropFirst(this.#ruleSets);
-    return rules.for(variables);
+    let reviewAt: number | undefined;
+    for (const { reviewAt: at } of settled)
+      if (at !== undefined && !(at >= (reviewAt ?? Infinity))) reviewAt = at;
+    return { policy: rules.for(variables), reviewAt };
   }
 
   #parseAll(documents: readonly DirectoryDocument[]): readonly PolicyDocument[] {
@@ -59,10 +77,12 @@ export class Policies {
 }
 
 /** A policy's name is part of what it says of itself, and may change without a new version. */
-function keyOf(documents: readonly DirectoryDocument[], readings: string): string {
+function keyOf(documents: readonly PolicyDocument[], readings: string): string {
   let key = readings;
-  for (const { policyId, version, name } of documents)
+  for (const { policyId, version, name, idle } of documents) {
     key += ` ${policyId} ${version} ${JSON.stringify(name)}`;
+    if (idle !== undefined) key += `-${Array.from(idle).join('-')}`;
+  }
   return key;
 }
 

@@ -1,0 +1,26 @@
+import { z } from 'zod';
+import { addressRulesSchema, type AddressRules } from '#access';
+import type { Tenant } from '#store';
+
+const ranges = z.array(z.string());
+
+/** As a whole: what is left out is not there any more. */
+export const newAddressRanges = addressRulesSchema.meta({ id: 'NewAddressRanges' });
+
+export const addressRangesView = z
+  .object({
+    allow: ranges.nullable().describe('From where clients may connect; null: from anywhere'),
+    deny: ranges.describe('From where they may not; it wins'),
+    version: z.int().describe("As in ETag: the tenant's own"),
+  })
+  .meta({ id: 'AddressRanges' });
+
+export function presentAddressRanges(tenant: Tenant): z.input<typeof addressRangesView> {
+  return { ...presentRules(tenant.addresses), version: tenant.version };
+}
+
+/** What was stored had been checked. */
+export function presentRules(stored: unknown): { allow: string[] | null; deny: string[] } {
+  const { allow, deny } = stored as AddressRules;
+  return { allow: allow === undefined ? null : [...allow], deny: [...(deny ?? [])] };
+}
