@@ -72,7 +72,7 @@ function describe(error: unknown, name: PortName, port: number, host: string): s
   if (hasCode(error, 'EADDRINUSE')) return `${setting}: port ${port} on ${host} is in use`;
   if (hasCode(error, 'EACCES')) return `${setting}: port ${port} needs rights this user does not have`;
   if (hasCode(error, 'EADDRNOTAVAIL')) return `MOORAGE_BIND: ${host} is not an address of this machine`;
-  if (error instanceof Error && 'syscall' in error && error.syscall === 'getaddrinfo') {
+  if (hasCode(error, 'ENOTFOUND') || hasCode(error, 'EAI_AGAIN')) {
     return `MOORAGE_BIND: ${host} is no address, nor a name that has one`;
   }
   return `${setting}: cannot listen on ${host}:${port} (${error instanceof Error ? error.message : String(error)})`;
