@@ -152,8 +152,12 @@ export class Connection implements LinkSink {
   /** Whoever has had its share of the turn goes on after the others. */
   #charge(units: number): void {
     const { turns } = this.broker;
-    this.#spentInTurn = this.#turn === turns.number ? this.#spentInTurn + units : units;
-    this.#turn = turns.number;
+    if (this.#turn !== turns.number) {
+      this.#turn = turns.number;
+      this.#spentInTurn = 0;
+      turns.heard();
+    }
+    this.#spentInTurn += units;
     if (this.#spentInTurn < turns.share || this.#holds !== 0) return;
     this.hold(Hold.turn);
     turns.wait(this.#goOn);

@@ -18,11 +18,14 @@ export interface Flushed {
 }
 
 const smallestShare = 256;
-const largestShare = 1024;
+const largestShare = 2048;
+/** While nobody but one connection has said anything for so many turns. */
+const shareAlone = 1024;
+const turnsAlone = 32;
 /** A write is a system call, as long as this. */
 const unitsOfWrite = 32;
 /** Outboxes of the newest turn, and as many of those before it, that are written to in one turn. */
-const mostWrites = 16;
+const mostWrites = 32;
 
 /** Of a topic, or filter, that is looked up in a tree for the first time. */
 export function unitsOfLookUp(topic: string): number {
@@ -32,6 +35,9 @@ export function unitsOfLookUp(topic: string): number {
 export class Turns {
   /** Of the turn that is under way. */
   number = 0;
+  /** Connections that were read from in this turn; turns in which there was one at most. */
+  #voices = 0;
+  #turnsAlone = 0;
   readonly #soon: (callback: () => void) => void;
   #isScheduled = false;
   #spent = 0;
@@ -54,10 +60,17 @@ export class Turns {
     this.#spent += units;
   }
 
+  /** A connection says something for the first time in this turn. */
+  heard(): void {
+    this.#voices += 1;
+    if (this.#voices > 1) this.#turnsAlone = 0;
+  }
+
   /** What one connection, or all that stand in line together, may spend in this turn. */
   get share(): number {
     const writes = (this.#fresh.length + this.#older.length - this.#olderAt) * unitsOfWrite;
-    return Math.min(largestShare, Math.max(smallestShare, writes));
+    const least = this.#turnsAlone < turnsAlone ? smallestShare : shareAlone;
+    return Math.min(largestShare, Math.max(least, writes));
   }
 
   /** It is flushed at the end of this turn, or soon after. */
@@ -109,6 +122,8 @@ export class Turns {
     this.#isScheduled = false;
     this.number += 1;
     this.#spent = 0;
+    this.#turnsAlone += 1;
+    this.#voices = 0;
     this.#flush();
     this.#serve();
     if (this.#line.length > 0 || this.#older.length > 0) this.#schedule();
