@@ -73,7 +73,7 @@ export interface PreAuthLimits {
 }
 
 export const defaultPreAuthLimits: PreAuthLimits = Object.freeze({
-  // A will may carry a payload; half of MQTT brokers' clients send certificates or tokens of a few KiB as password.
-  maxConnectBytes: 64 * 1024,
+  // The longest field there is, 65,535 bytes of a will's payload say, and beside it a token of several KiB as password.
+  maxConnectBytes: 80 * 1024,
   signInDeadlineMs: 10_000,
 });

@@ -48,6 +48,15 @@ describe('signing in', () => {
     expect(client.link.isEnded).toBe(true);
   });
 
+  it('takes a CONNECT with the longest field there is, and answers it', async () => {
+    const h = new Harness();
+    const longest = 'x'.repeat(65_535);
+    const client = await h.connect5('alice', { will: { topic: 'w', payload: longest } });
+    expect(client.connack?.code).toBe(0);
+    expect((await h.connect5(longest)).connack?.code).toBe(0x85);
+    expect((await h.connect(longest)).connack?.code).toBe(2);
+  });
+
   it('closes a second CONNECT with a protocol error', async () => {
     const h = new Harness();
     const client = await h.connect5('alice');
