@@ -378,10 +378,16 @@ describe('sizes and explanations', () => {
     await client.subscribe(Array.from({ length: 40 }, (_, i) => `f/${i}`));
     expect(client.goodbye).toBe(0x95);
     expect(client.packets.filter(({ bytes }) => bytes.length > 30)).toEqual([]);
-    // CONNACK itself: what it has to say does not fit into ten bytes.
-    const tiny = await h.connect5('d', { properties: [['maximumPacketSize', 10]] });
-    expect(tiny.packets).toEqual([]);
-    expect(tiny.link.isEnded).toBe(true);
+    // CONNACK itself: what it has to say does not fit into ten bytes. That it does not fits into five.
+    for (const [maximum, codes] of [
+      [10, [0x95]],
+      [5, [0x95]],
+      [4, []],
+    ] as const) {
+      const tiny = await h.connect5('d', { properties: [['maximumPacketSize', maximum]] });
+      expect(tiny.packets.map(({ code }) => code)).toEqual(codes);
+      expect(tiny.link.isEnded).toBe(true);
+    }
     expect(h.broker.stats.connections).toBe(0);
   });
 

@@ -47,6 +47,8 @@ export interface Authentication {
   readonly next: ((data: Buffer | undefined) => void) | undefined;
 }
 
+/** A sign-in that the client thought better of. */
+const calledOff: Ending = { cause: 'clean', reason: Reasons.success, will: 'discarded' };
 /** What may arrive while reading is on hold: a few chunks that were on their way. */
 const mostHeldBytes = 1024 * 1024;
 /** What it costs to lay a message that is encoded already into an outbox, in `Turns`' units. */
@@ -207,7 +209,7 @@ export class Connection implements LinkSink {
     }
   }
 
-  /** CONNECT first; then nothing but AUTH where an exchange asks for it. */
+  /** CONNECT first; then nothing but AUTH where an exchange asks for it, or DISCONNECT. */
   #handleBeforeSession(packet: ClientPacket): void {
     if (packet.type === 'connect') {
       this.state = 'signing-in';
@@ -215,6 +217,7 @@ export class Connection implements LinkSink {
       return connect(this, packet);
     }
     if (packet.type === 'auth') return authenticate(this, packet);
+    if (packet.type === 'disconnect') return this.goodbye(calledOff); // MQTT-3.1.2-30
     throw new ProtocolViolation(Reasons.protocolError, 'a packet before CONNACK'); // 4.12
   }
 
@@ -284,7 +287,9 @@ export class Connection implements LinkSink {
     }
     session.connection = this;
     if (connack.length > this.maximumPacketSize) {
-      // There is no smaller truth about the limits: a client that cannot be told them is not let in.
+      // There is no smaller truth about the limits: a client that cannot be told them is not let in, and told that if it fits.
+      const refusal = encodeConnack(5, Reasons.packetTooLarge, false, {});
+      if (refusal.length <= this.maximumPacketSize) this.outbox.write(refusal);
       return this.goodbye({ cause: 'protocol-error', reason: Reasons.packetTooLarge, will: 'discarded' });
     }
     this.outbox.write(connack);

@@ -415,6 +415,17 @@ describe('enhanced authentication', () => {
     expect(client.connack?.code).toBe(0x82);
   });
 
+  it('may be called off by DISCONNECT, which nothing answers', async () => {
+    const h = offering();
+    const client = await h.connect5('alice', { properties: asking });
+    const { length } = client.packets;
+    await client.send(frame(0xe0));
+    expect(client.packets).toHaveLength(length);
+    expect(client.link.isEnded).toBe(true);
+    expect(h.broker.stats.links).toBe(0);
+    expect(h.clock.pendingAlarms).toBe(0);
+  });
+
   it('is refused where the gate is not content', async () => {
     const h = offering();
     const client = await h.connect5('alice', { properties: asking });
