@@ -110,19 +110,31 @@ export class Connection implements LinkSink {
   #rateTimer: Timer | undefined;
 
   constructor(broker: Broker, link: Link) {
-    const { clock, preAuthLimits } = broker;
+    const { preAuthLimits } = broker;
     this.broker = broker;
     this.link = link;
-    this.now = clock.now();
+    this.now = broker.clock.now();
     this.outbox = new Outbox(link, broker.turns, defaultLimits.maxOutboxBytes, this.#flushed);
     this.receipts = new Receipts(this.outbox, 4);
     this.#framer = new Framer(preAuthLimits.maxConnectBytes);
-    this.#signInDeadline = new Deadline(clock, this.now + preAuthLimits.signInDeadlineMs, () =>
-      this.end(
-        this.authentication?.next === undefined ? Reasons.serverUnavailable : Reasons.notAuthorized,
-        'network',
-      ),
-    );
+    this.awaitSignIn();
+  }
+
+  /** From here on the client has so long to prove who it is, at its sign-in and again when it authenticates anew. */
+  awaitSignIn(): void {
+    const { clock, preAuthLimits } = this.broker;
+    this.#signInDeadline = new Deadline(clock, clock.now() + preAuthLimits.signInDeadlineMs, () => {
+      const isClientsTurn = this.authentication?.next !== undefined;
+      if (isClientsTurn) this.end(Reasons.notAuthorized, 'network');
+      else if (this.state === 'open') this.awaitSignIn(); // the Gate takes its time: who the client was, it stays
+      else this.end(Reasons.serverUnavailable, 'network');
+    });
+  }
+
+  /** It is known who the client is. */
+  signedIn(): void {
+    this.#signInDeadline?.cancel();
+    this.#signInDeadline = undefined;
   }
 
   // ---------------------------------------------------------------------------------------------------- bytes come in
@@ -273,8 +285,7 @@ export class Connection implements LinkSink {
     const { limits } = grant;
     this.state = 'open';
     this.session = session;
-    this.#signInDeadline?.cancel();
-    this.#signInDeadline = undefined;
+    this.signedIn();
     this.use(grant);
     this.receipts = new Receipts(this.outbox, this.version ?? 4);
     this.sendWindow = Math.min(client.receiveMaximum, limits.maxInFlight);

@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { defaultLimits } from './limits.js';
+import type { Session } from './session.js';
+import { SharedGroup } from './shared.js';
 import { acknowledgement, connectBytes, Harness, type TestClient } from './testing/index.js';
 
 async function publishMany(publisher: TestClient, count: number, qos: number): Promise<void> {
@@ -11,6 +13,47 @@ async function counts(...members: TestClient[]): Promise<number[]> {
   for (const member of members) await member.settle();
   return members.map((member) => member.messages().length);
 }
+
+describe('a shared subscription of five thousand members', () => {
+  let asked = 0;
+  const isHere = new Set<number>();
+
+  /** As much of a session as a group looks at. */
+  function member(n: number): Session {
+    const session = {
+      isDurable: true,
+      connection: undefined,
+      mayReceive: () => true,
+      hasQueueRoom: true,
+      get isTaking() {
+        asked += 1;
+        return isHere.has(n);
+      },
+    };
+    return session as unknown as Session;
+  }
+
+  it('asks a few of them for each message, however many are away, and finds who comes back', () => {
+    const members = Array.from({ length: 5_000 }, (_, n) => member(n));
+    const group = new SharedGroup('a');
+    for (const session of members)
+      group.join({ session, qos: 1, retainAsPublished: false, subscriptionIds: [] });
+    isHere.add(17).add(4_000);
+    group.choose('a', 1); // it may look at all of them once
+    asked = 0;
+    const chosen = new Set<Session | undefined>();
+    for (let n = 0; n < 1_000; n++) chosen.add(group.choose('a', 1)?.session);
+    expect([...chosen].map((session) => members.indexOf(session!)).sort()).toEqual([17, 4_000]);
+    expect(asked).toBeLessThan(12_000);
+    isHere.clear();
+    isHere.add(23);
+    group.wake(members[23]!);
+    expect(group.choose('a', 1)?.session).toBe(members[23]);
+    isHere.clear();
+    const queueing = new Set(Array.from({ length: 100 }, () => group.choose('a', 1)?.session));
+    expect(queueing.size).toBe(100);
+  });
+});
 
 describe('a shared subscription', () => {
   it('spreads messages evenly over its members, of every version', async () => {

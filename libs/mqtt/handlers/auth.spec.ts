@@ -183,6 +183,21 @@ describe('re-authentication', () => {
     expect(client.goodbye).toBe(0x87);
   });
 
+  it('that the client leaves half-way ends the connection after as long as a sign-in may take', async () => {
+    const client = await signIn();
+    await client.send(auth(0x19, 'again'));
+    await h.clock.advance(9_000);
+    expect(client.link.isEnded).toBe(false);
+    await h.clock.advance(2_000);
+    await client.settle();
+    expect(client.goodbye).toBe(0x87);
+    const finishing = await signIn();
+    await finishing.send(auth(0x19, 'again'));
+    await finishing.send(auth(0x18, 'secret'));
+    await h.clock.advance(60_000);
+    expect(finishing.link.isEnded).toBe(false);
+  });
+
   it('moves the end of the credential', async () => {
     h.gate.expiresAt = h.clock.now() + 10_000;
     const client = await signIn();

@@ -81,8 +81,10 @@ async function reauthenticate(
   connection.authentication = gatesTurn;
   const { broker } = connection;
   const { rightsVersion } = broker;
+  connection.awaitSignIn();
   const outcome = await converse(connection, exchange, method, data);
   if (connection.isClosed) return;
+  connection.signedIn();
   if (!('grant' in outcome)) return connection.end(outcome.reason, 'kicked'); // MQTT-4.12.1-2
   const { grant } = outcome;
   const { tenantId, deviceId, clientId } = session.principal;

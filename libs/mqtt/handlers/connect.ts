@@ -332,6 +332,7 @@ function welcome(
     connack,
   );
   if (connection.isClosed) return;
+  for (const group of space.sharedOf(session)) group.wake(session);
   space.journal.presence({
     principal: grant.principal,
     epoch: session.epoch,
