@@ -12,6 +12,7 @@ import type { Rule } from '#access';
 
 import { createInstallation, type TestBroker, type TestInstallation } from './support/broker.js';
 import { startOwnPostgres, type OwnPostgres } from './support/own-postgres.js';
+import { PostgresProxy } from './support/postgres-proxy.js';
 import { eventually } from './support/product.js';
 import { createTestTenant, type TestDevice, type TestTenant } from './support/tenant.js';
 
@@ -21,6 +22,9 @@ const telemetry = 'devices/open/telemetry';
 const serverUnavailable = { 5: 0x88, 4: 3 } as const;
 
 let postgres: OwnPostgres;
+/** The broker's way to it. */
+let proxy: PostgresProxy;
+let isLogConfined: boolean;
 let installation: TestInstallation;
 let broker: TestBroker;
 let tenant: TestTenant;
@@ -28,7 +32,13 @@ let open: TestDevice;
 
 beforeAll(async () => {
   postgres = await startOwnPostgres();
-  installation = await createInstallation(postgres.database);
+  isLogConfined = await postgres.confineLog();
+  proxy = await PostgresProxy.start(postgres.port);
+  installation = await createInstallation({
+    ...postgres.database,
+    brokerUrl: proxy.through(postgres.database.brokerUrl),
+    appUrl: proxy.through(postgres.database.appUrl),
+  });
   broker = await installation.startBroker();
   tenant = await createTestTenant(installation.store, postgres.database.secretKey);
   open = await tenant.addDevice('open', { clientIdRule: { kind: 'any' } });
@@ -38,6 +48,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await broker.stop();
   await installation.remove();
+  await proxy.stop();
   await postgres.remove();
 }, 60_000);
 
@@ -85,7 +96,56 @@ const failures: Readonly<Record<string, () => Failure>> = {
     },
     end: () => rm(filler),
   }),
+  'has no room for its log': () => ({
+    payloadBytes: 20_000,
+    begin: async () => {
+      // Somebody who follows the log has stopped, and so nothing of it may be used again.
+      await postgres.query(`SELECT pg_create_physical_replication_slot('stuck', true)`);
+      const log = join(postgres.dataDir, 'postgres', 'pg_wal');
+      filler = join(log, 'filler');
+      const { bavail, bsize } = await statfs(log);
+      await writeFile(filler, Buffer.alloc(bavail * bsize)).catch(() => undefined);
+      await useUpLog();
+    },
+    // It may have ended over it.
+    end: async () => {
+      await rm(filler);
+      await postgres.start();
+      await postgres.query(`SELECT pg_drop_replication_slot('stuck')`);
+      await postgres.query('DROP TABLE scrap');
+    },
+  }),
+  'takes longer than anybody waits': () => ({
+    begin: () => {
+      proxy.delayMs = 20_000;
+    },
+    end: () => {
+      proxy.delayMs = 0;
+    },
+  }),
+  'fails over to another server with all that was committed': () => ({
+    begin: () => postgres.kill(),
+    end: async () => {
+      await postgres.failOver();
+      proxy.leadTo(postgres.port);
+    },
+  }),
 };
+
+/** What room there is in segments that it has already; until it stays down. */
+async function useUpLog(): Promise<void> {
+  await postgres.query('CREATE TABLE IF NOT EXISTS scrap (x text)');
+  await eventually(
+    () =>
+      postgres
+        .query(`INSERT INTO scrap SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 30000)`)
+        .then(
+          () => 'room',
+          () => 'none',
+        ),
+    (answer) => answer === 'none',
+  );
+}
 
 describe.each(Object.keys(failures))('while PostgreSQL %s', (name) => {
   let clients: MqttClient[];
@@ -115,6 +175,7 @@ describe.each(Object.keys(failures))('while PostgreSQL %s', (name) => {
     const failure = failures[name]?.();
     if (failure === undefined) throw new Error(name);
     if (name === 'has a full disk' && !postgres.isSmall) return;
+    if (name === 'has no room for its log' && !isLogConfined) return;
     const talker = await connect(ids.talker);
     const listener = await connect(ids.listener);
     const meter = await connect(ids.meter);
@@ -177,6 +238,77 @@ describe.each(Object.keys(failures))('while PostgreSQL %s', (name) => {
     await hear();
     expect(closed.filter((id) => staying.includes(id))).toEqual([]);
   }, 120_000);
+});
+
+describe('while PostgreSQL is slow', () => {
+  it('everything is as slow as it is, and right: acknowledged is stored, live messages do not wait', async () => {
+    const meter = await broker.connect(open, { clientId: 'slow meter' });
+    const listener = await broker.connect(open, { clientId: 'slow listener' });
+    await listener.subscribeAsync('slow/#', { qos: 0 });
+    proxy.delayMs = 300;
+    try {
+      const stored = async (): Promise<number> => {
+        const rows = await postgres.query(
+          `SELECT count(*)::int AS n FROM telemetry WHERE body ->> 'run' = 'slow'`,
+        );
+        return Number(rows[0]?.['n']);
+      };
+      const acknowledged = Array.from({ length: 50 }, async (_, i) => {
+        await meter.publishAsync(telemetry, JSON.stringify({ run: 'slow', i }), { qos: 1 });
+        return i;
+      });
+      const heard = new Promise((resolve) => listener.once('message', resolve));
+      await meter.publishAsync('slow/x', 'x', { qos: 0 });
+      await heard;
+      const [first] = await Promise.all([Promise.race(acknowledged), stored()]);
+      expect(first).toBe(0);
+      await Promise.all(acknowledged);
+      expect(await stored()).toBe(50);
+      const newcomer = await broker.connect(open, { clientId: 'slow newcomer', ...durable });
+      await newcomer.endAsync();
+    } finally {
+      proxy.delayMs = 0;
+    }
+  }, 60_000);
+});
+
+describe('a device of a tenant that lets devices sign in while PostgreSQL is away', () => {
+  it('is let in with the rights of before, for what need not be stored, and for nothing else', async () => {
+    const generous = await createTestTenant(installation.store, postgres.database.secretKey);
+    await generous.set({ settings: { signInGraceS: 300 } });
+    const device = await generous.addDevice('pump', { clientIdRule: { kind: 'any' } });
+    const revoked = await generous.addDevice('revoked');
+    await generous.addPolicy('all', [everything], { targetKind: 'tenant', targetId: generous.id });
+    const signIn = (one: TestDevice, options: IClientOptions): Promise<number> =>
+      codeOf(broker.connect(one, options));
+    const will = { topic: 'gone', payload: Buffer.from('x'), qos: 0, retain: false } as const;
+    const stay = await broker.connect(device, { clientId: 'stays' });
+    for (const clientId of ['a', 'b', 'c']) expect(await signIn(device, { clientId })).toBe(0);
+    expect(await signIn(revoked, {})).toBe(0);
+    await generous.change('credential', { credentialId: revoked.credentialId }, ({ db }) =>
+      db.credential.delete({ where: { tenantId_id: { tenantId: generous.id, id: revoked.credentialId } } }),
+    );
+    await eventually(
+      () => signIn(revoked, {}),
+      (code) => code !== 0,
+    );
+    postgres.kill();
+    try {
+      await stay.publishAsync('keep', 'x', { qos: 0, retain: true }); // makes the broker notice
+      await eventually(isReady, (ready) => !ready);
+      expect(await signIn(device, { clientId: 'a' })).toBe(0);
+      expect(await signIn(device, { clientId: 'b', ...durable })).toBe(0x88);
+      expect(await signIn(device, { clientId: 'c', will })).toBe(0x88);
+      expect(await signIn(device, { clientId: 'never seen' })).toBe(0x88);
+      expect(await signIn({ ...device, password: 'guess' }, { clientId: 'a' })).toBe(0x88);
+      expect(await signIn(revoked, {})).toBe(0x88);
+      expect(await signIn(open, { clientId: 'a' })).toBe(0x88);
+    } finally {
+      await postgres.start();
+    }
+    await eventually(isReady, (ready) => ready);
+    await stay.endAsync();
+  }, 60_000);
 });
 
 describe('a flood while PostgreSQL stands still', () => {

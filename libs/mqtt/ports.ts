@@ -171,6 +171,10 @@ export interface Grant {
   readonly policy: Policy;
   /** What a 3.x publisher without the right sees; 5.0 always gets 0x87. */
   readonly publishDenied: 'acknowledge' | 'close';
+  /** How long the tenant lets this grant be given again to who shows the same, while the store cannot be asked. */
+  readonly signInGraceMs?: number | undefined;
+  /** It was given so: for what need not be stored alone. */
+  readonly withoutStore?: boolean;
   /** When the credential ends (milliseconds since the epoch); the connection ends with it. */
   readonly expiresAt: number | undefined;
   /** When the rights change by themselves (milliseconds since the epoch): they are then asked for again. */

@@ -18,6 +18,8 @@ export interface ChangeFeedOptions {
   readonly processId: string;
   /** Applies one change and says what it did. Called for one at a time; should it reject, it is called again for the same one. */
   readonly apply: (change: Change) => Promise<Receipt> | Receipt;
+  /** Every change that was there a moment ago has been applied. */
+  readonly onHeard?: () => void;
   /** The connection is lost, or `apply` rejected; the feed goes on by itself. */
   readonly onError: (error: unknown) => void;
   /** How often to look where no notification came. Default one second: what a lost one costs. */
@@ -89,6 +91,7 @@ export class ChangeFeed {
         const client = this.#client ?? (await this.#connect());
         this.#news = false;
         const full = await this.#applyNext(client);
+        if (!full) this.#options.onHeard?.();
         pauseMs = 50;
         if (!full) await this.#waitForNews(this.#options.pollMs ?? 1_000);
       } catch (error) {

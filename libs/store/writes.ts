@@ -147,6 +147,8 @@ export function weightOf(operation: Operation): number {
 
 // An operation's own objects, its callback's closure and its share of the columns.
 const overheadBytes = 500;
+// A place in a queue, and what a batch makes of it: a message for a thousand sessions is mostly these.
+const entryBytes = 300;
 
 /** Memory that it holds until it is committed, about. */
 export function bytesOf(operation: Operation): number {
@@ -154,7 +156,7 @@ export function bytesOf(operation: Operation): number {
     case 'telemetry':
       return overheadBytes + operation.reading.message.payload.length;
     case 'append':
-      return overheadBytes + operation.message.payload.length + operation.entries.length * 100;
+      return overheadBytes + operation.message.payload.length + operation.entries.length * entryBytes;
     case 'retain':
       return overheadBytes + operation.message.payload.length;
     case 'will':

@@ -10,7 +10,8 @@
  *   what one publisher sent to one topic at one QoS are in the order of sending.
  * - Retained. Whoever subscribes finds for each topic the last message acknowledged before, or a newer one.
  * - Sessions. Session Present is true for each session that a CONNACK was seen for; nobody subscribes a second time.
- * - Presence. When all is quiet, the API says of every client what is true, within the lease time.
+ * - Presence. When all is quiet, the API says of every client what is true, within the lease time; so does `$tenant/presence/+` of
+ *   every device.
  * - Time. While PostgreSQL stands still nothing is acknowledged; the broker's memory stays under a bound all the time.
  * - Wills. What "exactly once" means, for a connection whose CONNACK was seen, is decided by how it ended:
  *     - The client says DISCONNECT: never.
@@ -101,6 +102,7 @@ class Run {
   readonly #restless: Subscriber[] = [];
   readonly #wills: WillClient[] = [];
   #flooder: Identity | undefined;
+  #presenceWatcher: Identity | undefined;
   #isOver = false;
 
   constructor(
@@ -181,6 +183,7 @@ class Run {
       client.publish(this.plan.rate);
     }
     this.#flooder = (await this.#provision('flooder')).identity;
+    this.#presenceWatcher = await this.#mayWatchPresence();
     for (let i = 1; i <= this.plan.willClients; i++) {
       const name = `mortal-${i}`;
       const random = new Random(this.plan.seed, name);
@@ -230,6 +233,17 @@ class Run {
     }
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return response.json();
+  }
+
+  async #mayWatchPresence(): Promise<Identity> {
+    const { deviceId, identity } = await this.#provision('presence-watcher');
+    const rules = [{ effect: 'allow', actions: ['subscribe'], topics: ['$tenant/presence/+'] }];
+    const policy = (await this.#ask('POST', '/policies', { name: 'presence-watching', rules })) as {
+      id: string;
+    };
+    const binding = { policyId: policy.id, targetKind: 'device', targetId: deviceId };
+    await this.#ask('POST', '/policy-bindings', binding);
+    return identity;
   }
 
   async #comeAndGo(client: Subscriber): Promise<void> {
@@ -380,6 +394,7 @@ class Run {
     while (!isDone() && Date.now() < deadline) await pause(100);
     if (!isDone()) this.#oracle.violation('not everything was acknowledged and delivered in time');
     const presenceMs = await this.#presence();
+    await this.#presenceOverMqtt();
     await Promise.all(this.#wills.map((client) => client.stop()));
     if (this.#wills.length > 0) await pause(1_000); // for one too many
     return presenceMs;
@@ -410,6 +425,32 @@ class Run {
       }
       await pause(200);
     }
+  }
+
+  async #presenceOverMqtt(): Promise<void> {
+    if (this.#presenceWatcher === undefined) return;
+    const clientId = 'presence-watcher';
+    const hello = { ...this.#presenceWatcher, clientId, version: 5 as const, isDurable: false };
+    const connection = await Connection.open(this.#endpoint, hello);
+    const states = new Map<string, string>();
+    connection?.listen((packet) => {
+      if (packet.cmd !== 'publish') return;
+      const { device, state } = JSON.parse(packet.payload.toString()) as { device: string; state: string };
+      states.set(device, state);
+    });
+    connection?.send({
+      cmd: 'subscribe',
+      messageId: 1,
+      subscriptions: [{ topic: '$tenant/presence/+', qos: 0 }],
+    });
+    const expected = new Map(this.#publishers.map(({ client }) => [client.name, 'online']));
+    expected.set('flooder', 'offline');
+    const wrong = (): string[] =>
+      [...expected].filter(([name, state]) => states.get(name) !== state).map(([name]) => name);
+    const deadline = Date.now() + 10_000;
+    while (wrong().length > 0 && Date.now() < deadline) await pause(50);
+    if (wrong().length > 0) this.#oracle.violation(`$tenant/presence is wrong of ${wrong().join(', ')}`);
+    connection?.cut();
   }
 
   async #judge(): Promise<void> {

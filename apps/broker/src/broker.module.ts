@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 
 import { type DynamicModule, Module } from '@nestjs/common';
 
-import { type Broker, createBroker } from '#mqtt';
+import { type Broker, createBroker, type Principal } from '#mqtt';
 import {
   Counter,
   createMetrics,
@@ -13,12 +13,21 @@ import {
   type Readiness,
   type Registry,
 } from '#process';
-import { type BrokerStore, ChangeFeed, type Directory, openBrokerStore, openDirectory } from '#store';
+import {
+  type BrokerStore,
+  type Change,
+  ChangeFeed,
+  type Directory,
+  nobody,
+  openBrokerStore,
+  openDirectory,
+} from '#store';
 
 import { BrokerProcess } from './broker-process.js';
-import { applyChange } from './changes.js';
+import { applyChange, concernedBy } from './changes.js';
 import { systemClock } from './clock.js';
 import { StoreGate } from './gate/gate.js';
+import { RememberingGate } from './gate/remembering-gate.js';
 import { Admission, maxConnectionsOf } from './listeners/admission.js';
 import type { ServerIdentity } from './listeners/tls.js';
 import { exposeBroker } from './metrics.js';
@@ -33,6 +42,7 @@ const directory = Symbol('directory');
 const egress = Symbol('egress');
 const store = Symbol('store');
 const gate = Symbol('gate');
+const remembering = Symbol('remembering');
 const broker = Symbol('broker');
 const admission = Symbol('admission');
 const feed = Symbol('feed');
@@ -58,8 +68,17 @@ export class BrokerModule {
         },
         { provide: store, useFactory: makeStore, inject: [options, processId, directory] },
         { provide: gate, useFactory: makeGate, inject: [options, directory, egress, store, metrics] },
-        { provide: broker, useFactory: makeBroker, inject: [options, gate, store, metrics, admission] },
-        { provide: feed, useFactory: makeFeed, inject: [options, processId, broker, gate, store] },
+        { provide: remembering, useFactory: makeRemembering, inject: [gate, store, metrics] },
+        {
+          provide: broker,
+          useFactory: makeBroker,
+          inject: [options, remembering, store, metrics, admission],
+        },
+        {
+          provide: feed,
+          useFactory: makeFeed,
+          inject: [options, processId, broker, gate, store, remembering],
+        },
         {
           provide: BrokerProcess,
           useFactory: makeProcess,
@@ -121,9 +140,30 @@ function makeGate(
   });
 }
 
+function makeRemembering(made: StoreGate, brokerStore: BrokerStore, registry: Registry): RememberingGate {
+  const { vault } = brokerStore;
+  const remembering = new RememberingGate({
+    gate: made,
+    now: () => systemClock.now(),
+    isFull: () => vault.isFull,
+  });
+  registry.registerMetric(
+    new Counter({
+      name: 'moorage_sign_ins_without_store_total',
+      help: 'Sign-ins that were let in by the rights of before, while the store could not be asked',
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(remembering.recalled);
+      },
+    }),
+  );
+  return remembering;
+}
+
 function makeBroker(
   { log }: BrokerOptions,
-  made: StoreGate,
+  made: RememberingGate,
   brokerStore: BrokerStore,
   registry: Registry,
   door: Admission,
@@ -147,11 +187,14 @@ function makeFeed(
   core: Broker,
   made: StoreGate,
   brokerStore: BrokerStore,
+  remembered: RememberingGate,
 ): ChangeFeed {
   return new ChangeFeed({
     url: databaseUrl,
     processId: id,
+    onHeard: () => remembered.heard(),
     apply: async (change) => {
+      remembered.forget(whomToForget(change));
       const receipt = await applyChange(core, made, change);
       const { number, kind, tenantId, subject } = change;
       if (kind === 'device' && typeof subject['deviceId'] === 'string')
@@ -161,6 +204,14 @@ function makeFeed(
     },
     onError: (error) => log.warn('changes.trouble', { err: error }),
   });
+}
+
+/** Whoever a change of rights may concern signs in with the store again before it is remembered anew. */
+function whomToForget(change: Change): (principal: Principal) => boolean {
+  const { tenantId, kind } = change;
+  if (kind === 'session') return () => false; // it shows somebody out, and says nothing about rights
+  const concerns = concernedBy(change);
+  return (principal) => (tenantId === nobody || principal.tenantId === tenantId) && concerns(principal);
 }
 
 function makeProcess(

@@ -134,7 +134,11 @@ function examine(
   if (Buffer.byteLength(clientId) > limits.maxClientIdBytes) {
     return no(Reasons.clientIdentifierNotValid, 'client identifier over the limit');
   }
-  const isKnown = space.sessions.get(clientId)?.connection !== undefined;
+  const known = space.sessions.get(clientId);
+  if (grant.withoutStore === true && needsStore(packet, known)) {
+    return no(Reasons.serverUnavailable, 'a durable session or a will, and the store is not available');
+  }
+  const isKnown = known?.connection !== undefined;
   if (!isKnown && space.connections.size + space.arriving.size >= limits.maxConnections) {
     return no(Reasons.quotaExceeded, 'connections over the limit');
   }
@@ -147,6 +151,11 @@ function examine(
     return no(Reasons.notAuthorized, 'the credential has ended');
   }
   return packet.will === undefined ? undefined : examineWill(packet.will, grant, no);
+}
+
+/** A session or will that was not stored would be lost with the process. */
+function needsStore({ sessionExpiryIntervalS, will }: ConnectPacket, known: Session | undefined): boolean {
+  return sessionExpiryIntervalS > 0 || will !== undefined || known?.isDurable === true;
 }
 
 /** A will that could never be published is told now, and not found missing later. */

@@ -68,6 +68,13 @@ const tenantSettings = z
     publishDenied: z
       .enum(['acknowledge', 'close'])
       .describe('What a 3.x publisher without the right sees; 5.0 always gets 0x87'),
+    signInGraceS: z
+      .int()
+      .min(0)
+      .max(86_400)
+      .describe(
+        'How long devices that had signed in may sign in again with the rights of before while the database is away; 0, the default: not at all',
+      ),
   })
   .partial()
   .meta({ id: 'TenantSettings' });

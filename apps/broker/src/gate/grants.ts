@@ -114,6 +114,7 @@ export class Grants {
       limits: this.#limitsOf(tenant),
       policy,
       publishDenied: publishDeniedOf(tenant.settings),
+      signInGraceMs: signInGraceOf(tenant.settings),
       expiresAt: earliest([
         ...proofs.map(({ until }) => until),
         ...credentials.map(({ notAfter }) => notAfter),
@@ -188,4 +189,9 @@ function publishDeniedOf(settings: unknown): Grant['publishDenied'] {
   const chosen =
     typeof settings === 'object' && settings !== null ? Reflect.get(settings, 'publishDenied') : undefined;
   return chosen === 'close' ? 'close' : 'acknowledge';
+}
+
+function signInGraceOf(settings: unknown): number {
+  const seconds: unknown = Reflect.get(Object(settings), 'signInGraceS');
+  return typeof seconds === 'number' && seconds > 0 ? seconds * 1_000 : 0;
 }
