@@ -13,7 +13,7 @@ import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient } from 
 
 import { isSignedBy, readCertificate, readRevocationList } from '#access';
 import { connectBytes, readPackets } from '#mqtt/testing';
-import { createTrustAnchor, deleteTrustAnchor, replaceRevocationList } from '#store';
+import { addTenantHost, createTrustAnchor, deleteTrustAnchor, replaceRevocationList } from '#store';
 
 import { createInstallation, type TestBroker, type TestInstallation } from './support/broker.js';
 import {
@@ -40,6 +40,8 @@ let authority: Pair;
 let otherAuthority: Pair;
 let anchorId: string;
 let device: TestDevice;
+const ownHost = 'own.mqtt.example.com';
+const otherHost = 'other.mqtt.example.com';
 let pinned: Pair;
 const clients: MqttClient[] = [];
 
@@ -58,6 +60,8 @@ beforeAll(async () => {
   await trust(other, otherAuthority);
   device = await addMeter('meter-1');
   await addCertificate(tenant, device, { fingerprint: pinned, authId: 'pinned-1' });
+  await store.tenant(tenant.id, (tx) => addTenantHost(tx, ownHost));
+  await store.tenant(other.id, (tx) => addTenantHost(tx, otherHost));
   const twin = await other.addDevice('meter-1');
   await addCertificate(other, twin);
 }, 60_000);
@@ -151,25 +155,41 @@ let revocations = 0;
 
 // --------------------------------------------------------------------------------------------------------------- signing in
 
+/** No certificate at all. */
+const nobody = {} as Pair;
+
 interface Attempt extends IClientOptions {
   readonly shown: Pair;
   /** Sent with it. */
   readonly chain?: readonly Pair[];
+  /** The host name that is asked for (SNI). */
+  readonly host?: string;
+  /** Of TLS, to be resumed. */
+  readonly session?: Buffer | undefined;
 }
 
 /** CONNACK's code and the client. */
 async function attempt(
   { listener, version }: Way,
-  { shown, chain = [], ...options }: Attempt,
+  { shown, chain = [], host, session, ...options }: Attempt,
 ): Promise<[number, MqttClient]> {
+  // One at a time: who takes its own session over and over again is held off.
+  await Promise.all(clients.splice(0).map((client) => client.endAsync(!client.connected)));
+  const secure = {
+    minVersion: version,
+    maxVersion: version,
+    ...(host === undefined ? {} : { servername: host, checkServerIdentity: () => undefined }),
+    ...(session === undefined ? {} : { session }),
+  };
   const client = mqtt.connect(broker.url(listener), {
     clientId: device.name,
     protocolVersion: 5,
     ca: broker.certificates.ca,
-    cert: [shown, ...chain].map(({ pem }) => pem).join(''),
-    key: shown.keyPem,
-    ...({ minVersion: version, maxVersion: version } as IClientOptions),
-    wsOptions: { minVersion: version, maxVersion: version },
+    ...(shown === nobody
+      ? {}
+      : { cert: [shown, ...chain].map(({ pem }) => pem).join(''), key: shown.keyPem }),
+    ...(secure as IClientOptions),
+    wsOptions: secure as NonNullable<IClientOptions['wsOptions']>,
     reconnectPeriod: 0,
     ...options,
   });
@@ -307,6 +327,11 @@ describe.each(matrix)('on $listener with $version', (way) => {
         return { shown: await line.issue('meter-1'), chain: [line] };
       },
     ],
+    [
+      'wrong-host', // it would be let in under the tenant's own host name, or under none
+      0x86,
+      async () => ({ shown: await authority.issue('meter-1'), host: otherHost }),
+    ],
   ])('%s is refused, and the tenant sees why', async (fault, expected, prepare) => {
     const clientId = nextId();
     const [code] = await attempt(way, { ...(await prepare()), clientId });
@@ -370,8 +395,25 @@ describe.each(matrix)('on $listener with $version', (way) => {
     const second = open(session);
     await once(second, 'secureConnect');
     expect(second.isSessionReused()).toBe(false);
-    if (way.listener === 'mqtts') expect(await codeOver(second)).toBe(0x87);
     second.destroy();
+    const clientId = nextId();
+    expect((await attempt(way, { shown, session, clientId }))[0]).toBe(0x87);
+    expect((await denialOf(tenant, clientId)).detail).toBe('certificate: revoked');
+  });
+
+  it("a tenant's own host name names the tenant, for certificates, pinned ones and passwords, and refuses all others'", async () => {
+    const own = { shown: await authority.issue('meter-1'), host: ownHost };
+    expect((await attempt(way, own))[0]).toBe(0);
+    expect((await attempt(way, { ...own, host: ownHost.toUpperCase() }))[0]).toBe(0);
+    expect((await attempt(way, { shown: pinned, host: ownHost }))[0]).toBe(0);
+    const { username, password } = device;
+    const plain = { shown: nobody, password, host: ownHost };
+    expect((await attempt(way, { ...plain, username: 'meter-1' }))[0]).toBe(0);
+    expect((await attempt(way, { ...plain, username }))[0]).toBe(0);
+    const clientId = nextId();
+    expect((await attempt(way, { ...plain, username, host: otherHost, clientId }))[0]).toBe(0x86);
+    expect((await denialOf(tenant, clientId)).detail).toBe('the host name is of another tenant');
+    expect((await attempt(way, { ...plain, username: 'meter-1', host: otherHost }))[0]).toBe(0x86);
   });
 });
 

@@ -9,6 +9,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 export interface TlsFiles {
   readonly certFile: string;
   readonly keyFile: string;
+  /** Certificates of single host names; undefined: none. */
+  readonly hostsDir: string | undefined;
 }
 
 /** Everything the environment decides, read once. Port 0 asks the operating system for a free one. */
@@ -22,6 +24,8 @@ export interface Settings {
   readonly wsPort: number;
   readonly wssPort: number;
   readonly opsPort: number;
+  /** Of the api, as the broker reaches it. */
+  readonly apiUrl: string;
   readonly postgresPort: number;
   /** Addresses and ranges that proxies connect to the broker from, each connection with a header of the PROXY protocol. */
   readonly proxyProtocolFrom: readonly string[];
@@ -62,12 +66,14 @@ export const settingNames = [
   'MOORAGE_WS_PORT',
   'MOORAGE_WSS_PORT',
   'MOORAGE_OPS_PORT',
+  'MOORAGE_API_URL',
   'MOORAGE_POSTGRES_PORT',
   'MOORAGE_PROXY_PROTOCOL_FROM',
   'MOORAGE_EGRESS_ALLOW',
   'MOORAGE_SECRET_KEY',
   'MOORAGE_TLS_CERT_FILE',
   'MOORAGE_TLS_KEY_FILE',
+  'MOORAGE_TLS_HOSTS_DIR',
   'MOORAGE_LOG_LEVEL',
   'DATABASE_URL',
 ] as const;
@@ -99,6 +105,8 @@ export function readSettings(env: Environment = process.env): Settings {
     wssPort: readPort(env, 'MOORAGE_WSS_PORT', 8084),
     // The broker's health and metrics, next to the api's port and never the same as a device's.
     opsPort: readPort(env, 'MOORAGE_OPS_PORT', 3001),
+    // The api of this machine, at the port that it has by its own setting.
+    apiUrl: readApiUrl(env),
     // A free one: the embedded PostgreSQL is nobody's but ours, and must not meet one that is installed.
     postgresPort: readPort(env, 'MOORAGE_POSTGRES_PORT', 0),
     // None: clients connect directly, and nobody may say who somebody else is.
@@ -110,6 +118,7 @@ export function readSettings(env: Environment = process.env): Settings {
     tls: Object.freeze({
       certFile: resolve(certFile ?? `${dataDir}/tls/server.crt`),
       keyFile: resolve(keyFile ?? `${dataDir}/tls/server.key`),
+      hostsDir: readPath(env, 'MOORAGE_TLS_HOSTS_DIR'),
     }),
     tlsIsGiven: certFile !== undefined,
     // One line a fact that an operator wants to know; `debug` adds one a connection or more.
@@ -147,6 +156,24 @@ function readPort(env: Environment, name: SettingName, fallback: number): number
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Infinity;
   if (port > 65_535) throw new ConfigError('config.invalid', name, `'${text}' is not a port (0 to 65535)`);
   return port;
+}
+
+function readPath(env: Environment, name: SettingName): string | undefined {
+  const text = read(env, name);
+  return text === undefined ? undefined : resolve(text);
+}
+
+function readApiUrl(env: Environment): string {
+  const text = read(env, 'MOORAGE_API_URL');
+  if (text === undefined) {
+    const bind = readBind(env);
+    const host = bind === '0.0.0.0' || bind === '::' ? '127.0.0.1' : bind;
+    return `http://${host.includes(':') ? `[${host}]` : host}:${readPort(env, 'MOORAGE_HTTP_PORT', 3000)}`;
+  }
+  const url = URL.parse(text);
+  const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.search === '';
+  if (isPlain) return text.replace(/\/+$/, '');
+  throw new ConfigError('config.invalid', 'MOORAGE_API_URL', 'is not a URL like http://10.0.0.1:3000');
 }
 
 const addressRange = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);

@@ -92,6 +92,14 @@ export interface DirectoryAnchor {
   readonly certificate: Buffer;
   /** As stored. */
   readonly identity: unknown;
+  /** Unknown devices under it may register themselves. */
+  readonly provisions: boolean;
+}
+
+/** Whose a host name is. */
+export interface DirectoryHost {
+  readonly tenantId: string;
+  readonly slug: string;
 }
 
 /** What certificates may be recognised by: hashes in hexadecimal. */
@@ -106,9 +114,11 @@ export interface CertificateQuery {
   readonly tenantId: string;
   /** SHA-256 of the certificate, hexadecimal: a credential that pins it goes first. */
   readonly fingerprint: string;
-  /** The anchor it leads to, and the name it carries there. */
+  /** The anchor it leads to. */
+  readonly anchorId: string | undefined;
+  /** The name it carries there. */
   readonly named:
-    | { readonly anchorId: string; readonly kind: 'device' | 'authId'; readonly value: string }
+    | { readonly kind: 'device' | 'authId'; readonly value: string }
     | undefined;
   /** Of several that fit, one that is valid now goes first. */
   readonly now: number;
@@ -184,6 +194,8 @@ export interface Directory {
   findByCredential(tenantId: string, credentialId: string): Promise<DirectoryEntry | undefined>;
   /** Undefined: there is no such tenant. */
   findTenant(tenantSlug: string): Promise<{ readonly id: string } | undefined>;
+  /** The tenant that has this host name for itself alone. Undefined: nobody's, or everybody's. */
+  tenantOfHost(host: string): Promise<DirectoryHost | undefined>;
   /** By the claim `iss`. */
   findTokenIssuer(tenantId: string, issuer: string): Promise<DirectoryTokenIssuer | undefined>;
   findAuthenticator(tenantId: string): Promise<DirectoryAuthenticator | undefined>;
@@ -248,6 +260,7 @@ class PgDirectory implements Directory {
   readonly #credentials: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
   readonly #issuers: DataLoader<readonly [string, string], DirectoryTokenIssuer | undefined, string>;
   readonly #authenticators: DataLoader<string, DirectoryAuthenticator | undefined, string>;
+  readonly #hosts: DataLoader<string, DirectoryHost | undefined, string>;
   readonly #revocations: DataLoader<RevocationKey, DirectoryRevocation | undefined, string>;
   readonly #bans: DataLoader<BanQuery, DirectoryBan | undefined, string>;
   readonly #versions: DataLoader<PolicyVersionKey, DirectoryDocument | undefined, string>;
@@ -262,6 +275,7 @@ class PgDirectory implements Directory {
     this.#credentials = gather((keys) => this.#find('by-credential', byCredential, keys));
     this.#issuers = gather((keys) => this.#readIssuers(keys));
     this.#authenticators = gather((ids) => this.#readAuthenticators(ids));
+    this.#hosts = gather((hosts) => this.#readHosts(hosts));
     this.#revocations = gather((keys) => this.#readRevocations(keys));
     this.#bans = gather((queries) => this.#readBans(queries));
     this.#versions = gather((keys) => this.#readVersions(keys));
@@ -290,6 +304,10 @@ class PgDirectory implements Directory {
     return this.#authenticators.load(tenantId);
   }
 
+  tenantOfHost(host: string): Promise<DirectoryHost | undefined> {
+    return this.#hosts.load(host);
+  }
+
   async anchorsOf(tenantId: string): Promise<readonly DirectoryAnchor[]> {
     const { rows } = await withStoreErrors(() =>
       this.#pool.query<AnchorRow>(`${anchorColumns} AND a.tenant_id = $1`, [tenantId]),
@@ -306,7 +324,7 @@ class PgDirectory implements Directory {
   }
 
   async findByCertificate(query: CertificateQuery): Promise<DirectoryEntry | undefined> {
-    const { tenantId, fingerprint, named, now } = query;
+    const { tenantId, fingerprint, anchorId, named, now } = query;
     const { rows } = await withStoreErrors(() =>
       this.#pool.query<Row>({
         name: 'by-certificate',
@@ -314,7 +332,7 @@ class PgDirectory implements Directory {
         values: [
           tenantId,
           Buffer.from(fingerprint, 'hex'),
-          named?.anchorId ?? null,
+          anchorId ?? null,
           named?.kind === 'device' ? named.value : null,
           named?.kind === 'authId' ? named.value : null,
           new Date(now),
@@ -426,6 +444,18 @@ class PgDirectory implements Directory {
       }),
     );
     return inPlaces(ids, rows);
+  }
+
+  async #readHosts(hosts: readonly string[]): Promise<(DirectoryHost | undefined)[]> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<DirectoryHost & { readonly host: string }>({
+        name: 'hosts',
+        text: readHosts,
+        values: [[...new Set(hosts)]],
+      }),
+    );
+    const byHost = new Map(rows.map(({ host, tenantId, slug }) => [host, { tenantId, slug }]));
+    return hosts.map((host) => byHost.get(host));
   }
 
   async #readRevocations(keys: readonly RevocationKey[]): Promise<(DirectoryRevocation | undefined)[]> {
@@ -544,6 +574,7 @@ interface AnchorRow {
   readonly id: string;
   readonly certificate: Buffer;
   readonly identity: unknown;
+  readonly provisions: boolean;
 }
 
 interface Row {
@@ -620,7 +651,9 @@ const byCertificate = `
     ) c ON true`;
 
 const anchorColumns = `
-  SELECT a.tenant_id, t.slug, a.id, a.certificate, a.identity
+  SELECT a.tenant_id, t.slug, a.id, a.certificate, a.identity,
+         EXISTS (SELECT FROM provisioning_rules r
+                  WHERE r.tenant_id = a.tenant_id AND r.anchor_id = a.id AND r.enabled) AS provisions
     FROM trust_anchors a JOIN tenants t ON t.id = a.tenant_id
    WHERE a.proven_at IS NOT NULL`;
 
@@ -643,6 +676,10 @@ const readAuthenticators = `
          a.max_concurrent AS "maxConcurrent", a.enabled AS "isEnabled", a.version
     FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (tenant_id, place)
     JOIN authenticators a ON a.tenant_id = asked.tenant_id`;
+
+const readHosts = `
+  SELECT h.host, t.id AS "tenantId", t.slug FROM tenant_hosts h JOIN tenants t ON t.id = h.tenant_id
+   WHERE h.host = ANY($1::text[])`;
 
 const readRevocations = `
   SELECT asked.place, a.crl_next_update AS next_update, a.crl_when_stale AS when_stale, a.crl_grace_s AS grace_s,
@@ -708,8 +745,8 @@ function inPlaces<Value extends { readonly place: string }>(
   return found;
 }
 
-function toAnchor({ tenant_id: tenantId, slug, id, certificate, identity }: AnchorRow): DirectoryAnchor {
-  return { tenantId, tenantSlug: slug, id, certificate, identity };
+function toAnchor({ tenant_id: tenantId, slug: tenantSlug, ...anchor }: AnchorRow): DirectoryAnchor {
+  return { tenantId, tenantSlug, ...anchor };
 }
 
 function toEntry(row: Row): DirectoryEntry {

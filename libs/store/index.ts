@@ -54,6 +54,7 @@ export type {
   DirectoryDevice,
   DirectoryDocument,
   DirectoryEntry,
+  DirectoryHost,
   DirectoryOptions,
   DirectoryRevocation,
   DirectoryTenant,

@@ -27,7 +27,7 @@ export interface TestBroker {
   stop(): Promise<void>;
 }
 
-type GivenOptions = Pick<BrokerOptions, 'proxyProtocolFrom' | 'egress'>;
+type GivenOptions = Pick<BrokerOptions, 'proxyProtocolFrom' | 'egress' | 'apiUrl'>;
 
 export interface TestInstallation {
   readonly database: TestDatabase;

@@ -4,10 +4,11 @@ import type { BrokerStore, ChangeFeed, Directory } from '#store';
 
 import type { Listener, ListenOptions } from './listeners/accept.js';
 import type { Admission } from './listeners/admission.js';
+import type { ServerIdentities } from './listeners/identities.js';
 import { listenOps } from './listeners/ops.js';
 import { TrustedProxies } from './listeners/proxy-protocol.js';
 import { listenMqtt } from './listeners/tcp.js';
-import { listenMqtts, type ServerIdentity } from './listeners/tls.js';
+import { listenMqtts } from './listeners/tls.js';
 import { listenSecureWebSocket, listenWebSocket } from './listeners/websocket.js';
 import type { BrokerOptions } from './options.js';
 
@@ -17,7 +18,7 @@ export interface BrokerParts extends Pick<BrokerOptions, 'bind' | 'ports' | 'pro
   readonly broker: Broker;
   readonly changes: ChangeFeed;
   readonly admission: Admission;
-  readonly identity: ServerIdentity;
+  readonly identity: ServerIdentities;
   readonly readiness: Readiness;
   readonly metrics: Registry;
 }
@@ -53,9 +54,15 @@ export class BrokerProcess {
     return { ...actual, ops: this.#ops.port };
   }
 
+  /** Takes the server's certificates from their files again. */
+  async reloadCertificates(): Promise<boolean> {
+    return this.#parts.identity.reload();
+  }
+
   /** No one new comes in; wills are held and clients told; what was accepted is stored; then the rest goes. */
   async stop(): Promise<void> {
-    const { broker, changes, store, directory, readiness } = this.#parts;
+    const { broker, changes, store, directory, identity, readiness } = this.#parts;
+    identity.close();
     readiness.notReady('listeners', 'stopping');
     clearTimeout(this.#checking);
     await Promise.all(this.#listeners.map((listener) => listener.close()));

@@ -29,7 +29,7 @@ import { systemClock } from './clock.js';
 import { StoreGate } from './gate/gate.js';
 import { RememberingGate } from './gate/remembering-gate.js';
 import { Admission, maxConnectionsOf } from './listeners/admission.js';
-import type { ServerIdentity } from './listeners/tls.js';
+import { ServerIdentities } from './listeners/identities.js';
 import { exposeBroker } from './metrics.js';
 import type { BrokerOptions } from './options.js';
 
@@ -89,9 +89,8 @@ export class BrokerModule {
   }
 }
 
-async function readIdentity({ tls }: BrokerOptions): Promise<ServerIdentity> {
-  const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
-  return { cert, key };
+function readIdentity({ tls, log }: BrokerOptions): Promise<ServerIdentities> {
+  return ServerIdentities.open(tls, log);
 }
 
 function makeDirectory({ databaseUrl, log }: BrokerOptions): Directory {
@@ -117,7 +116,7 @@ async function makeStore(
 }
 
 function makeGate(
-  { secretKey, log }: BrokerOptions,
+  { secretKey, apiUrl, log }: BrokerOptions,
   opened: Directory,
   outside: Egress,
   brokerStore: BrokerStore,
@@ -132,6 +131,7 @@ function makeGate(
   return new StoreGate({
     directory: opened,
     secretKey,
+    apiUrl,
     egress: outside,
     now: () => systemClock.now(),
     log,
@@ -221,7 +221,7 @@ function makeProcess(
   core: Broker,
   changes: ChangeFeed,
   door: Admission,
-  server: ServerIdentity,
+  server: ServerIdentities,
   ready: Readiness,
   registry: Registry,
 ): BrokerProcess {

@@ -30,6 +30,7 @@ class HeldDirectory implements Directory {
   readonly #real: Directory;
   readonly findByCredential: Directory['findByCredential'];
   readonly findTenant: Directory['findTenant'];
+  readonly tenantOfHost: Directory['tenantOfHost'];
   readonly findTokenIssuer: Directory['findTokenIssuer'];
   readonly findAuthenticator: Directory['findAuthenticator'];
   readonly anchorsOf: Directory['anchorsOf'];
@@ -48,6 +49,7 @@ class HeldDirectory implements Directory {
   constructor(real: Directory) {
     this.#real = real;
     this.findTenant = (slug) => real.findTenant(slug);
+    this.tenantOfHost = (host) => real.tenantOfHost(host);
     this.findTokenIssuer = (...asked) => real.findTokenIssuer(...asked);
     this.findAuthenticator = (tenantId) => real.findAuthenticator(tenantId);
     this.anchorsOf = (tenantId) => real.anchorsOf(tenantId);

@@ -37,6 +37,7 @@ async function main(): Promise<void> {
     ports: { mqtt, mqtts, ws, wss, ops },
     proxyProtocolFrom: settings.proxyProtocolFrom,
     tls: settings.tls,
+    apiUrl: settings.apiUrl,
     egress: { allowed: settings.egressAllow },
     log,
     onLost: (why) => void lifecycle.stop(why, 1),
@@ -49,6 +50,7 @@ async function main(): Promise<void> {
     const broker = context.get(BrokerProcess);
     lifecycle.onStop('broker', () => broker.stop());
     const ports = await broker.start();
+    process.on('SIGHUP', () => void broker.reloadCertificates());
     log.info('broker.listening', { bind: settings.bind, ...ports });
     process.send?.({ kind: 'listening', ports });
   } catch (err) {

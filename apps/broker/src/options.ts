@@ -1,5 +1,7 @@
 import type { EgressOptions, Logger } from '#process';
 
+import type { IdentityFiles } from './listeners/identities.js';
+
 export interface BrokerOptions {
   /** With the role moorage_broker. */
   readonly databaseUrl: string;
@@ -8,11 +10,13 @@ export interface BrokerOptions {
   readonly bind: string;
   /** 0: one that is free. */
   readonly ports: Readonly<Record<'mqtt' | 'mqtts' | 'ws' | 'wss' | 'ops', number>>;
-  readonly tls: { readonly certFile: string; readonly keyFile: string };
+  readonly tls: IdentityFiles;
   /** Addresses and ranges of proxies: connections come from them alone, with a header of the PROXY protocol. Empty: from anybody. */
   readonly proxyProtocolFrom?: readonly string[];
   /** What tenants may have called for them. */
   readonly egress?: EgressOptions;
+  /** Of the api, as this process reaches it: `http://127.0.0.1:3000`. */
+  readonly apiUrl?: string | undefined;
   readonly log: Logger;
   /** This process can no longer be one: its sessions belong to others. It must end. */
   readonly onLost: (why: string) => void;

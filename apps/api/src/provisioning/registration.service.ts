@@ -5,6 +5,7 @@ import {
   createCredential,
   findDevice,
   findRegistration,
+  findTenant,
   findTrustAnchor,
   isUniqueViolation,
   lockProvisioningRule,
@@ -49,7 +50,8 @@ export class RegistrationService {
     const rule = await lockProvisioningRule(tx, anchorId);
     const anchor = await findTrustAnchor(tx, anchorId);
     const isTrusted = anchor !== null && anchor.provenAt !== null;
-    if (rule?.enabled !== true || !isTrusted) return 'off';
+    const tenant = await findTenant(tx, tx.tenantId);
+    if (rule?.enabled !== true || !isTrusted || tenant?.status !== 'active') return 'off';
     const before = await findRegistration(tx, anchorId, own);
     if (before !== null) {
       return (await findDevice(tx, before.deviceId)) === null ? 'registered-before' : undefined;

@@ -23,11 +23,14 @@ import {
   type Reason,
   Reasons,
   type Refusal,
+  type SignIn,
   type TenantId,
 } from '#mqtt';
-import type { Directory, DirectoryAnchor, DirectoryEntry } from '#store';
+import type { Directory, DirectoryAnchor, DirectoryEntry, DirectoryHost } from '#store';
 
+import { tenantOfHost } from './hosts.js';
 import type { Holder, Proof } from './proof.js';
+import type { Provisioning } from './provisioning.js';
 
 /** A certificate that stands, and whose it is. */
 export interface Shown extends Proof {
@@ -40,6 +43,7 @@ type Fault =
   | CertificateFault
   | 'unknown-tenant'
   | 'ambiguous-tenant' // several tenants trust its authority, and the client names none
+  | 'wrong-host' // it is another tenant's than the host name under which it came
   | 'unknown-identity' // it names nobody, or nobody who has a credential for it
   | 'credential-gone'; // since it signed in
 
@@ -55,17 +59,56 @@ const maxAnchors = 2_000;
 /** Holds certificates against what tenants trust: at sign-in on every listener, and again whenever rights change. */
 export class Certificates {
   readonly #directory: Directory;
+  readonly #provisioning: Pick<Provisioning, 'register'>;
   readonly #now: () => number;
   /** By the hash of their DER. Reading one takes most of a millisecond, and a fleet that comes back asks for the same. */
   readonly #read = new Map<string, Certificate>();
 
-  constructor(directory: Directory, now: () => number) {
+  constructor(directory: Directory, provisioning: Pick<Provisioning, 'register'>, now: () => number) {
     this.#directory = directory;
+    this.#provisioning = provisioning;
     this.#now = now;
   }
 
-  /** `slug`: the tenant that the client names besides. Where it names none, the anchor does. */
-  async verify(peer: PeerCertificate, slug: string | undefined): Promise<Shown | Refusal> {
+  /**
+   * `slug`: the tenant that the client names besides. Where it names none, the host name does under which it came, or else the
+   * anchor.
+   */
+  async verify(
+    peer: PeerCertificate,
+    slug: string | undefined,
+    { serverName, remoteAddress }: Pick<SignIn, 'serverName' | 'remoteAddress'>,
+  ): Promise<Shown | Refusal> {
+    const host = slug === undefined ? await tenantOfHost(this.#directory, serverName) : undefined;
+    return host === undefined
+      ? this.#verifyFor(peer, slug, remoteAddress)
+      : this.#verifyUnder(peer, host, remoteAddress);
+  }
+
+  /** Who came under a tenant's own host name is that tenant's. Another's who would have been let in elsewhere is told so. */
+  async #verifyUnder(peer: PeerCertificate, host: DirectoryHost, address: string): Promise<Shown | Refusal> {
+    const shown = await this.#verifyFor(peer, host.slug, address);
+    if (shown.kind !== 'refused' || !pathless.has(shown.detail)) return shown;
+    const found = await this.#find(peer, undefined);
+    const isElsewhere = 'path' in found && found.path !== undefined && found.tenantId !== host.tenantId;
+    return isElsewhere ? refuse('wrong-host', found.tenantId) : shown;
+  }
+
+  async #verifyFor(
+    peer: PeerCertificate,
+    slug: string | undefined,
+    address: string,
+  ): Promise<Shown | Refusal> {
+    const found = await this.#find(peer, slug);
+    if ('kind' in found) return found;
+    const { tenantId } = found;
+    return tenantId === undefined ? refuse(found.fault) : this.#show(found.chain, tenantId, found, address);
+  }
+
+  async #find(
+    peer: PeerCertificate,
+    slug: string | undefined,
+  ): Promise<(Trace & { readonly chain: PresentedChain }) | Refusal> {
     const tenant = slug === undefined ? undefined : await this.#directory.findTenant(slug);
     if (slug !== undefined && tenant === undefined) return refuse('unknown-tenant');
     const chain = readChain(peer.leaf, peer.intermediates);
@@ -79,7 +122,7 @@ export class Certificates {
       rows.map((row) => this.#anchor(row)),
       tenant,
     );
-    return found.tenantId === undefined ? refuse(found.fault) : this.#show(chain, found.tenantId, found);
+    return { ...found, chain };
   }
 
   /** The same for somebody who is in: the path has not changed, everything else may have. */
@@ -94,18 +137,32 @@ export class Certificates {
     chain: PresentedChain,
     tenantId: string,
     { path, fault }: Pick<Trace, 'path' | 'fault'>,
+    address: string,
   ): Promise<Shown | Refusal> {
     const template = identityTemplateSchema.safeParse(path?.anchor.row.identity);
     const identity = template.success ? identityOf(chain.leaf.names, template.data) : undefined;
-    const entry = await this.#directory.findByCertificate({
-      tenantId,
-      fingerprint: chain.leaf.fingerprint,
-      named: path && identity && { anchorId: path.anchor.anchorId, ...identity },
-      now: this.#now(),
-    });
+    const look = (): Promise<DirectoryEntry | undefined> =>
+      this.#directory.findByCertificate({
+        tenantId,
+        fingerprint: chain.leaf.fingerprint,
+        anchorId: path?.anchor.anchorId,
+        named: identity,
+        now: this.#now(),
+      });
+    const entry = await look();
     const proof = path?.proof ?? pinned(chain, entry?.holder);
     if (entry === undefined || proof === undefined) return refuse(fault, tenantId);
-    return this.#stand(entry, entry.holder, proof);
+    const stands = await this.#stand(entry, entry.holder, proof);
+    const isNew = entry.holder === undefined && isUnknownOnly(stands);
+    if (!isNew || path?.anchor.row.provisions !== true || identity === undefined) return stands;
+    const { kind, value: name } = identity;
+    const { anchorId } = path.anchor;
+    const refused = await this.#provisioning.register({ tenantId, anchorId, kind, name, address });
+    if (refused !== undefined) return refused;
+    const registered = await look();
+    return registered === undefined
+      ? refuse(fault, tenantId)
+      : this.#stand(registered, registered.holder, proof);
   }
 
   async #stand(
@@ -165,6 +222,11 @@ function trace(chain: PresentedChain, anchors: readonly Anchor[], named: Tenant 
   return { tenantId: undefined, path: undefined, fault };
 }
 
+/** Everything stands, and nobody is known by it. */
+function isUnknownOnly(result: Shown | Refusal): boolean {
+  return result.kind === 'refused' && result.detail === detailOf('unknown-identity');
+}
+
 /** A certificate that is pinned needs no path. */
 function pinned({ leaf }: PresentedChain, holder: Holder | undefined): CertificateProof | undefined {
   if (holder?.credential.isPinned !== true || clientFault(leaf) !== undefined) return undefined;
@@ -189,6 +251,15 @@ const over: ReadonlySet<Fault> = new Set([
 
 function refuse(fault: Fault, tenantId?: string, deviceId?: string): Refusal {
   const reason: Reason = over.has(fault) ? Reasons.notAuthorized : Reasons.badUserNameOrPassword;
-  const detail = `certificate: ${fault}`;
+  const detail = detailOf(fault);
   return { kind: 'refused', reason, detail, tenantId: tenantId as TenantId | undefined, deviceId };
 }
+
+function detailOf(fault: Fault): string {
+  return `certificate: ${fault}`;
+}
+
+/** Of a chain that leads to no anchor of the tenant in question. */
+const pathless: ReadonlySet<string> = new Set(
+  (['unknown-anchor', 'chain-incomplete'] as const).map((fault) => detailOf(fault)),
+);

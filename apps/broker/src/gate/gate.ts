@@ -19,16 +19,25 @@ import { Authenticators } from './authenticators.js';
 import { Certificates } from './certificates.js';
 import { ChosenPasswords } from './chosen-passwords.js';
 import { Grants } from './grants.js';
+import { tenantOfHost } from './hosts.js';
 import { KeySets } from './key-sets.js';
 import { Passwords } from './password.js';
 import { UnreadableRulesError } from './policies.js';
 import { type Holder, type Proof, type Proofs, refuse, storeIsDown, tooManyFailures } from './proof.js';
 import { renewalOf } from './renewal.js';
+import { Provisioning } from './provisioning.js';
+import {
+  claimExchange,
+  claimMethod,
+  renewalExchange,
+  renewMethod,
+  tenantOfToken,
+} from './provisioning-exchange.js';
 import { ScramExchange } from './scram-exchange.js';
 import { Throttle } from './throttle.js';
 import { Tokens } from './token.js';
 import { TokenExchange, tokenMethod } from './token-exchange.js';
-import { parseUsername, readUsername } from './username.js';
+import { readUsername } from './username.js';
 
 export interface StoreGateOptions {
   readonly directory: Directory;
@@ -39,11 +48,15 @@ export interface StoreGateOptions {
   readonly log: Logger;
   /** By which token issuers and authenticators are reached. */
   readonly egress?: Egress;
+  /** Of the api, which makes devices and certificates; where it listens by default. */
+  readonly apiUrl?: string | undefined;
   /** The last thing that was to be stored could not be: whoever is let in now adds to what waits. */
   readonly isStoreDown?: () => boolean;
   /** Told each outcome, for the metrics: `granted`, or the reason's name. */
   readonly outcome?: (name: string) => void;
 }
+
+const defaultApiUrl = 'http://127.0.0.1:3000';
 
 /**
  * Sign-in against the store: by what proves `authId@tenant-slug` (a password, a token, the word of the tenant's authenticator),
@@ -60,6 +73,7 @@ export class StoreGate implements Gate {
   readonly #log: Logger;
   readonly #isStoreDown: () => boolean;
   readonly #outcome: (name: string) => void;
+  readonly #provisioning: Provisioning;
   readonly #certificates: Certificates;
   readonly #passwords: Passwords;
   readonly #tokens: Tokens;
@@ -77,7 +91,8 @@ export class StoreGate implements Gate {
     this.#log = log;
     this.#isStoreDown = options.isStoreDown ?? (() => false);
     this.#outcome = options.outcome ?? (() => undefined);
-    this.#certificates = new Certificates(directory, now);
+    this.#provisioning = new Provisioning({ apiUrl: options.apiUrl ?? defaultApiUrl, secretKey, log });
+    this.#certificates = new Certificates(directory, this.#provisioning, now);
     this.#passwords = new Passwords(secretKey, new ChosenPasswords(secretKey, now));
     this.#tokens = new Tokens(directory, new KeySets(egress), now);
     this.#authenticators = new Authenticators(directory, egress, secretKey, now, log);
@@ -109,11 +124,15 @@ export class StoreGate implements Gate {
       const exchange = new TokenExchange((token) => this.#admitToken(username, token, request));
       return { next: (data) => this.#step(exchange, () => username, remoteAddress, data) };
     }
+    if (method === claimMethod || method === renewMethod) {
+      const exchange = method === claimMethod ? this.#claim(request) : this.#renewal(request);
+      return { next: (data) => this.#step(exchange, () => request.username, remoteAddress, data) };
+    }
     if (!isScramMethod(method)) return undefined;
     const exchange = new ScramExchange(method, request, {
       isThrottled: (username) => this.#throttle.isThrottled(username, remoteAddress),
       find: async (username) => {
-        const name = parseUsername(username);
+        const name = await this.#nameOf(username, request);
         return name && this.#directory.findByName(name.slug, name.authId);
       },
       nobody: (username) => nobodysVerifier(method, this.#secretKey, username),
@@ -150,12 +169,12 @@ export class StoreGate implements Gate {
   /** Who the client is, by all that it shows. */
   async #prove(request: SignIn): Promise<Proofs | Refusal> {
     const { username = '', password, peerCertificate } = request;
-    const name = readUsername(username);
+    const name = (await this.#nameOf(username, request)) ?? readUsername(username);
     // With a certificate the username may be left out, or be without the tenant.
     const isUnderstood =
       peerCertificate === undefined ? name?.slug !== undefined : name !== undefined || username === '';
     if (!isUnderstood) return refuse(Reasons.badUserNameOrPassword, 'the username is not authId@tenant');
-    const shown = peerCertificate && (await this.#certificates.verify(peerCertificate, name?.slug));
+    const shown = peerCertificate && (await this.#certificates.verify(peerCertificate, name?.slug, request));
     if (shown?.kind === 'refused') return shown;
     if (shown !== undefined && password === undefined) {
       const isOwn = name === undefined || name.authId === shown.holder.credential.authId;
@@ -185,7 +204,7 @@ export class StoreGate implements Gate {
 
   async #admitToken(username: string | undefined, token: Buffer, request: SignIn): Promise<Grant | Refusal> {
     if (this.#throttle.isThrottled(username, request.remoteAddress)) return tooManyFailures;
-    const name = parseUsername(username);
+    const name = await this.#nameOf(username, request);
     const entry = name && (await this.#directory.findByName(name.slug, name.authId));
     const holder = entry?.holder;
     if (entry === undefined || holder?.credential.kind !== 'token') {
@@ -199,17 +218,57 @@ export class StoreGate implements Gate {
   async #admitWithCertificate(proof: Proof, request: SignIn): Promise<Grant | Refusal> {
     const { peerCertificate } = request;
     const shown =
-      peerCertificate && (await this.#certificates.verify(peerCertificate, proof.entry.tenant.slug));
+      peerCertificate && (await this.#certificates.verify(peerCertificate, proof.entry.tenant.slug, request));
     if (shown?.kind === 'refused') return shown;
     return this.#admitHolder(shown === undefined ? [proof] : [proof, shown], request);
+  }
+
+  /** With the tenant that the client names, or under whose own host name it came. Undefined: it names none. */
+  async #nameOf(
+    username: string | undefined,
+    { serverName }: SignIn,
+  ): Promise<{ authId: string; slug: string } | undefined> {
+    const name = readUsername(username);
+    if (name === undefined) return undefined;
+    const slug = name.slug ?? (await tenantOfHost(this.#directory, serverName))?.slug;
+    return slug === undefined ? undefined : { authId: name.authId, slug };
+  }
+
+  /** Nobody is signed in by it: a device that is new takes its certificate away, and comes back with it. */
+  #claim({ username, remoteAddress: address }: SignIn): Exchange {
+    return claimExchange(async (claim) => {
+      if (this.#throttle.isThrottled(username, address)) return tooManyFailures;
+      return this.#provisioning.request('claims', { ...claim, address }, tenantOfToken(claim.token));
+    });
+  }
+
+  /** For who would be let in by its certificate now. */
+  #renewal(request: SignIn): Exchange {
+    const { peerCertificate, username, remoteAddress: address } = request;
+    return renewalExchange(async (csr) => {
+      if (this.#throttle.isThrottled(username, address)) return tooManyFailures;
+      const slug = (await this.#nameOf(username, request))?.slug;
+      const shown = peerCertificate && (await this.#certificates.verify(peerCertificate, slug, request));
+      if (shown === undefined) return refuse(Reasons.notAuthorized, 'provisioning: no certificate was shown');
+      if (shown.kind === 'refused') return shown;
+      const grant = await this.#admitHolder([shown], request);
+      if (grant.kind === 'refused') return grant;
+      const { tenantId } = grant.principal;
+      const credentialId = shown.holder.credential.id;
+      return this.#provisioning.request('renewals', { tenantId, credentialId, csr, address }, tenantId);
+    });
   }
 
   /** Only who has proven to be the device is told more about it. */
   async #admitHolder(
     proofs: Proofs,
-    { clientId, transport, remoteAddress }: SignIn,
+    { clientId, transport, remoteAddress, serverName }: SignIn,
   ): Promise<Grant | Refusal> {
     const [{ entry, holder }] = proofs;
+    const host = await tenantOfHost(this.#directory, serverName);
+    if (host !== undefined && host.tenantId !== entry.tenant.id) {
+      return refuse(Reasons.badUserNameOrPassword, 'the host name is of another tenant', entry);
+    }
     const choose = (rule: ClientIdRule): string =>
       clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : clientId;
     const grant = await this.#grants.grant(proofs, choose, { transport, address: remoteAddress });

@@ -1,9 +1,9 @@
-import { constants } from 'node:crypto';
-import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
+import { createServer, type SecureContext, type TLSSocket, type TlsOptions } from 'node:tls';
 
 import type { PeerCertificate } from '#mqtt';
 
 import { defaultHandshakeMs, listenTcp, type Listener, type ListenOptions } from './accept.js';
+import { contextOptions } from './identities.js';
 import { Sources } from './proxy-protocol.js';
 import { SocketLink } from './socket-link.js';
 
@@ -11,6 +11,10 @@ import { SocketLink } from './socket-link.js';
 export interface ServerIdentity {
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
+  /** Of a host name that has a certificate of its own. */
+  contextFor?(serverName: string): SecureContext | undefined;
+  /** Calls back whenever `cert` and `key` have become others. */
+  onRenewed?(renewed: () => void): void;
 }
 
 export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
@@ -23,16 +27,24 @@ export function secureOptions({
   return {
     cert: identity.cert,
     key: identity.key,
-    minVersion: 'TLSv1.2',
+    ...contextOptions,
+    ...(identity.contextFor === undefined
+      ? {}
+      : { SNICallback: (name, done) => done(null, identity.contextFor?.(name)) }),
     // Asked for and accepted whatever it is: it belongs to a tenant, and only the gate knows whose anchors to hold it against.
     // Until the gate has, it proves nothing.
     requestCert: true,
     rejectUnauthorized: false,
-    // No session is resumed, in TLS 1.2 or 1.3. A resumed one carries the client's certificate as it was, without the chain that came
-    // with it: a device behind an intermediate authority would be let in the first time and refused the second.
-    secureOptions: constants.SSL_OP_NO_TICKET,
     handshakeTimeout: handshakeMs, // a link has its sign-in deadline only from the end of the handshake on
   };
+}
+
+/** Handshakes from now on are done with the certificates of now; connections that are there go on. */
+export function followIdentity(
+  server: { setSecureContext(options: TlsOptions): void },
+  options: SecureListenOptions,
+): void {
+  options.identity.onRenewed?.(() => server.setSecureContext(secureOptions(options)));
 }
 
 /** What a finished handshake says about the client. */
@@ -62,6 +74,7 @@ function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
 export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
   const sources = new Sources();
   const handshakes = createServer(secureOptions(options));
+  followIdentity(handshakes, options);
   handshakes.on('secureConnection', (socket) => {
     const { address: remoteAddress, port: remotePort } = sources.of(socket);
     const peer = { transport: 'tls', remoteAddress, remotePort, ...tlsPeer(socket) } as const;
