@@ -90,6 +90,8 @@ export class Connection implements LinkSink {
   readonly #framer: Framer;
   #holds = 0;
   #isReading = false;
+  /** The link is gone, and some of what it brought is still held. */
+  #hasLeft = false;
   /** What it has spent of its share of this turn. */
   #turn = 0;
   #spentInTurn = 0;
@@ -244,7 +246,9 @@ export class Connection implements LinkSink {
     this.#holds &= ~why;
     if (this.#holds !== 0) return;
     if (!this.#isReading) this.#readHeld();
-    if (this.#holds === 0 && !this.isClosed) this.link.resume();
+    if (this.#holds !== 0 || this.isClosed) return;
+    if (this.#hasLeft) this.#lost();
+    else this.link.resume();
   }
 
   #readHeld(): void {
@@ -527,7 +531,7 @@ export class Connection implements LinkSink {
     const { session } = this;
     if (session === undefined || this.state !== 'open') return;
     session.flushSettled();
-    if (this.outbox.hasRoom) {
+    if (this.outbox.hasRoom || this.#hasLeft) {
       this.release(Hold.outbox);
       if (session.hasQueued) session.pump();
     } else this.hold(Hold.outbox); // a client that does not read its replies gets no more of them
@@ -604,9 +608,16 @@ export class Connection implements LinkSink {
     this.link.end();
   }
 
-  /** The link is gone. */
+  /** The link is gone. What came over it before is handled all the same: messages that were sent, and perhaps a DISCONNECT. */
   closed(_error?: Error): void {
-    if (this.state !== 'closed') this.#close({ cause: 'network', reason: Reasons.unspecified, will: 'due' });
+    if (this.state === 'closed') return;
+    if (this.#framer.heldBytes === 0) return this.#lost();
+    this.#hasLeft = true;
+    this.drained(); // nobody reads what is on its way out, so nothing waits for it
+  }
+
+  #lost(): void {
+    this.#close({ cause: 'network', reason: Reasons.unspecified, will: 'due' });
   }
 
   #close(ending: Ending): void {

@@ -42,6 +42,21 @@ describe('a turn of the loop', () => {
     expect(reading.messages()).toEqual(Array.from({ length: 5_000 }, (_, n) => `flood/x ${n}`));
   });
 
+  it.each([
+    ['its DISCONNECT too', Buffer.from([0xe0, 0]), []],
+    ['and its will after it', Buffer.alloc(0), ['w gone']],
+  ])('handles all that a client sent before it left, %s', async (_what, last, will) => {
+    const reading = await harness.connect('reading');
+    await reading.subscribe('#', { qos: 0 });
+    const leaving = await harness.connect('leaving', { will: { topic: 'w', payload: 'gone' } });
+    leaving.link.send(Buffer.concat([backlog(leaving, 3_000, 'x'), last]));
+    leaving.link.cut();
+    await reading.settle();
+    const messages = Array.from({ length: 3_000 }, (_, n) => `x ${n}`);
+    expect(reading.messages()).toEqual([...messages, ...will]);
+    expect(harness.broker.stats.connections).toBe(1);
+  });
+
   it('lets those who have much to say go on one after the other', async () => {
     const many = await Promise.all(Array.from({ length: 5 }, (_, n) => harness.connect(`flood-${n}`)));
     const reading = await harness.connect('reading');

@@ -142,6 +142,21 @@ describe('signing in', () => {
     expect(h.clock.pendingAlarms).toBe(0);
   });
 
+  it('handles what a client sent while the gate was asked also where it left meanwhile', async () => {
+    const h = new Harness();
+    const reader = await h.connect('reader');
+    await reader.subscribe('#');
+    h.gate.isSlow = true;
+    const client = h.open(4);
+    const hello = connectBytes('alice', { will: { topic: 'w' } });
+    await client.send(Buffer.concat([hello, client.publishBytes('a', 'said'), frame(0xe0)]));
+    client.link.cut();
+    h.gate.answer();
+    await reader.settle();
+    expect(reader.messages()).toEqual(['a said']);
+    expect(h.broker.stats.connections).toBe(1);
+  });
+
   it('gives a client without an identifier one that nobody guesses', async () => {
     const h = new Harness();
     const first = await h.connect5('');
