@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { defaultLimits } from './limits.js';
 import type { ClientId, TenantId } from './message.js';
 import { Reasons } from './reason.js';
-import { connectBytes, Harness } from './testing/index.js';
+import { connectBytes, Harness, policyOf } from './testing/index.js';
 
 const tenantId = 'tenant-a' as TenantId;
 const everybody = (): boolean => true;
@@ -230,5 +230,57 @@ describe('wills of those that are shown out', () => {
     const done = h.broker.disconnect(tenantId, 'alice' as ClientId);
     await h.settle();
     expect(await done).toMatchObject({ sessionsTouched: 1, connectionsClosed: 1, ...counted });
+  });
+});
+
+describe('a policy that is renewed', () => {
+  it('is swapped under those who have it, and the gate is asked only where that is not enough', async () => {
+    const h = new Harness();
+    h.gate.allow({ subscribe: ['a'] });
+    h.gate.allow({ subscribe: ['a', 'swapped'] }, 'alice');
+    h.gate.allow({ subscribe: ['a', 'asked'] }, 'carol');
+    const [alice, bob, carol] = await Promise.all(['alice', 'bob', 'carol'].map((name) => h.connect5(name)));
+    for (const client of [alice, bob, carol]) await client?.subscribe('a');
+    h.gate.allow({ subscribe: [] });
+    h.gate.allow({ subscribe: [] }, 'carol');
+    const receipt = await h.broker.renewPolicies(tenantId, (policy) => {
+      if (policy.subscribeRight('swapped').allowed) return policyOf({ subscribe: [] });
+      return policy.subscribeRight('asked').allowed ? undefined : policy;
+    });
+    expect(receipt).toMatchObject({ sessionsTouched: 2, subscriptionsRemoved: 2, connectionsClosed: 0 });
+    await bob?.publish('a', 'x');
+    expect([alice, bob, carol].map((client) => client?.messages())).toEqual([[], ['a x'], []]);
+  });
+
+  it('shows out whom it lets in no more, and leaves nothing of the will', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice', { will: { topic: 'w' } });
+    const receipt = await h.broker.renewPolicies(tenantId, () => {
+      return { kind: 'refused', reason: Reasons.notAuthorized, detail: 'denied', tenantId };
+    });
+    await client.settle();
+    expect(receipt).toMatchObject({ sessionsTouched: 1, connectionsClosed: 1, willsSuppressed: 1 });
+    expect(client.goodbye).toBe(0x87);
+  });
+
+  it('is taken from the gate where a review is under way, whose answer is of before', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice');
+    await client.subscribe('a');
+    const answers: (() => void)[] = [];
+    const { gate } = h;
+    const ask = gate.review.bind(gate);
+    gate.review = async (principal) => {
+      const answer = await ask(principal);
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return answer;
+    };
+    const first = h.broker.reauthorize(tenantId, everybody);
+    await h.settle();
+    gate.allow({ subscribe: [] });
+    const second = h.broker.renewPolicies(tenantId, (policy) => policy);
+    await h.settle();
+    for (const answer of answers) answer();
+    expect([(await first).subscriptionsRemoved, (await second).subscriptionsRemoved]).toEqual([0, 1]);
   });
 });

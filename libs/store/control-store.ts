@@ -4,6 +4,7 @@ import { Pool } from 'pg';
 import { withStoreErrors } from './errors.js';
 import { verifyFences } from './fences.js';
 import { PrismaClient, type Prisma } from './generated/client.js';
+import { migrationNames } from './migrate.js';
 
 /** A transaction that can reach one tenant's rows and no others. What writes or reads a tenant's rows asks for one of these. */
 export interface TenantTx {
@@ -35,6 +36,8 @@ export interface ControlStore {
   platform<T>(work: (tx: PlatformTx) => Promise<T>): Promise<T>;
   /** Readiness: rejects unless PostgreSQL answers. */
   check(): Promise<void>;
+  /** Readiness: migrations of this installation that the database has not seen. Asked until there are none. */
+  missingMigrations(): Promise<readonly string[]>;
   /** Start-up: rejects with FenceError where the fences between tenants are not all up. */
   verifyFences(): Promise<void>;
   close(): Promise<void>;
@@ -61,6 +64,8 @@ export function openControlStore(options: ControlStoreOptions): ControlStore {
     errorFormat: 'minimal', // the long form quotes the values of the failed call
     transactionOptions: { maxWait: waitForConnectionMs, timeout: transactionTimeoutMs },
   });
+
+  let isCurrent = false;
 
   const transaction = <T>(work: (db: Prisma.TransactionClient) => Promise<T>): Promise<T> =>
     withStoreErrors(() => prisma.$transaction(work));
@@ -96,6 +101,17 @@ export function openControlStore(options: ControlStoreOptions): ControlStore {
 
     async check() {
       await withStoreErrors(() => pool.query('SELECT 1'));
+    },
+
+    async missingMigrations() {
+      if (isCurrent) return [];
+      const { rows } = await withStoreErrors(() =>
+        pool.query<{ applied: string[] }>('SELECT applied_migrations() AS applied'),
+      );
+      const applied = new Set(rows[0]?.applied);
+      const missing = (await migrationNames()).filter((name) => !applied.has(name));
+      isCurrent = missing.length === 0; // and stays so: nothing is taken back under a process that runs
+      return missing;
     },
 
     async verifyFences() {

@@ -213,6 +213,8 @@ export interface Directory {
    * tell a stranger which credentials exist. Undefined: a policy was deleted since, the entry is out of date.
    */
   documents(versions: readonly PolicyVersionKey[]): Promise<readonly DirectoryDocument[] | undefined>;
+  /** False: the tenant is suspended, or there is none. */
+  isActive(tenantId: string): Promise<boolean>;
   /** Which version of a policy is in force. Undefined: there is no such policy. */
   activeVersion(tenantId: string, policyId: string): Promise<PolicyVersionKey | undefined>;
   /** Written down within seconds; the last use of a credential is for people, not for decisions. */
@@ -354,6 +356,13 @@ class PgDirectory implements Directory {
     const documents = await Promise.all(versions.map((version) => this.#document(version)));
     const there = documents.filter((document) => document !== undefined);
     return there.length < documents.length ? undefined : there;
+  }
+
+  async isActive(tenantId: string): Promise<boolean> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query(`SELECT FROM tenants WHERE id = $1 AND status = 'active'`, [tenantId]),
+    );
+    return rows.length > 0;
   }
 
   async activeVersion(tenantId: string, policyId: string): Promise<PolicyVersionKey | undefined> {

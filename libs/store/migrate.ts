@@ -125,11 +125,19 @@ async function lock(client: Client, timeoutMs: number): Promise<void> {
 
 // -------------------------------------------------------------------------------------------------------------- the files
 
+/** Those that this installation brings, in order. */
+export async function migrationNames(directory?: string): Promise<readonly string[]> {
+  const entries = await readdir(directory ?? (await findDirectory()), { withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .toSorted();
+}
+
 async function readMigrations(directory: string): Promise<readonly Migration[]> {
-  const entries = await readdir(directory, { withFileTypes: true });
-  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  const names = await migrationNames(directory);
   return Promise.all(
-    names.sort().map(async (name) => {
+    names.map(async (name) => {
       const sql = await readFile(join(directory, name, 'migration.sql'), 'utf8');
       return { name, sql, checksum: createHash('sha256').update(sql).digest('hex') };
     }),

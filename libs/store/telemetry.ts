@@ -53,10 +53,13 @@ export function listTelemetry(tx: TenantTx, query: TelemetryQuery): Promise<Tele
     ORDER BY received_at ${direction}, id ${direction} LIMIT ${query.limit}`;
 }
 
-/** Exact, by counting: what was sent can be held against what is stored. */
+/** Rows that are counted at most: some tenths of a second of PostgreSQL's time. */
+export const mostCounted = 1_000_000;
+
+/** Exact up to `mostCounted`, by counting: what was sent can be held against what is stored. */
 export async function countTelemetry(tx: TenantTx, window: TelemetryWindow): Promise<number> {
   const rows = await tx.db.$queryRaw<{ count: bigint }[]>`
-    SELECT count(*) AS count FROM telemetry WHERE ${inWindow(tx, window)}`;
+    SELECT count(*) AS count FROM (SELECT FROM telemetry WHERE ${inWindow(tx, window)} LIMIT ${mostCounted}) AS counted`;
   return Number(rows[0]?.count ?? 0);
 }
 

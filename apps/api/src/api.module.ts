@@ -37,6 +37,7 @@ import { AccessGuard } from './http/access.guard.js';
 import { AccessDesk } from './http/access.js';
 import { ErrorFilter } from './http/error.filter.js';
 import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
+import { KeptAnswers } from './http/kept-answers.js';
 import { Cursors } from './http/paging.js';
 import { SchemaPipe } from './http/schema.pipe.js';
 import { SignInThrottle } from './http/throttle.js';
@@ -191,6 +192,7 @@ export class ApiModule {
         // In this order: what is read, what is refused unread, what has been answered before.
         { provide: APP_INTERCEPTOR, useClass: UploadInterceptor },
         { provide: APP_INTERCEPTOR, useClass: UnusedInputInterceptor },
+        KeptAnswers,
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
         { provide: APP_PIPE, useClass: SchemaPipe },
       ],

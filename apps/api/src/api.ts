@@ -1,8 +1,8 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
-import { createReadiness, type Logger } from '#process';
-import { keepHouse, openControlStore } from '#store';
+import { createReadiness, type Logger, type Readiness } from '#process';
+import { keepHouse, openControlStore, type ControlStore } from '#store';
 import { ApiModule } from './api.module.js';
 import { createAdapter } from './http/fastify.js';
 import { serveDocumentation } from './http/openapi.js';
@@ -59,10 +59,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       secretKey,
       log,
       readiness: async () => {
-        await store.check().then(
-          () => readiness.ready('store'),
-          () => readiness.notReady('store', 'cannot be reached'),
-        );
+        await lookAt(store, readiness);
         return readiness.report();
       },
     };
@@ -96,6 +93,18 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   } catch (error) {
     await store.close();
     throw error;
+  }
+}
+
+/** Codes, for anybody may ask: what PostgreSQL says of itself is not told. */
+async function lookAt(store: ControlStore, readiness: Readiness): Promise<void> {
+  try {
+    await store.check();
+    readiness.ready('store');
+    if ((await store.missingMigrations()).length === 0) readiness.ready('schema');
+    else readiness.notReady('schema', 'schema.behind');
+  } catch {
+    readiness.notReady('store', 'store.unavailable');
   }
 }
 

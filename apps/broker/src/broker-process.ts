@@ -1,6 +1,6 @@
 import type { Broker } from '#mqtt';
 import type { Readiness, Registry } from '#process';
-import type { BrokerStore, ChangeFeed, Directory } from '#store';
+import { type BrokerStore, type ChangeFeed, type Directory, StoreError } from '#store';
 
 import type { Listener, ListenOptions } from './listeners/accept.js';
 import type { Admission } from './listeners/admission.js';
@@ -99,12 +99,14 @@ export class BrokerProcess {
   }
 
   async #check(): Promise<void> {
-    const { store, readiness } = this.#parts;
+    const { store, readiness, log } = this.#parts;
     try {
       await store.check();
       readiness.ready('store');
     } catch (error) {
-      readiness.notReady('store', error instanceof Error ? error.message : 'unknown');
+      // A code: what PostgreSQL says of itself is for the log, and whoever may ask here need not know it.
+      readiness.notReady('store', error instanceof StoreError ? error.code : 'store.failed');
+      log.debug('store.not-ready', { err: error });
     }
     this.#checking = setTimeout(() => void this.#check(), checkEveryMs).unref();
   }

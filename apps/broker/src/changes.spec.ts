@@ -40,6 +40,7 @@ class HeldDirectory implements Directory {
   readonly findBan: Directory['findBan'];
   readonly documents: Directory['documents'];
   readonly activeVersion: Directory['activeVersion'];
+  readonly isActive: Directory['isActive'];
   readonly noteUse: Directory['noteUse'];
   readonly verifyFences: Directory['verifyFences'];
   hold: Promise<void> | undefined;
@@ -59,6 +60,7 @@ class HeldDirectory implements Directory {
     this.findBan = (query) => real.findBan(query);
     this.documents = (versions) => real.documents(versions);
     this.activeVersion = (...asked) => real.activeVersion(...asked);
+    this.isActive = (tenantId) => real.isActive(tenantId);
     this.noteUse = (...use) => real.noteUse(...use);
     this.verifyFences = () => real.verifyFences();
     this.findByCredential = (tenantId, credentialId) =>

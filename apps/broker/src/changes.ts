@@ -52,9 +52,10 @@ async function reauthorize(
   };
 }
 
-/** Where a policy has changed, and not to whom it is bound. */
+/** Where a policy has changed, and not to whom it is bound; and where a tenant is suspended. */
 async function renewalOf(gate: StoreGate, { kind, tenantId, subject }: Change): Promise<Renewal | undefined> {
   const { policyId, targetKind } = subject;
+  if (kind === 'tenant') return gate.suspension(tenantId);
   if (kind !== 'policy' || typeof policyId !== 'string' || targetKind !== undefined) return undefined;
   return gate.renewal(tenantId, policyId);
 }

@@ -1,17 +1,19 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { GraphQLError } from 'graphql';
+import { getOperationAST, GraphQLError, Kind, OperationTypeNode, parse } from 'graphql';
 import { z } from 'zod';
 import type { Logger } from '#process';
 import type { ControlStore } from '#store';
 import { Failure } from '../failure.js';
-import { AccessDesk } from '../http/access.js';
+import { AccessDesk, type Access } from '../http/access.js';
+import { KeptAnswers, replay, type KeptAnswer, type Reservation } from '../http/kept-answers.js';
 import { failureOf, problemOf } from '../http/problem.js';
 import { fieldErrors } from '../http/schema.pipe.js';
 import { retryAfter, SignInThrottle } from '../http/throttle.js';
 import { LOGGER, STORE } from '../tokens.js';
 import { GraphqlContext } from './context.js';
+import { maxTokens } from './cost.js';
 import { formatError } from './errors.js';
 import { GraphqlSubscriptions } from './subscriptions.js';
 
@@ -38,6 +40,7 @@ export class GraphqlEndpoint implements OnModuleInit {
     @Inject(STORE) private readonly store: ControlStore,
     @Inject(LOGGER) private readonly log: Logger,
     @Inject(GraphqlSubscriptions) private readonly subscriptions: GraphqlSubscriptions,
+    @Inject(KeptAnswers) private readonly answers: KeptAnswers,
   ) {}
 
   async onModuleInit(): Promise<void> {
@@ -48,25 +51,31 @@ export class GraphqlEndpoint implements OnModuleInit {
 
   private async answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     try {
-      const context = await this.admit(request, reply);
-      const { query, variables, operationName } = readOperation(request.body);
-      return await reply.graphql(
-        query,
-        asRecord(context),
-        variables ?? undefined,
-        operationName ?? undefined,
-      );
+      const { authorization } = request.headers;
+      const access = await this.throttle.guarded(request, () => this.desk.identify(authorization, undefined));
+      const operation = readOperation(request.body);
+      const reserved = await this.reserve(request, access, operation);
+      if (reserved !== undefined && 'body' in reserved) return replay(reserved, reply);
+      const context = new GraphqlContext(request, reply, access.caller, authorization, this.desk, this.store);
+      return await execute(operation, context, reply, reserved);
     } catch (error) {
       return this.refuse(error, request, reply);
     }
   }
 
-  private async admit(request: FastifyRequest, reply: FastifyReply): Promise<GraphqlContext> {
-    const { authorization } = request.headers;
-    const { caller } = await this.throttle.guarded(request, () =>
-      this.desk.identify(authorization, undefined),
-    );
-    return new GraphqlContext(request, reply, caller, authorization, this.desk, this.store);
+  /** `Idempotency-Key`, as on REST's POST, for what changes something. */
+  private async reserve(
+    request: FastifyRequest,
+    access: Access,
+    { query, operationName }: Operation,
+  ): Promise<KeptAnswer | Reservation | undefined> {
+    const key = request.headers['idempotency-key'];
+    if (key === undefined) return undefined;
+    const fields = mutationsIn(query, operationName);
+    if (fields === 0) return undefined;
+    if (fields > 1)
+      throw new Failure('malformed', 'With an Idempotency-Key an operation has one mutation, written out.');
+    return this.answers.reserve(request, access, key);
   }
 
   private refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
@@ -81,12 +90,49 @@ export class GraphqlEndpoint implements OnModuleInit {
   }
 }
 
+type Operation = z.output<typeof operation>;
+
+async function execute(
+  { query, variables, operationName }: Operation,
+  context: GraphqlContext,
+  reply: FastifyReply,
+  reserved: Reservation | undefined,
+): Promise<unknown> {
+  try {
+    const answer: { readonly errors?: unknown } = await reply.graphql(
+      query,
+      asRecord(context),
+      variables ?? undefined,
+      operationName ?? undefined,
+    );
+    // One mutation with an error has done nothing: it may succeed when it is sent again.
+    if (answer.errors === undefined) await reserved?.keep({ status: 200, headers: {}, body: answer });
+    else await reserved?.forget();
+    return answer;
+  } catch (error) {
+    await reserved?.forget();
+    throw error;
+  }
+}
+
+/** Root fields of the mutation that would be executed; 0: it is none, or no document at all. A fragment counts as several. */
+function mutationsIn(query: string, operationName: string | null | undefined): number {
+  try {
+    const executed = getOperationAST(parse(query, { maxTokens }), operationName);
+    if (executed?.operation !== OperationTypeNode.MUTATION) return 0;
+    const { selections } = executed.selectionSet;
+    return selections.every(({ kind }) => kind === Kind.FIELD) ? selections.length : Infinity;
+  } catch {
+    return 0; // what is wrong with it is said when it is executed
+  }
+}
+
 /** mercurius adds its own members to it; the guard knows it by its class. */
 function asRecord(context: GraphqlContext): Record<string, unknown> {
   return context as unknown as Record<string, unknown>;
 }
 
-function readOperation(body: unknown): z.output<typeof operation> {
+function readOperation(body: unknown): Operation {
   const parsed = operation.safeParse(body, { reportInput: false });
   if (parsed.success) return parsed.data;
   throw new Failure(

@@ -26,6 +26,15 @@ describe('the GraphQL endpoint', () => {
     expect((await run(acme.viewer, query)).body.data.__schema.queryType.name).toBe('Query');
   });
 
+  it('is no page: GET is answered with a problem', async () => {
+    const answer = await acme.viewer.get('/graphql?query={__typename}');
+    expect([answer.status, answer.body.code, answer.headers.get('allow')]).toEqual([
+      405,
+      'method-not-allowed',
+      'POST',
+    ]);
+  });
+
   it('creates a device, gives it a credential and reads both back in one query', async () => {
     const created = await run(
       acme.admin,
@@ -150,7 +159,6 @@ describe('the GraphQL endpoint', () => {
     }
     const syntax = await run(acme.admin, '{ nope }');
     expect([syntax.status, syntax.body.errors[0].extensions.code]).toEqual([400, 'invalid-query']);
-    expect((await acme.admin.get('/graphql?query={__typename}')).status).toBe(404);
   });
 
   it('answers a stale version with the code of REST', async () => {
@@ -379,5 +387,43 @@ describe('the GraphQL endpoint', () => {
       headers: { 'content-type': 'application/json' },
     });
     expect(answer.body.data).toEqual({ __typename: 'Query' });
+  });
+});
+
+describe('an Idempotency-Key', () => {
+  const send = (query: string, key: string, client = acme.admin) =>
+    client.post('/graphql', { query }, { 'idempotency-key': key });
+  const apiKey = (name: string) =>
+    `mutation { createApiKey(tenant: "acme", input: { name: "${name}", role: "viewer" }) { key apiKey { id } } }`;
+
+  it('gets the same answer again for the same mutation, secret and all, and nobody else does', async () => {
+    const first = await send(apiKey('twice'), 'once');
+    const again = await send(apiKey('twice'), 'once');
+    expect(first.body.data.createApiKey.key).toMatch(/^moo_/);
+    expect([again.status, again.body]).toEqual([200, first.body]);
+    expect([first, again].map(({ headers }) => headers.get('idempotent-replayed'))).toEqual([null, 'true']);
+    const byAnother = await send(apiKey('twice'), 'once', api.platform);
+    expect(byAnother.body.data.createApiKey.key).not.toBe(first.body.data.createApiKey.key);
+  });
+
+  it('is refused for another mutation, and for several at once', async () => {
+    await send(apiKey('one'), 'taken');
+    const codeOf = ({ status, body }: Awaited<ReturnType<typeof send>>) => [
+      status,
+      body.errors[0].extensions.code,
+    ];
+    expect(codeOf(await send(apiKey('other'), 'taken'))).toEqual([422, 'idempotency-mismatch']);
+    const two = `mutation { a: disconnectSession(tenant: "acme", clientId: "a") { operation } b: disconnectSession(tenant: "acme", clientId: "b") { operation } }`;
+    expect(codeOf(await send(two, 'two'))).toEqual([400, 'malformed']);
+    expect(codeOf(await send(apiKey('x'), 'a b'))).toEqual([400, 'malformed']);
+  });
+
+  it('is free again after a mutation that was refused, and means nothing to a query', async () => {
+    const mutation = (name: string) =>
+      `mutation { createDevice(tenant: "acme", input: { name: "${name}" }) { id } }`;
+    expect((await send(mutation('a/b'), 'again')).body.errors[0].extensions.code).toBe('invalid');
+    expect((await send(mutation('kept-1'), 'again')).body.errors).toBeUndefined();
+    const query = '{ tenant(tenant: "acme") { slug } }';
+    expect((await send(query, 'again')).body).toEqual({ data: { tenant: { slug: 'acme' } } });
   });
 });

@@ -14,6 +14,7 @@ import type { Logger } from '#process';
 import type { ControlStore } from '#store';
 import { Failure } from '../failure.js';
 import { AccessDesk } from '../http/access.js';
+import { replyWithProblem } from '../http/problem-reply.js';
 import { SignInThrottle } from '../http/throttle.js';
 import type { Caller } from '../scope.js';
 import { LOGGER, STORE } from '../tokens.js';
@@ -63,7 +64,15 @@ export class GraphqlSubscriptions {
     await fastify.register(fastifyWebsocket, { options: { maxPayload: maxMessageBytes, handleProtocols } });
     const server = this.server(fastify);
     await fastify.register(async (scope) => {
-      scope.get(path, { websocket: true }, (socket, request) => this.open(server, socket, request));
+      scope.route({
+        method: 'GET',
+        url: path,
+        handler: (request, reply) => {
+          const failure = new Failure('method-not-allowed', 'Send POST; subscriptions come by WebSocket.');
+          replyWithProblem(failure, request, reply.header('Allow', 'POST'), this.log);
+        },
+        wsHandler: (socket, request) => this.open(server, socket, request),
+      });
     });
   }
 

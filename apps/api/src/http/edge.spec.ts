@@ -246,13 +246,32 @@ describe('health', () => {
     expect((await api.anonymous.get('/readyz')).body).toEqual({ ready: true, waitingFor: {} });
   });
 
+  it('says that the database is older than the api, until it has been migrated', async () => {
+    const old = await startTestApi();
+    const roll = (at: string) =>
+      queryAsSuperuser(
+        old.database,
+        `UPDATE _prisma_migrations SET rolled_back_at = ${at}
+          WHERE migration_name = (SELECT max(migration_name) FROM _prisma_migrations)`,
+      );
+    await roll('now()');
+    const ready = await old.anonymous.get('/readyz');
+    expect([ready.status, ready.body]).toEqual([
+      503,
+      { ready: false, waitingFor: { schema: 'schema.behind' } },
+    ]);
+    await roll('NULL');
+    expect((await old.anonymous.get('/readyz')).status).toBe(200);
+    await old.stop();
+  });
+
   it('says that the store is gone, and requests are 503 with nothing of its words', async () => {
     const lost = await startTestApi();
     await lost.database.drop();
     const ready = await lost.anonymous.get('/readyz');
     expect([ready.status, ready.body]).toEqual([
       503,
-      { ready: false, waitingFor: { store: 'cannot be reached' } },
+      { ready: false, waitingFor: { store: 'store.unavailable' } },
     ]);
     const refused = await lost.platform.get('/v1/tenants');
     expect([refused.status, refused.body.code]).toEqual([503, 'unavailable']);

@@ -37,7 +37,7 @@ export class TelemetryController {
 
   @Get('devices/:device/telemetry/count')
   @Requires('telemetry:read')
-  @Answers(200, telemetryCountView, { summary: "Count a device's telemetry, exactly" })
+  @Answers(200, telemetryCountView, { summary: "Count a device's telemetry: exact up to a million" })
   async countOfDevice(
     @InTenant() scope: TenantScope,
     @Param('device', id) deviceId: string,
@@ -49,7 +49,7 @@ export class TelemetryController {
   @Get('telemetry/count')
   @Requires('telemetry:read')
   @Answers(200, telemetryCountView, {
-    summary: 'Count telemetry, exactly: what was sent against what is stored',
+    summary: 'Count telemetry, exact up to a million: what was sent against what is stored',
   })
   async count(
     @InTenant() scope: TenantScope,

@@ -13,7 +13,7 @@ export const telemetryTypes = /* GraphQL */ `
       first: Int = 50
       after: String
     ): TelemetryConnection!
-    "Exact"
+    "Exact up to a million, which means: that many or more"
     telemetryCount(tenant: ID!, device: ID, from: DateTime, to: DateTime, topic: String): Float!
   }
 

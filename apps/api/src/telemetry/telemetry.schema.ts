@@ -46,7 +46,9 @@ export const telemetryView = z
   })
   .meta({ id: 'TelemetryReading' });
 
-export const telemetryCountView = z.object({ count: z.int() }).meta({ id: 'TelemetryCount' });
+export const telemetryCountView = z
+  .object({ count: z.int().describe('Exact up to 1 000 000, which means: that many or more') })
+  .meta({ id: 'TelemetryCount' });
 
 export function presentTelemetry(row: TelemetryRow): z.input<typeof telemetryView> {
   return {

@@ -71,7 +71,7 @@ export class TelemetryService {
     };
   }
 
-  /** Exact. A device that is not there is an error, and not nothing received. */
+  /** Exact up to a million. A device that is not there is an error, and not nothing received. */
   count(scope: TenantScope, window: TelemetryWindow): Promise<number> {
     return this.store.tenant(scope.tenantId, async (tx) => {
       if (window.deviceId !== undefined && (await findDevice(tx, window.deviceId)) === null) throw notFound();

@@ -24,7 +24,7 @@ import { KeySets } from './key-sets.js';
 import { Passwords } from './password.js';
 import { UnreadableRulesError } from './policies.js';
 import { type Holder, type Proof, type Proofs, refuse, storeIsDown, tooManyFailures } from './proof.js';
-import { renewalOf } from './renewal.js';
+import { renewalOf, suspensionOf } from './renewal.js';
 import { Provisioning } from './provisioning.js';
 import {
   claimExchange,
@@ -110,6 +110,11 @@ export class StoreGate implements Gate {
     const result = await this.#answer(() => this.#reviewRights(principal));
     if (result.kind === 'refused' && result.reason === Reasons.serverUnavailable) this.unansweredReviews += 1;
     return result;
+  }
+
+  /** For everybody of a tenant that is suspended; undefined: it is not. Rejects where the store is down. */
+  suspension(tenantId: TenantId): Promise<Renewal | undefined> {
+    return suspensionOf(this.#directory, tenantId);
   }
 
   /** For everybody who has this policy, after a change of it; undefined: each of them has to be reviewed. Rejects where the store is down. */

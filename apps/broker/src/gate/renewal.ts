@@ -35,6 +35,13 @@ export async function renewalOf(
   };
 }
 
+/** Everybody of a tenant that is suspended, or gone, goes: there is nothing to ask about each of them. */
+export async function suspensionOf(directory: Directory, tenantId: TenantId): Promise<Renewal | undefined> {
+  if (await directory.isActive(tenantId)) return undefined;
+  const refused = refusal(tenantId, 'the tenant is suspended');
+  return () => refused;
+}
+
 function refusal(tenantId: TenantId, detail: string): Refusal {
   return { kind: 'refused', reason: Reasons.notAuthorized, detail, tenantId };
 }
