@@ -24,7 +24,7 @@ export interface BrokerOptions {
   /** How long a tenant of whom nobody is connected stays in memory. */
   readonly idleSpaceMs?: number;
   /** Where 5.0 clients are sent when this process stops (Server Reference, 4.11); without it they are told to come again. */
-  readonly serverReference?: string;
+  readonly serverReference?: string | undefined;
   /** What `$SYS/broker/version` says. */
   readonly version?: string;
   /** Told of what should not happen: an error that is no fault of the client's. The connection concerned has been ended. */

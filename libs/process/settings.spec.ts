@@ -53,6 +53,7 @@ describe('settings', () => {
     ['MOORAGE_WS_PORT', '80.5'],
     ['MOORAGE_BIND', 'not an address'],
     ['MOORAGE_LOG_LEVEL', 'loud'],
+    ['MOORAGE_SERVER_REFERENCE', 'one,two'],
     ['MOORAGE_PROXY_PROTOCOL_FROM', 'all'],
     ['MOORAGE_PROXY_PROTOCOL_FROM', '10.0.0.0/33'],
     ['MOORAGE_PROXY_PROTOCOL_FROM', '10.0.0.1,'],

@@ -29,6 +29,8 @@ export interface Settings {
   readonly postgresPort: number;
   /** Addresses and ranges that proxies connect to the broker from, each connection with a header of the PROXY protocol. */
   readonly proxyProtocolFrom: readonly string[];
+  /** Where MQTT 5.0 clients are sent when the broker stops (Server Reference). Undefined: they are told to come again. */
+  readonly serverReference: string | undefined;
   /** Addresses and ranges that are not public, and that what tenants name may lead to all the same. */
   readonly egressAllow: readonly string[];
   /** Undefined: the supervisor runs its own PostgreSQL. */
@@ -69,6 +71,7 @@ export const settingNames = [
   'MOORAGE_API_URL',
   'MOORAGE_POSTGRES_PORT',
   'MOORAGE_PROXY_PROTOCOL_FROM',
+  'MOORAGE_SERVER_REFERENCE',
   'MOORAGE_EGRESS_ALLOW',
   'MOORAGE_SECRET_KEY',
   'MOORAGE_TLS_CERT_FILE',
@@ -111,6 +114,8 @@ export function readSettings(env: Environment = process.env): Settings {
     postgresPort: readPort(env, 'MOORAGE_POSTGRES_PORT', 0),
     // None: clients connect directly, and nobody may say who somebody else is.
     proxyProtocolFrom: readAddressRanges(env, 'MOORAGE_PROXY_PROTOCOL_FROM'),
+    // None: one installation has one address, and clients come back to it.
+    serverReference: readServerReference(env),
     // None: a tenant who names an address must not reach the operator's own network by it.
     egressAllow: readAddressRanges(env, 'MOORAGE_EGRESS_ALLOW'),
     databaseUrl: readDatabaseUrl(env),
@@ -148,6 +153,14 @@ function refuseHalfAPair(certFile: string | undefined, keyFile: string | undefin
 function read(env: Environment, name: SettingName): string | undefined {
   const value = env[name]?.trim();
   return value === '' ? undefined : value;
+}
+
+/** `host`, or `host:port`; several, separated by spaces, as MQTT 5.0 advises (4.11). */
+function readServerReference(env: Environment): string | undefined {
+  const name = 'MOORAGE_SERVER_REFERENCE';
+  const text = read(env, name);
+  if (text === undefined || /^[\w.[\]:-]+(?: [\w.[\]:-]+)*$/.test(text)) return text;
+  throw new ConfigError('config.invalid', name, `'${text}' is not a list of hosts, or of host:port`);
 }
 
 function readPort(env: Environment, name: SettingName, fallback: number): number {

@@ -162,7 +162,7 @@ function makeRemembering(made: StoreGate, brokerStore: BrokerStore, registry: Re
 }
 
 function makeBroker(
-  { log }: BrokerOptions,
+  { log, serverReference }: BrokerOptions,
   made: RememberingGate,
   brokerStore: BrokerStore,
   registry: Registry,
@@ -175,6 +175,7 @@ function makeBroker(
     news: brokerStore.news,
     clock: systemClock,
     version: `Moorage ${productVersion()}`,
+    serverReference,
     onFault: (error) => log.error('broker.fault', { err: error }),
   });
   exposeBroker(registry, core, door, brokerStore);

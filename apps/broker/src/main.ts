@@ -36,6 +36,7 @@ async function main(): Promise<void> {
     bind: settings.bind,
     ports: { mqtt, mqtts, ws, wss, ops },
     proxyProtocolFrom: settings.proxyProtocolFrom,
+    serverReference: settings.serverReference,
     tls: settings.tls,
     apiUrl: settings.apiUrl,
     egress: { allowed: settings.egressAllow },

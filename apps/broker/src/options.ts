@@ -13,6 +13,8 @@ export interface BrokerOptions {
   readonly tls: IdentityFiles;
   /** Addresses and ranges of proxies: connections come from them alone, with a header of the PROXY protocol. Empty: from anybody. */
   readonly proxyProtocolFrom?: readonly string[];
+  /** Where MQTT 5.0 clients are sent when this process stops. */
+  readonly serverReference?: string | undefined;
   /** What tenants may have called for them. */
   readonly egress?: EgressOptions;
   /** Of the api, as this process reaches it: `http://127.0.0.1:3000`. */
