@@ -14,9 +14,23 @@ export interface IdentityFiles {
   readonly hostsDir?: string | undefined;
 }
 
+/** Forward secrecy and authenticated encryption alone, in TLS 1.2 too (RFC 9325, 4.2). */
+const ciphers = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':');
+
 /** What every context of ours is made with: a host of its own is no way round it. */
 export const contextOptions = {
   minVersion: 'TLSv1.2',
+  ciphers,
   // No session is resumed, in TLS 1.2 or 1.3. A resumed one carries the client's certificate as it was, without the chain that came
   // with it: a device behind an intermediate authority would be let in the first time and refused the second.
   secureOptions: constants.SSL_OP_NO_TICKET,

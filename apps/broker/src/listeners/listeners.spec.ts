@@ -294,6 +294,24 @@ describe('a TLS listener', () => {
   );
 });
 
+describe.each(['tls', 'wss'] as const)('a listener of TLS 1.2 (%s)', (transport) => {
+  it.each([
+    ['ECDHE-ECDSA-AES256-GCM-SHA384', 'welcome'],
+    ['ECDHE-ECDSA-AES128-SHA', 'refusal'],
+    ['ECDHE-ECDSA-AES128-SHA256', 'refusal'],
+  ])('meets a client of %s with %s', async (ciphers, outcome) => {
+    const { port } = await listen(transport);
+    const { ca } = certificates;
+    const socket = connectTls({ port, host: '127.0.0.1', ca, maxVersion: 'TLSv1.2', ciphers });
+    const met = once(socket, 'secureConnect').then(
+      () => 'welcome',
+      () => 'refusal',
+    );
+    expect(await met).toBe(outcome);
+    socket.destroy();
+  });
+});
+
 describe('a WebSocket listener', () => {
   async function refusalOf(path: string, protocols: string[]): Promise<string> {
     const { port } = await listen('ws');
