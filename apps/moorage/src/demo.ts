@@ -8,7 +8,13 @@ const slug = 'demo';
 const demoTenant = {
   slug,
   name: 'Demo',
-  limits: { maxPacketBytes: 16 * 1024 * 1024, maxTopicBytes: 65_535, maxTopicLevels: 1_024, maxTakeovers: 0 },
+  limits: {
+    maxPacketBytes: 16 * 1024 * 1024,
+    maxTopicBytes: 65_535,
+    maxTopicLevels: 1_024,
+    maxUserProperties: 1_000,
+    maxTakeovers: 0,
+  },
 };
 
 /** The two kinds of device that the simulator plays too. */
