@@ -65,8 +65,7 @@ const create = {
   binding: async (policyId: string, targetId: string, tenant = acme) =>
     post(`${tenant.path}/policy-bindings`, { policyId, targetKind: 'device', targetId }),
   anchor: async (tenant = acme) => (await newAnchor(tenant)).id,
-  claimToken: async (tenant = acme) =>
-    (await post(`${tenant.path}/claim-tokens`, { name: randomUUID() })).id,
+  claimToken: async (tenant = acme) => (await post(`${tenant.path}/claim-tokens`, { name: randomUUID() })).id,
   host: async () => {
     const host = `${randomUUID()}.example`;
     await api.platform.call('PUT', `${acme.path}/host-names/${host}`);
@@ -87,6 +86,7 @@ const create = {
     const authorityId = await authorityOfAcme();
     return (await post(`${acme.path}/devices/${device}/certificates`, { csr, authorityId })).id;
   },
+  issuer: async (tenant = acme) => (await post(`${tenant.path}/token-issuers`, newIssuer())).id,
   apiKey: async (tenant = acme) => (await post(`${tenant.path}/api-keys`, { name: 'k', role: 'viewer' })).id,
   tenant: async () => {
     const slug = `t-${randomUUID().slice(0, 8)}`;
@@ -100,6 +100,26 @@ const newRule = { enabled: true, maxDevices: 1 };
 /** One for all: a tenant has room for twenty. */
 let issuing: Promise<string> | undefined;
 const authorityOfAcme = (): Promise<string> => (issuing ??= create.authority());
+
+function newIssuer(): object {
+  return {
+    name: randomUUID(),
+    issuer: `https://${randomUUID()}.example`,
+    audiences: ['acme'],
+    jwksUri: 'https://keys.example/',
+  };
+}
+
+/** Any tenant has one at most: what a row needs is made when it is needed. */
+async function haveAuthenticator(): Promise<object> {
+  await api.platform.post(`${acme.path}/authenticator`, { url: 'https://auth.example/' });
+  return {};
+}
+
+async function authenticatorVersion(): Promise<number> {
+  await haveAuthenticator();
+  return (await api.platform.get(`${acme.path}/authenticator`)).body.version;
+}
 
 interface MadeAnchor {
   readonly id: string;
@@ -150,6 +170,9 @@ async function fill(tenant: TestTenant): Promise<typeof ids> {
     `INSERT INTO wills (tenant_id, client_id, epoch, principal, topic, payload, qos, retain, delay_s, process_id)
      VALUES ($1, 'c', 1, '{}', 't', '', 1, false, 0, $1)`,
     `INSERT INTO tenant_hosts (tenant_id, host) VALUES ($1::uuid, $1::text || '.example')`,
+    `INSERT INTO token_issuers (tenant_id, name, issuer, audiences, algorithms, jwks_uri, identity)
+     VALUES ($1, 'i', 'i', '{a}', '{ES256}', 'u', '{}')`,
+    `INSERT INTO authenticators (tenant_id, url, sealed_secret) VALUES ($1, 'https://auth.example/', 's')`,
     `INSERT INTO issuing_authorities (tenant_id, id, sealed_key) SELECT tenant_id, id, 'k' FROM trust_anchors WHERE tenant_id = $1`,
     `INSERT INTO issued_certificates (tenant_id, authority_id, device_id, credential_id, serial, fingerprint, spki_hash, certificate,
        not_before, not_after, issued_by)
@@ -306,6 +329,48 @@ const routes: Readonly<Record<string, Route>> = {
     params: { device: ids.device, credential: await create.credential(ids.device) },
     headers: anyVersion,
   })),
+
+  [`POST ${inTenant}/devices/{device}/credentials/{credential}/rotate`]: row('operator', 201, async () => {
+    const device = await create.device();
+    return {
+      params: { device, credential: await create.credential(device) },
+      body: {},
+      headers: anyVersion,
+    };
+  }),
+  [`GET ${inTenant}/credential-rotation`]: row('viewer', 200),
+  [`GET ${inTenant}/credential-rotation/devices`]: row('viewer', 200, () => ({ query: 'state=bare' })),
+  [`GET ${inTenant}/token-issuers`]: row('viewer', 200),
+  [`POST ${inTenant}/token-issuers`]: row('admin', 201, () => ({ body: newIssuer() })),
+  [`GET ${inTenant}/token-issuers/{issuer}`]: row('viewer', 200, async () => ({
+    params: { issuer: await create.issuer() },
+  })),
+  [`PATCH ${inTenant}/token-issuers/{issuer}`]: row('admin', 200, async () => ({
+    params: { issuer: await create.issuer() },
+    body: { leewayS: 1 },
+    headers: anyVersion,
+  })),
+  [`DELETE ${inTenant}/token-issuers/{issuer}`]: row('admin', 204, async () => ({
+    params: { issuer: await create.issuer() },
+    headers: anyVersion,
+  })),
+  [`GET ${inTenant}/authenticator`]: row('viewer', 200, () => haveAuthenticator()),
+  [`POST ${inTenant}/authenticator`]: row('admin', 201, async () => {
+    await api.platform.delete(`${acme.path}/authenticator`);
+    return { body: { url: 'https://auth.example/' } };
+  }),
+  [`PATCH ${inTenant}/authenticator`]: row('admin', 200, async () => {
+    await haveAuthenticator();
+    return { body: { timeoutMs: 500 }, headers: anyVersion };
+  }),
+  [`POST ${inTenant}/authenticator/secret`]: row('admin', 200, async () => {
+    await haveAuthenticator();
+    return { headers: anyVersion };
+  }),
+  [`DELETE ${inTenant}/authenticator`]: row('admin', 204, async () => {
+    await haveAuthenticator();
+    return { headers: anyVersion };
+  }),
 
   [`GET ${inTenant}/trust-anchors`]: row('viewer', 200),
   [`POST ${inTenant}/trust-anchors`]: row('operator', 201, async () => ({
@@ -607,6 +672,14 @@ const queries: Readonly<Record<string, Field>> = {
   device: idField('viewer', '{ id }', () => `id: "${ids.device}"`),
   credentials: idField('viewer', page, device),
   credential: idField('viewer', '{ id }', () => `${device()}, id: "${ids.credential}"`),
+  credentialRotation: field('viewer', '{ moved }'),
+  credentialRotationDevices: field('viewer', '{ edges { node { name } } }', () => 'state: "bare"'),
+  tokenIssuers: field('viewer', '{ edges { node { issuer } } }'),
+  tokenIssuer: idField('viewer', '{ id }', async () => `id: "${await create.issuer()}"`),
+  authenticator: field('viewer', '{ url }', async () => {
+    await haveAuthenticator();
+    return '';
+  }),
   trustAnchors: field('viewer', '{ edges { node { crl { number } } } }'),
   trustAnchor: idField('viewer', '{ id }', () => `id: "${ids.anchor}"`),
   issuingAuthorities: field('viewer', page),
@@ -677,6 +750,38 @@ const mutations: Readonly<Record<string, Field>> = {
   revokeApiKey: idField('admin', '{ revokedAt }', async () => `id: "${await create.apiKey()}"`),
   createPlatformApiKey: field('platform', '{ key }', () => 'input: { name: "k" }'),
   revokePlatformApiKey: field('platform', '{ revokedAt }', async () => `id: "${await platformKey()}"`),
+  rotateCredential: idField('operator', '{ operation }', async () => {
+    const own = await create.device();
+    const id = await create.credential(own);
+    return `device: "${own}", id: "${id}", expectedVersion: 1, input: {}`;
+  }),
+  createTokenIssuer: field(
+    'admin',
+    '{ id }',
+    () =>
+      `input: { name: "${randomUUID()}", issuer: "${randomUUID()}", audiences: ["a"], jwksUri: "https://k.example/" }`,
+  ),
+  updateTokenIssuer: idField('admin', '{ operation }', async () => {
+    return `id: "${await create.issuer()}", expectedVersion: 1, patch: { leewayS: 1 }`;
+  }),
+  deleteTokenIssuer: idField(
+    'admin',
+    '{ id }',
+    async () => `id: "${await create.issuer()}", expectedVersion: 1`,
+  ),
+  createAuthenticator: field('admin', '{ secret }', async () => {
+    await api.platform.delete(`${acme.path}/authenticator`);
+    return 'input: { url: "https://auth.example/" }';
+  }),
+  updateAuthenticator: field('admin', '{ operation }', async () => {
+    return `expectedVersion: ${await authenticatorVersion()}, patch: { timeoutMs: 500 }`;
+  }),
+  renewAuthenticatorSecret: field('admin', '{ secret }', async () => {
+    return `expectedVersion: ${await authenticatorVersion()}`;
+  }),
+  deleteAuthenticator: field('admin', '{ operation }', async () => {
+    return `expectedVersion: ${await authenticatorVersion()}`;
+  }),
   createProfile: field('admin', '{ id }', () => `input: { name: "${randomUUID()}" }`),
   updateProfile: idField('admin', '{ operation }', async () => {
     const id = await create.profile();
@@ -768,11 +873,7 @@ const mutations: Readonly<Record<string, Field>> = {
   ),
   addHostName: field('platform', '{ host }', () => `host: "${randomUUID()}.example"`),
   removeHostName: field('platform', '{ host }', async () => `host: "${await create.host()}"`),
-  createBan: field(
-    'operator',
-    '{ operation }',
-    () => `input: { kind: client_id, value: "${randomUUID()}" }`,
-  ),
+  createBan: field('operator', '{ operation }', () => `input: { kind: client_id, value: "${randomUUID()}" }`),
   liftBan: idField('operator', '{ id }', async () => `id: "${await create.ban()}"`),
   createPlatformBan: field(
     'platform',

@@ -5,7 +5,10 @@ import type { Credential as CredentialRow, Prisma } from './generated/client.js'
 /** Without what proves its secret: only sign-in reads that. */
 export type Credential = Omit<CredentialRow, 'secretHash' | 'passwordHash' | 'scram'>;
 
-/** A password, by what proves it; or a certificate, pinned, or by its name under one anchor or any. */
+/**
+ * A password, generated or chosen, by what proves it; a certificate, pinned, or by its name under one anchor or any; tokens, by a
+ * key of the device's, or by one issuer or any; or nothing: the tenant's authenticator knows.
+ */
 export type NewSecret =
   | {
       readonly kind: 'password';
@@ -13,10 +16,17 @@ export type NewSecret =
       readonly scram: Prisma.InputJsonObject;
     }
   | {
+      readonly kind: 'password';
+      readonly passwordHash: string;
+    }
+  | {
       readonly kind: 'certificate';
       readonly fingerprint: Buffer<ArrayBuffer> | null;
       readonly anchorId: string | null;
-    };
+    }
+  | { readonly kind: 'token'; readonly publicKey: Prisma.InputJsonObject }
+  | { readonly kind: 'token'; readonly issuerId: string | null }
+  | { readonly kind: 'external' };
 
 export interface NewCredential {
   readonly deviceId: string;
@@ -25,6 +35,8 @@ export interface NewCredential {
   readonly clientIdRule: Prisma.InputJsonObject;
   readonly notBefore: Date | null;
   readonly notAfter: Date | null;
+  /** Whose place it takes. */
+  readonly replacesId?: string;
 }
 
 export interface CredentialChange {
@@ -38,7 +50,7 @@ const omit = { secretHash: true, passwordHash: true, scram: true } as const;
 
 /**
  * A taken authId breaks `credentials_tenant_id_auth_id_key`, a certificate that is pinned already
- * `credentials_tenant_id_fingerprint_key`, and an anchor that is not there `credentials_tenant_id_anchor_id_fkey`.
+ * `credentials_tenant_id_fingerprint_key`, and an anchor or an issuer that is not there a foreign key.
  */
 export function createCredential(
   tx: TenantTx,

@@ -13,6 +13,7 @@ export type { VaultErrorCode } from './broker-errors.js';
 export * from './change-feed.js';
 export * from './changes.js';
 export * from './control-store.js';
+export * from './authenticators.js';
 export * from './credentials.js';
 export * from './denials.js';
 export { clearHistory } from './device-history.js';
@@ -25,6 +26,7 @@ export type { EmbeddedPostgres, EmbeddedPostgresOptions } from './embedded-postg
 export * from './errors.js';
 export * from './fences.js';
 export * from './groups.js';
+export * from './rotation.js';
 export * from './hosts.js';
 export { keepHouse } from './housekeeping.js';
 export * from './issuing.js';
@@ -40,6 +42,7 @@ export type { Role } from './roles.js';
 export * from './sessions.js';
 export * from './telemetry.js';
 export * from './tenants.js';
+export * from './token-issuers.js';
 export * from './trust-anchors.js';
 export { openDirectory } from './directory.js';
 export type {

@@ -13,9 +13,15 @@ import { AuditService } from './audit/audit.service.js';
 import { BanController, PlatformBanController } from './bans/ban.controller.js';
 import { BanResolver } from './bans/ban.resolver.js';
 import { BanService } from './bans/ban.service.js';
+import { AuthenticatorController } from './authenticators/authenticator.controller.js';
+import { AuthenticatorResolver } from './authenticators/authenticator.resolver.js';
+import { AuthenticatorService } from './authenticators/authenticator.service.js';
 import { CredentialController } from './credentials/credential.controller.js';
 import { CredentialResolver } from './credentials/credential.resolver.js';
 import { CredentialService } from './credentials/credential.service.js';
+import { RotationController } from './credentials/rotation.controller.js';
+import { RotationResolver } from './credentials/rotation.resolver.js';
+import { RotationService } from './credentials/rotation.service.js';
 import { DenialController } from './denials/denial.controller.js';
 import { DenialResolver } from './denials/denial.resolver.js';
 import { DenialService } from './denials/denial.service.js';
@@ -81,6 +87,9 @@ import { TelemetryService } from './telemetry/telemetry.service.js';
 import { TenantController } from './tenants/tenant.controller.js';
 import { TenantResolver } from './tenants/tenant.resolver.js';
 import { TenantService } from './tenants/tenant.service.js';
+import { TokenIssuerController } from './token-issuers/token-issuer.controller.js';
+import { TokenIssuerResolver } from './token-issuers/token-issuer.resolver.js';
+import { TokenIssuerService } from './token-issuers/token-issuer.service.js';
 import { TrustAnchorController } from './trust-anchors/trust-anchor.controller.js';
 import { TrustAnchorResolver } from './trust-anchors/trust-anchor.resolver.js';
 import { TrustAnchorService } from './trust-anchors/trust-anchor.service.js';
@@ -109,7 +118,10 @@ export class ApiModule {
         BanController,
         ClaimController,
         ClaimTokenController,
+        AuthenticatorController,
         CredentialController,
+        RotationController,
+        TokenIssuerController,
         DenialController,
         DeviceCertificateController,
         DeviceController,
@@ -159,8 +171,14 @@ export class ApiModule {
         ApiKeyResolver,
         BanService,
         BanResolver,
+        AuthenticatorService,
+        AuthenticatorResolver,
         CredentialService,
         CredentialResolver,
+        RotationService,
+        RotationResolver,
+        TokenIssuerService,
+        TokenIssuerResolver,
         DeviceService,
         DeviceResolver,
         GroupService,

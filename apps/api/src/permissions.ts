@@ -19,6 +19,10 @@ export const permissions = [
   'credentials:write',
   'trust-anchors:read',
   'trust-anchors:write',
+  'token-issuers:read',
+  'token-issuers:write',
+  'authenticator:read',
+  'authenticator:write',
   'issuing-authorities:read',
   'issuing-authorities:write',
   'claim-tokens:read',
@@ -51,6 +55,8 @@ const viewer: readonly Permission[] = [
   'groups:read',
   'credentials:read',
   'trust-anchors:read',
+  'token-issuers:read',
+  'authenticator:read',
   'issuing-authorities:read',
   'claim-tokens:read',
   'host-names:read',
@@ -78,6 +84,8 @@ const operator: readonly Permission[] = [
 
 const admin: readonly Permission[] = [
   ...operator,
+  'token-issuers:write',
+  'authenticator:write',
   'issuing-authorities:write',
   'profiles:write',
   'policies:write',

@@ -14,11 +14,13 @@ import {
   credentialPatch,
   credentialPath,
   credentialQuery,
+  credentialRotation,
   credentialView,
   issuedCredentialView,
   newCredential,
   presentCredential,
   type CredentialPatchInput,
+  type CredentialRotationInput,
   type NewCredentialInput,
 } from './credential.schema.js';
 import { CredentialService } from './credential.service.js';
@@ -33,7 +35,8 @@ export class CredentialController {
   @Post()
   @Requires('credentials:write')
   @Answers(201, issuedCredentialView, {
-    summary: 'Give a device a credential: a password, shown once, or a certificate of its own',
+    summary:
+      'Give a device a credential: a password (generated and shown once, or chosen), a certificate, a key for tokens, …',
     description: 'A device may have several at a time, so that a new one is in use before the old one ends.',
   })
   async create(
@@ -43,6 +46,32 @@ export class CredentialController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<IssuedView> {
     const { credential, password } = await this.credentials.create(scope, deviceId, input);
+    void reply.header(
+      'Location',
+      `/v1/tenants/${scope.tenantSlug}/devices/${deviceId}/credentials/${credential.id}`,
+    );
+    const view = presentCredential(credential, scope.tenantSlug);
+    return tagged(reply, password === undefined ? view : { ...view, password });
+  }
+
+  @Post(':credential/rotate')
+  @Requires('credentials:write')
+  @NeedsIfMatch()
+  @Answers(201, issuedCredentialView, {
+    summary: 'Give a device a new credential in the place of this one, which ends after an overlap',
+    description: 'Of the same kind and for the same client identifiers, with an authId of its own.',
+  })
+  async rotate(
+    @InTenant() scope: TenantScope,
+    @Param('device', { schema: devicePath }) deviceId: string,
+    @Param('credential', { schema: credentialPath }) id: string,
+    @IfMatch() expected: ExpectedVersion,
+    @Body({ schema: credentialRotation }) input: CredentialRotationInput,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IssuedView> {
+    const rotated = await this.credentials.rotate(scope, deviceId, id, expected, input);
+    const { credential, password, operation } = rotated;
+    announceOperation(reply, scope, operation);
     void reply.header(
       'Location',
       `/v1/tenants/${scope.tenantSlug}/devices/${deviceId}/credentials/${credential.id}`,

@@ -15,6 +15,14 @@ export const credentialTypes = /* GraphQL */ `
       expectedVersion: Int!
       patch: CredentialPatch!
     ): CredentialPayload!
+    "A new one in its place, and an end for the old one after the overlap"
+    rotateCredential(
+      tenant: ID!
+      device: ID!
+      id: ID!
+      expectedVersion: Int!
+      input: CredentialRotation!
+    ): RotatedCredentialPayload!
     deleteCredential(tenant: ID!, device: ID!, id: ID!, expectedVersion: Int!): Deleted!
   }
 
@@ -27,6 +35,12 @@ export const credentialTypes = /* GraphQL */ `
     fingerprint: String
     "Of certificates by name: the anchor they must lead to; null: any of the tenant's"
     anchorId: ID
+    "Of tokens that the device signs: JWK"
+    publicKey: JSON
+    "Of tokens without a key; null: any issuer of the tenant's"
+    issuerId: ID
+    "Whose place it takes; that one may be gone"
+    replacesId: ID
     "What the device sends: authId@tenant-slug"
     username: String!
     clientIdRule: JSON!
@@ -49,21 +63,46 @@ export const credentialTypes = /* GraphQL */ `
 
   type NewCredentialPayload {
     credential: Credential!
-    "Shown this once; null of a certificate"
+    "Shown this once; null where it was not generated"
     password: String
   }
 
+  type RotatedCredentialPayload {
+    credential: Credential!
+    "Shown this once; null where it was not generated"
+    password: String
+    "The old one, with its end"
+    replaced: Credential!
+    operation: ID
+  }
+
   input NewCredential {
-    "password, or certificate"
+    "password, certificate, token or external"
     kind: String
     authId: String
+    "A password of your own choice; one is generated where it is absent"
+    secret: String
     "PEM, to be pinned"
     certificate: String
     "SHA-256 of a certificate to be pinned"
     fingerprint: String
     anchorId: ID
+    "By which the device signs its tokens: PEM or JWK"
+    publicKey: JSON
+    issuerId: ID
     clientIdRule: JSON
     notBefore: DateTime
+    notAfter: DateTime
+  }
+
+  "overlapS: seconds for which both are valid, a day where it is absent"
+  input CredentialRotation {
+    overlapS: Int
+    authId: String
+    secret: String
+    publicKey: JSON
+    certificate: String
+    fingerprint: String
     notAfter: DateTime
   }
 

@@ -11,7 +11,12 @@ import { idOf, operationId } from '../graphql/ids.js';
 import { FieldScope } from '../graphql/scope.js';
 import { Requires } from '../http/requires.decorator.js';
 import type { TenantScope } from '../scope.js';
-import { credentialPatch, newCredential, presentCredential } from './credential.schema.js';
+import {
+  credentialPatch,
+  credentialRotation,
+  newCredential,
+  presentCredential,
+} from './credential.schema.js';
 import { CredentialService } from './credential.service.js';
 
 @Resolver('Credential')
@@ -63,6 +68,25 @@ export class CredentialResolver {
       input,
     );
     return { credential: presentCredential(value, scope.tenantSlug), operation: operationId(operation) };
+  }
+
+  @Mutation('rotateCredential')
+  @Requires('credentials:write')
+  async rotate(
+    @FieldScope() scope: TenantScope,
+    @Args('device') device: string,
+    @Args('id') id: string,
+    @Args('expectedVersion') expected: number,
+    @Args('input') given: object,
+  ) {
+    const input = checkArguments(credentialRotation, given);
+    const rotated = await this.credentials.rotate(scope, idOf(device), idOf(id), expected, input);
+    return {
+      credential: presentCredential(rotated.credential, scope.tenantSlug),
+      password: rotated.password ?? null,
+      replaced: presentCredential(rotated.replaced, scope.tenantSlug),
+      operation: operationId(rotated.operation),
+    };
   }
 
   @Mutation('deleteCredential')

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { clientIdRuleSchema, type ClientIdRule } from '#access';
+import { chosenPasswordLimits, clientIdRuleSchema, type ClientIdRule } from '#access';
 import type { Credential } from '#store';
 import { instant, presentStamps, stamps, topicWord } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
@@ -16,25 +16,46 @@ const clientIdRule = clientIdRuleSchema.describe('Which client identifiers it ma
 const notBefore = instant.nullable().describe('Valid from then on; null: at once');
 const notAfter = instant.nullable().describe('Valid before then; null: without end');
 
-const kinds = ['password', 'certificate'] as const;
+const kinds = ['password', 'certificate', 'token', 'external'] as const;
 
-/** A certificate is pinned by itself or by its fingerprint; without either it is known by its name under a trust anchor. */
+const secret = z
+  .string()
+  .min(1)
+  .max(4 * chosenPasswordLimits.maxLength)
+  .describe(
+    `A password of your own choice, ${chosenPasswordLimits.minLength} to ${chosenPasswordLimits.maxLength} characters; absent: one is generated. It cannot be used with SCRAM`,
+  );
+const publicKey = z
+  .union([z.string().min(1).max(8_192), z.record(z.string(), z.unknown())])
+  .describe(
+    'By which the device signs its tokens: PEM or JWK; P-256, P-384, P-521, Ed25519, or RSA from 2048 bits',
+  );
+const certificate = pem.describe('To be pinned: the device shows exactly this one, self-signed or not');
+const fingerprint = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, 'SHA-256, 64 digits of lower-case hexadecimal')
+  .describe('Of the certificate to be pinned, instead of it');
+
+/**
+ * A certificate is pinned by itself or by its fingerprint; without either it is known by its name under a trust anchor. A token is
+ * the device's own by a public key; without one it is an issuer's. What is external is known to the tenant's authenticator.
+ */
 export const newCredential = z
   .strictObject({
     kind: z.enum(kinds).default('password'),
     authId: authId.optional(),
-    certificate: pem
-      .optional()
-      .describe('To be pinned: the device shows exactly this one, self-signed or not'),
-    fingerprint: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/, 'SHA-256, 64 digits of lower-case hexadecimal')
-      .optional()
-      .describe('Of the certificate to be pinned, instead of it'),
+    secret: secret.optional(),
+    certificate: certificate.optional(),
+    fingerprint: fingerprint.optional(),
     anchorId: z
       .uuid()
       .optional()
       .describe("For certificates by name: the anchor they must lead to; absent: any of the tenant's"),
+    publicKey: publicKey.optional(),
+    issuerId: z
+      .uuid()
+      .optional()
+      .describe("For tokens without a key: the issuer they must be of; absent: any of the tenant's"),
     clientIdRule: clientIdRule.default({ kind: 'device' }),
     notBefore: notBefore.default(null),
     notAfter: notAfter.default(null),
@@ -55,6 +76,25 @@ export const credentialPatch = z
   .meta({ id: 'CredentialPatch' });
 export type CredentialPatchInput = z.output<typeof credentialPatch>;
 
+/** What is absent stays as it is: the kind, the client identifiers. */
+export const credentialRotation = z
+  .strictObject({
+    overlapS: z
+      .int()
+      .min(0)
+      .max(31_536_000)
+      .default(86_400)
+      .describe('Seconds for which both are valid; the old one ends sooner if it was to end sooner'),
+    authId: authId.optional(),
+    secret: secret.optional(),
+    publicKey: publicKey.optional(),
+    certificate: certificate.optional(),
+    fingerprint: fingerprint.optional(),
+    notAfter: notAfter.default(null),
+  })
+  .meta({ id: 'CredentialRotation' });
+export type CredentialRotationInput = z.output<typeof credentialRotation>;
+
 export const credentialQuery = z.strictObject(pageQuery);
 export const credentialPath = z.uuid();
 
@@ -66,6 +106,9 @@ export const credentialView = z
     authId: z.string(),
     fingerprint: z.string().nullable().describe('Of a certificate that is pinned'),
     anchorId: z.uuid().nullable().describe("Of certificates by name; null: any anchor of the tenant's"),
+    publicKey: z.record(z.string(), z.unknown()).nullable().describe('Of tokens that the device signs: JWK'),
+    issuerId: z.uuid().nullable().describe("Of tokens without a key; null: any issuer of the tenant's"),
+    replacesId: z.uuid().nullable().describe('Whose place it takes; that one may be gone'),
     username: z.string().describe('What the device sends: authId@tenant-slug'),
     clientIdRule,
     notBefore: z.iso.datetime().nullable(),
@@ -78,17 +121,20 @@ export const credentialView = z
   .meta({ id: 'Credential' });
 
 export const issuedCredentialView = credentialView
-  .extend({ password: z.string().optional().describe('Shown this once; none of a certificate') })
+  .extend({ password: z.string().optional().describe('Shown this once, where it was generated') })
   .meta({ id: 'IssuedCredential' });
 
 export function presentCredential(row: Credential, tenantSlug: string): z.input<typeof credentialView> {
   return {
     id: row.id,
     deviceId: row.deviceId,
-    kind: row.kind === 'certificate' ? 'certificate' : 'password',
+    kind: kinds.find((kind) => kind === row.kind) ?? 'password',
     authId: row.authId,
     fingerprint: row.fingerprint && Buffer.from(row.fingerprint).toString('hex'),
     anchorId: row.anchorId,
+    publicKey: row.publicKey as Record<string, unknown> | null,
+    issuerId: row.issuerId,
+    replacesId: row.replacesId,
     username: `${row.authId}@${tenantSlug}`,
     clientIdRule: row.clientIdRule as ClientIdRule,
     notBefore: row.notBefore?.toISOString() ?? null,
@@ -120,19 +166,27 @@ function requireOrder(
   context.addIssue({ code: 'custom', path: ['notAfter'], message, params: { code } });
 }
 
-function requireOneMeaning(
-  input: { kind: string; certificate?: unknown; fingerprint?: unknown; anchorId?: unknown },
-  context: z.RefinementCtx,
+const meanings = {
+  password: ['secret'],
+  certificate: ['certificate', 'fingerprint', 'anchorId'],
+  token: ['publicKey', 'issuerId'],
+  external: [],
+} as const;
+const allMeanings = Object.values(meanings).flat();
+
+/** What a credential is proven by: one thing, of its own kind. */
+export function requireOneMeaning(
+  input: { readonly kind: keyof typeof meanings } & {
+    readonly [Name in (typeof allMeanings)[number]]?: unknown;
+  },
+  context: Pick<z.RefinementCtx, 'addIssue'>,
 ): void {
-  const given = (['certificate', 'fingerprint', 'anchorId'] as const).filter(
-    (name) => input[name] !== undefined,
-  );
-  const allowed = input.kind === 'certificate' ? 1 : 0;
-  for (const name of given.slice(allowed)) {
-    const message =
-      allowed === 0
-        ? 'Of a certificate, not of a password.'
-        : 'One of certificate, fingerprint and anchorId.';
+  const own: readonly string[] = meanings[input.kind];
+  const given = allMeanings.filter((name) => input[name] !== undefined);
+  const foreign = given.filter((name) => !own.includes(name));
+  const extra = given.filter((name) => own.includes(name)).slice(1);
+  for (const name of [...foreign, ...extra]) {
+    const message = own.includes(name) ? `One of ${own.join(', ')}.` : `Not of the kind ${input.kind}.`;
     context.addIssue({ code: 'custom', path: [name], message, params: { code: 'not-together' } });
   }
 }

@@ -1,12 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { clientFault, deriveVerifiers, generateSecret, hashSecret, readCertificate } from '#access';
+import {
+  chosenPasswordLimits,
+  clientFault,
+  deriveVerifiers,
+  generateSecret,
+  hashPassword,
+  hashSecret,
+  passwordFault,
+  readCertificate,
+  readPublicKey,
+  type PasswordFault,
+} from '#access';
 import {
   countCredentials,
   createCredential,
   deleteCredential,
   findCredential,
   findDevice,
+  findTokenIssuer,
   findTrustAnchor,
   isUniqueViolation,
   listCredentials,
@@ -32,15 +44,34 @@ import { SECRET_KEY, STORE } from '../tokens.js';
 import {
   isInOrder,
   orderFault,
+  presentCredential,
+  requireOneMeaning,
   type CredentialPatchInput,
+  type CredentialRotationInput,
   type NewCredentialInput,
 } from './credential.schema.js';
 
 export interface IssuedCredential {
   readonly credential: Credential;
-  /** Shown once; only its hash is kept. Undefined: it is a certificate, whose key never leaves the device. */
+  /** Shown once; only its hash is kept. Undefined: it was not generated here. */
   readonly password: string | undefined;
 }
+
+export interface Rotated extends IssuedCredential {
+  readonly replaced: Credential;
+  readonly operation: bigint;
+}
+
+/** What a credential is proven by, and what of it is shown once. */
+interface Material {
+  readonly secret: NewSecret;
+  readonly password: string | undefined;
+}
+
+type MaterialInput = Pick<
+  NewCredentialInput,
+  'kind' | 'secret' | 'certificate' | 'fingerprint' | 'anchorId' | 'publicKey' | 'issuerId'
+>;
 
 /** Enough to rotate as slowly as anybody likes. */
 const maxPerDevice = 20;
@@ -54,21 +85,17 @@ export class CredentialService {
   ) {}
 
   async create(scope: TenantScope, deviceId: string, input: NewCredentialInput): Promise<IssuedCredential> {
-    const password = input.kind === 'password' ? generateSecret() : undefined;
-    const secret = password === undefined ? certificateOf(input) : await this.keep(password);
-    try {
+    const authId = input.authId ?? randomAuthId();
+    const { secret, password } = await this.materialOf(input, [authId, scope.tenantSlug]);
+    return refusingTaken(async () => {
       const credential = await this.store.tenant(scope.tenantId, async (tx) => {
         await requireDevice(tx, deviceId);
         await requireAnchor(tx, input.anchorId);
-        if ((await countCredentials(tx, deviceId)) >= maxPerDevice) {
-          throw new Failure(
-            'limit-reached',
-            `A device has at most ${maxPerDevice} credentials: delete one first.`,
-          );
-        }
+        await requireIssuer(tx, input.issuerId);
+        await requireRoom(tx, deviceId);
         const created = await createCredential(tx, {
           deviceId,
-          authId: input.authId ?? `c-${randomBytes(9).toString('hex')}`,
+          authId,
           secret,
           clientIdRule: input.clientIdRule,
           notBefore: input.notBefore,
@@ -78,20 +105,70 @@ export class CredentialService {
         return created;
       });
       return { credential, password };
-    } catch (error) {
-      if (isUniqueViolation(error, 'credentials_tenant_id_fingerprint_key'))
-        throw nameTaken('#/certificate', 'This certificate is pinned already.');
-      if (isUniqueViolation(error)) throw nameTaken('#/authId', 'There is a credential of this authId.');
-      throw error;
-    }
+    });
   }
 
-  private async keep(password: string): Promise<NewSecret> {
-    return {
-      kind: 'password',
-      secretHash: Buffer.from(hashSecret(this.secretKey, password)),
-      scram: await deriveVerifiers(password),
-    };
+  /** A new one beside it, of the same kind and for the same client identifiers; the old one ends when both have had their time. */
+  async rotate(
+    scope: TenantScope,
+    deviceId: string,
+    id: string,
+    expected: ExpectedVersion,
+    input: CredentialRotationInput,
+  ): Promise<Rotated> {
+    const old = await this.get(scope, deviceId, id);
+    requireVersion(old, expected);
+    const { kind } = presentCredential(old, scope.tenantSlug);
+    const { overlapS, notAfter, authId = randomAuthId(), ...given } = input;
+    requireSomethingNew(old, given);
+    requireMeaningOf(kind, given);
+    const { secret, password } = await this.materialOf({ kind, ...given }, [authId, scope.tenantSlug]);
+    return refusingTaken(() =>
+      this.store.tenant(scope.tenantId, async (tx) => {
+        await requireRoom(tx, deviceId);
+        const credential = await createCredential(tx, {
+          deviceId,
+          authId,
+          secret,
+          clientIdRule: old.clientIdRule as Record<string, string>,
+          notBefore: null,
+          notAfter,
+          replacesId: id,
+        });
+        const end = new Date(Date.now() + overlapS * 1_000);
+        const replaced = await updateCredential(tx, id, old.version, {
+          notAfter: old.notAfter !== null && old.notAfter < end ? old.notAfter : end,
+          // One that was not valid yet would never be.
+          ...(old.notBefore !== null && old.notBefore >= end ? { notBefore: null } : {}),
+        });
+        if (replaced === undefined) throw staleVersion();
+        await audit(tx, scope, about(credential, 'credential.create'));
+        const operation = await record(tx, scope, about(replaced, 'credential.rotate'));
+        return { credential, password, replaced, operation };
+      }),
+    );
+  }
+
+  private async materialOf(input: MaterialInput, names: readonly string[]): Promise<Material> {
+    const { kind, secret: chosen, publicKey, issuerId } = input;
+    if (kind === 'certificate') return { secret: certificateOf(input), password: undefined };
+    if (kind === 'external') return { secret: { kind }, password: undefined };
+    if (kind === 'token') {
+      const secret: NewSecret =
+        publicKey === undefined
+          ? { kind, issuerId: issuerId ?? null }
+          : { kind, publicKey: publicKeyOf(publicKey) };
+      return { secret, password: undefined };
+    }
+    if (chosen !== undefined) {
+      const code = passwordFault(chosen, names);
+      if (code !== undefined) throw invalidBody({ pointer: '#/secret', code, message: passwordFaults[code] });
+      const passwordHash = await hashPassword(this.secretKey, chosen);
+      return { secret: { kind, passwordHash }, password: undefined };
+    }
+    const password = generateSecret();
+    const secretHash = Buffer.from(hashSecret(this.secretKey, password));
+    return { secret: { kind, secretHash, scram: await deriveVerifiers(password) }, password };
   }
 
   async list(scope: TenantScope, deviceId: string, query: PageRequest): Promise<Page<Credential>> {
@@ -144,8 +221,75 @@ export class CredentialService {
   }
 }
 
+const passwordFaults: Readonly<Record<PasswordFault, string>> = {
+  'too-short': `At least ${chosenPasswordLimits.minLength} characters.`,
+  'too-long': `At most ${chosenPasswordLimits.maxLength} characters.`,
+  'forbidden-character': 'No control characters.',
+  trivial: 'It is among the first that anybody would try.',
+};
+
+function randomAuthId(): string {
+  return `c-${randomBytes(9).toString('hex')}`;
+}
+
+function publicKeyOf(input: NonNullable<MaterialInput['publicKey']>): Record<string, string> {
+  const key = readPublicKey(input);
+  if (typeof key !== 'string') return { ...key } as Record<string, string>;
+  const message = 'A public key: PEM or JWK; P-256, P-384, P-521, Ed25519, or RSA of 2048 to 8192 bits.';
+  throw invalidBody({ pointer: '#/publicKey', code: key, message });
+}
+
+/** A certificate by its name, a token of an issuer, and what is external are made anew elsewhere. */
+function requireSomethingNew(
+  { kind, fingerprint, publicKey }: Credential,
+  given: Pick<MaterialInput, 'certificate' | 'fingerprint' | 'publicKey'>,
+): void {
+  const missing = (pointer: string): Failure =>
+    invalidBody({ pointer, code: 'required', message: 'What takes the place of the old one.' });
+  if (kind === 'certificate' && fingerprint !== null) {
+    if (given.certificate === undefined && given.fingerprint === undefined) throw missing('#/certificate');
+  } else if (kind === 'token' && publicKey !== null) {
+    if (given.publicKey === undefined) throw missing('#/publicKey');
+  } else if (kind !== 'password') {
+    throw new Failure('conflict', 'There is nothing of it here that could be rotated.');
+  }
+}
+
+function requireMeaningOf(kind: MaterialInput['kind'], given: Omit<MaterialInput, 'kind'>): void {
+  requireOneMeaning(
+    { kind, ...given },
+    {
+      addIssue: (issue) => {
+        const path = typeof issue === 'string' ? '' : String(issue.path?.[0] ?? '');
+        throw invalidBody({
+          pointer: `#/${path}`,
+          code: 'not-together',
+          message: `Not for a credential of the kind ${kind}, or not together.`,
+        });
+      },
+    },
+  );
+}
+
+async function requireRoom(tx: TenantTx, deviceId: string): Promise<void> {
+  if ((await countCredentials(tx, deviceId)) < maxPerDevice) return;
+  const message = `A device has at most ${maxPerDevice} credentials: delete one first.`;
+  throw new Failure('limit-reached', message);
+}
+
+async function refusingTaken<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isUniqueViolation(error, 'credentials_tenant_id_fingerprint_key'))
+      throw nameTaken('#/certificate', 'This certificate is pinned already.');
+    if (isUniqueViolation(error)) throw nameTaken('#/authId', 'There is a credential of this authId.');
+    throw error;
+  }
+}
+
 /** What is pinned, or which authorities a name is believed from. */
-function certificateOf(input: NewCredentialInput): NewSecret {
+function certificateOf(input: MaterialInput): NewSecret {
   const { certificate: encoded, fingerprint, anchorId } = input;
   if (encoded === undefined) {
     const pinned = fingerprint === undefined ? null : Buffer.from(fingerprint, 'hex');
@@ -163,6 +307,11 @@ function certificateOf(input: NewCredentialInput): NewSecret {
 async function requireAnchor(tx: TenantTx, id: string | undefined): Promise<void> {
   if (id === undefined || (await findTrustAnchor(tx, id)) !== null) return;
   throw invalidBody({ pointer: '#/anchorId', code: 'unknown', message: 'There is no such trust anchor.' });
+}
+
+async function requireIssuer(tx: TenantTx, id: string | undefined): Promise<void> {
+  if (id === undefined || (await findTokenIssuer(tx, id)) !== null) return;
+  throw invalidBody({ pointer: '#/issuerId', code: 'unknown', message: 'There is no such token issuer.' });
 }
 
 async function requireDevice(tx: TenantTx, id: string): Promise<void> {

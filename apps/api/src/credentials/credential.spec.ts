@@ -78,7 +78,12 @@ describe('credentials', () => {
       { notAfter: 'tomorrow' },
       { notBefore: '2030-01-01T00:00:00' },
       { clientIdRule: { kind: 'exact' } },
-      { kind: 'token' },
+      { kind: 'dance' },
+      { kind: 'token', secret: 'zH3-kq9.Lm2x-zH3' },
+      { kind: 'external', publicKey: 'x' },
+      { kind: 'token', publicKey: 'hello' },
+      { secret: 'short' },
+      { secret: 'pump-main-2026!', authId: 'pump-main-2026' },
       { password: 'my own' },
     ]) {
       expect([body, (await tenant.admin.post(path, body)).status]).toEqual([body, 422]);

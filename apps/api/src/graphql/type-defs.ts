@@ -2,7 +2,9 @@ import { addressRangesTypes } from '../address-ranges/address-ranges.graphql.js'
 import { apiKeyTypes } from '../api-keys/api-key.graphql.js';
 import { auditTypes } from '../audit/audit.graphql.js';
 import { banTypes } from '../bans/ban.graphql.js';
+import { authenticatorTypes } from '../authenticators/authenticator.graphql.js';
 import { credentialTypes } from '../credentials/credential.graphql.js';
+import { rotationTypes } from '../credentials/rotation.graphql.js';
 import { denialTypes } from '../denials/denial.graphql.js';
 import { deviceTypes } from '../devices/device.graphql.js';
 import { groupTypes } from '../groups/group.graphql.js';
@@ -16,6 +18,7 @@ import { provisioningTypes } from '../provisioning/provisioning.graphql.js';
 import { sessionTypes } from '../sessions/session.graphql.js';
 import { telemetryTypes } from '../telemetry/telemetry.graphql.js';
 import { tenantTypes } from '../tenants/tenant.graphql.js';
+import { tokenIssuerTypes } from '../token-issuers/token-issuer.graphql.js';
 import { trustAnchorTypes } from '../trust-anchors/trust-anchor.graphql.js';
 
 /** What no resource owns. Each adds its own by `extend type`, in the folder where its resolver stands. */
@@ -54,6 +57,9 @@ export const typeDefs = [
   groupTypes,
   deviceTypes,
   credentialTypes,
+  rotationTypes,
+  tokenIssuerTypes,
+  authenticatorTypes,
   trustAnchorTypes,
   issuingTypes,
   provisioningTypes,
