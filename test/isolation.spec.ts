@@ -986,6 +986,11 @@ describe('GraphQL', () => {
 // ---------------------------------------------------------------------------------------------------------- the database
 
 describe('the database', () => {
+  // The rows above have deleted it.
+  beforeAll(async () => {
+    await haveAuthenticator();
+  });
+
   let store: ControlStore;
   beforeAll(() => {
     store = openControlStore({ url: api.database.appUrl, poolSize: 2 });
