@@ -100,7 +100,8 @@ export class Connection implements LinkSink {
   #keepAliveMs = 0;
   #expiry: Deadline | undefined;
   #review: Deadline | undefined;
-  #rights = new Map<string, PublishRight>();
+  /** Of topics that were published to; most connections publish to few, and many to none. */
+  #rights: Map<string, PublishRight> | undefined = undefined;
   #rightsLength = 0;
   #inboundAliases: InboundAliases | undefined;
   #outboundAliases: OutboundAliases | undefined;
@@ -353,7 +354,7 @@ export class Connection implements LinkSink {
 
   /** Synchronous, and from memory for every topic the connection has used before. */
   publishRight(topic: string): PublishRight {
-    return this.#rights.get(topic) ?? this.#askRight(topic);
+    return this.#rights?.get(topic) ?? this.#askRight(topic);
   }
 
   #askRight(topic: string): PublishRight {
@@ -362,13 +363,14 @@ export class Connection implements LinkSink {
     if (right === tooLongTopic) return right; // a thousand of them would be 65 MB
     const length = topic.length + lengthOfRight;
     if (this.#rightsLength + length > mostRightsLength) this.#forgetRights();
+    this.#rights ??= new Map();
     this.#rights.set(topic, right);
     this.#rightsLength += length;
     return right;
   }
 
   #forgetRights(): void {
-    this.#rights.clear();
+    this.#rights = undefined;
     this.#rightsLength = 0;
   }
 

@@ -1,6 +1,7 @@
 import {
   type ClientIdRule,
   clientIdRuleSchema,
+  grantingInPart,
   isExpandable,
   mayUseClientId,
   normalizeAddress,
@@ -21,7 +22,7 @@ import type { Logger } from '#process';
 import type { Directory, DirectoryBan, DirectoryDocument, DirectoryTenant } from '#store';
 
 import { AddressFences } from './addresses.js';
-import { limitsWith } from './limits.js';
+import { TenantLimits } from './limits.js';
 import { Policies } from './policies.js';
 import { type Proof, type Proofs, refuse, usernameOf } from './proof.js';
 
@@ -37,6 +38,7 @@ export class Grants {
   readonly #now: () => number;
   readonly #log: Logger;
   readonly #policies = new Policies();
+  readonly #limits = new TenantLimits();
   readonly #fences = new AddressFences();
 
   constructor(directory: Directory, now: () => number, log: Logger) {
@@ -112,7 +114,7 @@ export class Grants {
       },
       tenantSlug: tenant.slug,
       limits: this.#limitsOf(tenant),
-      policy,
+      policy: grantsInPart(tenant.settings) ? grantingInPart(policy) : policy,
       publishDenied: publishDeniedOf(tenant.settings),
       signInGraceMs: signInGraceOf(tenant.settings),
       expiresAt: earliest([
@@ -153,7 +155,7 @@ export class Grants {
   }
 
   #limitsOf(tenant: DirectoryTenant): Grant['limits'] {
-    const { limits, unusable } = limitsWith(tenant.limits);
+    const { limits, unusable } = this.#limits.of(tenant.limits);
     // The api lets none through; one that is there was written by another version. The default is in force.
     if (unusable.length > 0)
       this.#log.warn('tenant.limits-unusable', { tenant: tenant.slug, limits: unusable });
@@ -183,6 +185,10 @@ function textsOf(attributes: Readonly<Record<string, unknown>>): Record<string, 
     if (typeof value === 'string' && isExpandable(value)) texts[name] = value;
   }
   return texts;
+}
+
+function grantsInPart(settings: unknown): boolean {
+  return Reflect.get(Object(settings), 'partialCover') === 'narrow';
 }
 
 function publishDeniedOf(settings: unknown): Grant['publishDenied'] {

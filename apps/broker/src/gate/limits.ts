@@ -34,11 +34,30 @@ const overrides: Readonly<Record<keyof Limits, z.ZodType<number>>> = {
   publishBytesRate: count,
 };
 
-/** The defaults with a tenant's overrides in place. One that cannot be used leaves the default, and is named in `unusable`. */
-export function limitsWith(stored: unknown): {
+interface Effective {
   readonly limits: Limits;
+  /** Overrides that cannot be used: the default is in force. */
   readonly unusable: readonly string[];
-} {
+}
+
+const maxRemembered = 10_000;
+
+/** The defaults with a tenant's overrides in place: read once, and one object for all connections that have the same. */
+export class TenantLimits {
+  readonly #known = new Map<string, Effective>();
+
+  of(stored: unknown): Effective {
+    const text = JSON.stringify(stored ?? null);
+    let effective = this.#known.get(text);
+    if (effective === undefined) {
+      if (this.#known.size >= maxRemembered) this.#known.clear();
+      this.#known.set(text, (effective = limitsWith(stored)));
+    }
+    return effective;
+  }
+}
+
+function limitsWith(stored: unknown): Effective {
   const entries = Object.entries(typeof stored === 'object' && stored !== null ? stored : {});
   if (entries.length === 0) return { limits: defaultLimits, unusable: [] };
   const limits: Record<keyof Limits, number> = { ...defaultLimits };
