@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import mqtt, { type IAuthPacket, type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
+import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
 
 import { startTestApi, type Json, type TestApi, type TestTenant } from './support/api.js';
 import { createInstallation, type TestBroker, type TestInstallation } from './support/broker.js';
@@ -37,6 +37,13 @@ afterEach(async () => {
 });
 
 type Listener = 'mqtts' | 'wss';
+
+/** CONNACK or AUTH. */
+interface Answer {
+  readonly cmd: string;
+  readonly reasonCode?: number;
+  readonly properties?: { readonly authenticationData?: Buffer };
+}
 
 function open(listener: Listener, options: IClientOptions): MqttClient {
   const client = mqtt.connect(broker.url(listener), {
@@ -72,7 +79,7 @@ async function ask(
     },
     ...options,
   });
-  const [packet] = (await once(client, 'packetreceive')) as [IAuthPacket | IConnackPacket];
+  const [packet] = (await once(client, 'packetreceive')) as [Answer];
   if (packet.cmd !== 'auth') return packet.reasonCode;
   return JSON.parse(String(packet.properties?.authenticationData));
 }
@@ -135,8 +142,8 @@ describe.each(['mqtts', 'wss'] as const)('on %s', (listener) => {
     });
     const properties = { authenticationMethod: 'MOORAGE-CLAIM' };
     client.handleAuth = (_, answer) => answer(undefined, { cmd: 'auth', reasonCode: 0x18, properties });
-    const packets: (IAuthPacket | IConnackPacket)[] = [];
-    client.on('packetreceive', (packet) => packets.push(packet as IAuthPacket | IConnackPacket));
+    const packets: Answer[] = [];
+    client.on('packetreceive', (packet) => packets.push(packet as Answer));
     await new Promise((resolve) => client.once('close', resolve));
     expect(packets.map(({ cmd, reasonCode }) => [cmd, reasonCode])).toEqual([
       ['auth', 0x18],
