@@ -1,7 +1,6 @@
 import {
   type ClientIdRule,
   clientIdRuleSchema,
-  grantingInPart,
   isExpandable,
   mayUseClientId,
   normalizeAddress,
@@ -114,7 +113,7 @@ export class Grants {
       },
       tenantSlug: tenant.slug,
       limits: this.#limitsOf(tenant),
-      policy: grantsInPart(tenant.settings) ? grantingInPart(policy) : policy,
+      policy,
       publishDenied: publishDeniedOf(tenant.settings),
       signInGraceMs: signInGraceOf(tenant.settings),
       expiresAt: earliest([
@@ -185,10 +184,6 @@ function textsOf(attributes: Readonly<Record<string, unknown>>): Record<string, 
     if (typeof value === 'string' && isExpandable(value)) texts[name] = value;
   }
   return texts;
-}
-
-function grantsInPart(settings: unknown): boolean {
-  return Reflect.get(Object(settings), 'partialCover') === 'narrow';
 }
 
 function publishDeniedOf(settings: unknown): Grant['publishDenied'] {
