@@ -226,7 +226,7 @@ describe('a rotation', () => {
     expect(Date.parse(old.notAfter) - before).toBeGreaterThanOrEqual(3_600_000);
     expect(await codeOf(connect(own, own.body.password))).toBe(0);
     const next = { name: own.name, username: rotated.body.username };
-    const [client] = await Promise.all([connect(own, own.body.password)]);
+    const client = await connect(own, own.body.password);
     const end = ending(client);
     const last = await tenant.operator.call('POST', `${own.path}/rotate`, {
       body: { overlapS: 0 },
