@@ -1,6 +1,5 @@
 /** Devices that nobody knows: how they come in over MQTT, with api and broker as they run, and what they cannot do. */
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 
 import { startTestApi, type Json, type TestApi, type TestTenant } from './support/api.js';
 import { createInstallation, type TestBroker, type TestInstallation } from './support/broker.js';
@@ -57,10 +56,17 @@ function open(listener: Listener, options: IClientOptions): MqttClient {
   return client;
 }
 
+/** What the broker sends first. */
+function received(client: MqttClient): Promise<Answer> {
+  return new Promise((resolve) => {
+    client.once('packetreceive', (packet) => resolve(packet as Answer));
+  });
+}
+
 /** The reason code of CONNACK. */
 async function signIn(listener: Listener, options: IClientOptions): Promise<[number, MqttClient]> {
   const client = open(listener, options);
-  const [packet] = (await once(client, 'packetreceive')) as [IConnackPacket];
+  const packet = await received(client);
   return [packet.reasonCode ?? -1, client];
 }
 
@@ -79,7 +85,7 @@ async function ask(
     },
     ...options,
   });
-  const [packet] = (await once(client, 'packetreceive')) as [Answer];
+  const packet = await received(client);
   if (packet.cmd !== 'auth') return packet.reasonCode;
   return JSON.parse(String(packet.properties?.authenticationData));
 }
@@ -144,7 +150,7 @@ describe.each(['mqtts', 'wss'] as const)('on %s', (listener) => {
     client.handleAuth = (_, answer) => answer(undefined, { cmd: 'auth', reasonCode: 0x18, properties });
     const packets: Answer[] = [];
     client.on('packetreceive', (packet) => packets.push(packet as Answer));
-    await new Promise((resolve) => client.once('close', resolve));
+    await new Promise<void>((resolve) => client.once('close', () => resolve()));
     expect(packets.map(({ cmd, reasonCode }) => [cmd, reasonCode])).toEqual([
       ['auth', 0x18],
       ['connack', 0x87],
@@ -161,13 +167,14 @@ describe.each(['mqtts', 'wss'] as const)('on %s', (listener) => {
     expect(renewed).toMatchObject({ device: claimed.device, clientId: name });
     const [oldCode, old] = await signIn(listener, before);
     expect(oldCode).toBe(0);
-    const ended = once(old, 'disconnect');
+    const ended = new Promise<number | undefined>((resolve) => {
+      old.once('disconnect', ({ reasonCode }) => resolve(reasonCode));
+    });
     const at = `${tenant.path}/devices/${claimed.device.id}/certificates`;
     const { items } = (await tenant.viewer.get(at)).body;
     expect(items.map(({ issuedBy }: Json) => issuedBy.split(' ')[0])).toEqual(['claim', 'renewal']);
     const revoked = await tenant.operator.post(`${at}/${items[0].id}/revoke`, { reason: 'superseded' });
-    const [{ reasonCode }] = (await ended) as [{ reasonCode: number }];
-    expect(reasonCode).toBe(0x87);
+    expect(await ended).toBe(0x87);
     const operation = await tenant.viewer.get(revoked.headers.get('operation-location') ?? '');
     expect(operation.body.kind).toBe('trust-anchor');
     expect((await signIn(listener, before))[0]).toBe(0x87);
@@ -231,7 +238,7 @@ describe('a device that shows a certificate nobody knows', () => {
     });
     client.on('error', () => undefined);
     clients.push(client);
-    const [packet] = (await once(client, 'packetreceive')) as [IConnackPacket];
+    const packet = await received(client);
     expect(packet.reasonCode).toBe(0x88);
     await alone.stop();
   });
