@@ -62,6 +62,27 @@ describe('a message that the store refuses for what is in it', () => {
   });
 });
 
+describe('a session that the store refuses for what is in it', () => {
+  it('gets none of the subscriptions that are to be stored, and goes on', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice', { expiry: 100 });
+    h.store.failWith(refusal);
+    expect((await client.subscribe(['a', 'b']))?.codes).toEqual([0x8f, 0x8f]);
+    h.store.failWith(undefined);
+    expect(h.journal.denials).toMatchObject([{ action: 'subscribe', topic: 'a' }, { topic: 'b' }]);
+    expect((await client.subscribe('c'))?.codes).toEqual([2]);
+    expect(h.broker.stats.subscriptions).toBe(1);
+  });
+
+  it('does not begin, and its client hears that it will not at another time either', async () => {
+    const h = new Harness();
+    await h.connect('somebody');
+    h.store.failWith(refusal);
+    const client = await h.connect5('alice', { expiry: 100 });
+    expect(client.connack?.code).toBe(0x85);
+  });
+});
+
 describe('a message that a store which is away has not taken', () => {
   it('ends the connection unacknowledged: it is to be sent again', async () => {
     const { h, client } = await publisher(5);

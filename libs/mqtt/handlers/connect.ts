@@ -13,6 +13,7 @@ import type { ClientId, Will } from '../message.js';
 import type { ConnectPacket } from '../packets.js';
 import type { ClaimedSession, Grant, Refusal, SignIn } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
+import { isRefused } from '../refused.js';
 import { mayPublish, reviewSubscriptions, whyNot } from '../rights.js';
 import { Session } from '../session.js';
 import type { Space } from '../space.js';
@@ -96,6 +97,13 @@ function unavailable(grant: Grant): Refusal {
     detail: 'the store is not available',
     tenantId,
   };
+}
+
+/** It would be refused every time. */
+function unstorable(grant: Grant): Refusal {
+  const { tenantId, deviceId } = grant.principal;
+  const detail = 'the store cannot hold this client identifier, or this will';
+  return { kind: 'refused', reason: Reasons.clientIdentifierNotValid, detail, tenantId, deviceId };
 }
 
 function refuse(connection: Connection, packet: ConnectPacket, refusal: Refusal): void {
@@ -236,10 +244,11 @@ async function takeSession(connection: Connection, admission: Admission): Promis
       isDurable ? space.vault.claim(principal, epoch, expiryIntervalS, packet.cleanStart) : undefined,
       space.wills.replace(principal, epoch, packet.will), // MQTT-3.1.2-7: stored with the connection
     ]);
-  } catch {
+  } catch (error) {
     space.wills.turnedAway(principal, epoch);
     if (known !== undefined) space.park(known);
-    return refuse(connection, packet, unavailable(grant));
+    const isForGood = error instanceof Error && isRefused(error);
+    return refuse(connection, packet, isForGood ? unstorable(grant) : unavailable(grant));
   }
   const session = await settle(space, grant, known, claimed, epoch);
   session.expiryIntervalS = expiryIntervalS;

@@ -6,6 +6,7 @@ import type { SubscribePacket } from '../packets.js';
 import type { Policy } from '../ports.js';
 import { Reasons } from '../reason.js';
 import type { Walk } from '../retained.js';
+import { isRefused } from '../refused.js';
 import { reviewSubscriptions } from '../rights.js';
 import type { Session } from '../session.js';
 import { isShared, isTopicFilter, isWithinLimits, parseShared } from '../topic.js';
@@ -52,9 +53,16 @@ function store(
   const { policy } = session;
   session.space.vault.subscribe(session.key, granted, (error) => {
     if (error === undefined) return take(connection, session, packetId, granted, codes, policy);
-    if (!connection.isClosed) connection.storeFailed(error);
+    if (connection.isClosed) return;
+    if (!isRefused(error)) return connection.storeFailed(error);
+    const reason = Reasons.topicFilterInvalid;
+    for (const { filter } of granted) connection.denied('subscribe', filter, reason, unstorable);
+    const refused = codes.map((code) => (code < 0x80 ? reason.code : code));
+    take(connection, session, packetId, [], refused, policy);
   });
 }
+
+const unstorable = 'the store cannot hold this subscription, or one that came with it';
 
 /** The reason code of one filter (MQTT-3.8.4-5 to -8). */
 function judge(
