@@ -49,7 +49,7 @@ export interface Authentication {
 
 /** A sign-in that the client thought better of. */
 const calledOff: Ending = { cause: 'clean', reason: Reasons.success, will: 'discarded' };
-/** What may arrive while reading is on hold: a few chunks that were on their way. */
+/** What may arrive while reading is on hold: a few chunks that were on their way, beside the one that was being read. */
 const mostHeldBytes = 1024 * 1024;
 /** What it costs to lay a message that is encoded already into an outbox, in `Turns`' units. */
 const unitsOfDelivery = 1;
@@ -148,7 +148,9 @@ export class Connection implements LinkSink {
     this.#isReading = true;
     try {
       this.#framer.push(chunk, this.#onFrame);
-      if (this.#framer.heldBytes > mostHeldBytes) this.end(Reasons.quotaExceeded, 'protocol-error');
+      // A WebSocket's chunk is a whole message, which may be as large as a packet.
+      const mostBytes = mostHeldBytes + this.limits.maxPacketBytes;
+      if (this.#framer.heldBytes > mostBytes) this.end(Reasons.quotaExceeded, 'protocol-error');
     } catch (error) {
       this.fail(error);
     }
@@ -330,6 +332,7 @@ export class Connection implements LinkSink {
     this.limits = limits;
     this.outbox.maxBytes = limits.maxOutboxBytes;
     this.#framer.maxPacketBytes = limits.maxPacketBytes;
+    this.link.takePackets?.(limits.maxPacketBytes);
     this.#framer.atOnceBytes = maxAtOnceBytes;
     this.#forgetRights();
     this.#messageRate = limits.publishRate > 0 ? new RateLimit(limits.publishRate, clock.now()) : undefined;

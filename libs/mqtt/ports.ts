@@ -44,6 +44,8 @@ export interface Link {
   /** Stop and go on delivering `received`; at most a few chunks may still arrive after pause. */
   pause(): void;
   resume(): void;
+  /** The client's packets have so many bytes at most: for a transport that collects bytes before it hands them over. */
+  takePackets?(maxBytes: number): void;
   /** Sends what is written, then closes in a way that leaves it readable; force-closes after a while. */
   end(): void;
   destroy(): void;

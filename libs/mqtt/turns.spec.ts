@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 
+import { defaultLimits } from './limits.js';
 import { Harness, type TestClient } from './testing/index.js';
 import { Turns } from './turns.js';
 
@@ -55,6 +56,17 @@ describe('a turn of the loop', () => {
     const messages = Array.from({ length: 3_000 }, (_, n) => `x ${n}`);
     expect(reading.messages()).toEqual([...messages, ...will]);
     expect(harness.broker.stats.connections).toBe(1);
+  });
+
+  it('takes a chunk as large as a packet may be, of small packets, in as many turns as it needs', async () => {
+    harness.gate.limits = { ...defaultLimits, maxPacketBytes: 4 * 1024 * 1024 };
+    const [sending, reading] = await Promise.all([harness.connect('sending'), harness.connect('reading')]);
+    await reading.subscribe('x', { qos: 0 });
+    const packet = sending.publishBytes('x', 'y'.repeat(8_000));
+    sending.link.send(Buffer.concat(Array.from({ length: 400 }, () => packet)));
+    await reading.settle();
+    expect(reading.messages()).toHaveLength(400);
+    expect(sending.link.isEnded).toBe(false);
   });
 
   it('lets those who have much to say go on one after the other', async () => {

@@ -214,6 +214,7 @@ describe.each(transports)('a link over %s', (transport) => {
 
   it('delivers nothing more than what was under way while it is paused', async () => {
     const { client, recorded } = await open(transport, await listen(transport));
+    recorded.link.takePackets?.(1024 * 1024);
     recorded.link.write([Buffer.from('signed in')]);
     recorded.link.pause();
     const megabyte = Buffer.alloc(1024 * 1024);
@@ -401,10 +402,23 @@ describe('a WebSocket listener', () => {
 
   it('takes a large message of somebody it has answered', async () => {
     const { client, recorded } = await open('ws', await listen('ws'));
+    recorded.link.takePackets?.(1024 * 1024);
     recorded.link.write([Buffer.from('welcome')]);
-    client.send(Buffer.alloc(1024 * 1024));
-    await recorded.until(() => recorded.length > 0);
-    expect(recorded.length).toBe(1024 * 1024);
+    for (let n = 1; n <= 3; n++) {
+      client.send(Buffer.alloc(1024 * 1024));
+      await recorded.until(() => recorded.length === n * 1024 * 1024);
+    }
+  });
+
+  it('does not collect a message that is larger than any packet of the client may be', async () => {
+    const { client, recorded } = await open('ws', await listen('ws'));
+    recorded.link.takePackets?.(256 * 1024);
+    recorded.link.write([Buffer.from('welcome')]);
+    client.send(Buffer.alloc(8 * 1024 * 1024));
+    await client.ended;
+    await recorded.until(() => recorded.endings.length > 0);
+    expect(recorded.bytes).toHaveLength(0);
+    expect(recorded.endings[0]?.message).toContain('larger');
   });
 });
 

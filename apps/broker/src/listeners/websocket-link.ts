@@ -13,6 +13,9 @@ import type { Peer } from './socket-link.js';
  */
 const maxUnansweredBytes = 2 * defaultPreAuthLimits.maxConnectBytes;
 
+/** Of a message, beside one packet of the largest size: others that share the message with it, and what the next one begins with. */
+const roomBeside = 64 * 1024;
+
 /** Under it, chunks are copied into one frame; above it, copying costs more than a few frames. */
 const joinBytes = 64 * 1024;
 
@@ -31,11 +34,10 @@ export class WebSocketLink implements Link {
   #sink: LinkSink | undefined;
   #error: Error | undefined;
   #linger: NodeJS.Timeout | undefined;
-  #unansweredBytes = 0;
-  readonly #countUnanswered = (chunk: Buffer): void => {
-    this.#unansweredBytes += chunk.length;
-    if (this.#unansweredBytes > maxUnansweredBytes) this.destroy();
-  };
+  #isAnswered = false;
+  /** What has come since the last whole message, and how much that may be. */
+  #collectedBytes = 0;
+  #maxCollectedBytes = maxUnansweredBytes;
 
   private constructor(webSocket: WebSocket, socket: Socket, peer: Peer) {
     this.#webSocket = webSocket;
@@ -52,6 +54,7 @@ export class WebSocketLink implements Link {
     link.#sink = accept(link);
     webSocket.binaryType = 'nodebuffer';
     webSocket.on('message', (data: Buffer, isBinary) => {
+      if (link.#isAnswered) link.#collectedBytes = 0;
       if (isBinary) link.#sink?.received(data);
       else link.#refuseText(); // MQTT-6.0.0-1
     });
@@ -59,13 +62,13 @@ export class WebSocketLink implements Link {
     webSocket.on('close', () => link.#closed());
     // ws has answered a close frame: the link has ended, however long the client keeps its socket.
     socket.once('finish', () => link.#halfClosed());
-    socket.on('data', link.#countUnanswered);
+    socket.on('data', (chunk: Buffer) => link.#collect(chunk.length));
     socket.on('drain', () => link.#sink?.drained());
   }
 
   write(chunks: readonly Buffer[]): boolean {
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return true; // `closed` comes or has come
-    this.#socket.off('data', this.#countUnanswered);
+    this.#isAnswered = true;
     let bytes = 0;
     for (const chunk of chunks) bytes += chunk.length;
     if (chunks.length > 1 && bytes <= joinBytes) {
@@ -90,12 +93,23 @@ export class WebSocketLink implements Link {
     this.#webSocket.resume();
   }
 
+  takePackets(maxBytes: number): void {
+    this.#maxCollectedBytes = Math.max(maxUnansweredBytes, maxBytes + roomBeside);
+  }
+
   end(): void {
     this.#close(normalClosure);
   }
 
   destroy(): void {
     this.#webSocket.terminate();
+  }
+
+  #collect(bytes: number): void {
+    this.#collectedBytes += bytes;
+    if (this.#collectedBytes <= this.#maxCollectedBytes || this.#linger !== undefined) return;
+    this.#error ??= new Error('a message larger than the largest packet');
+    this.destroy(); // what is collected goes at once
   }
 
   #refuseText(): void {
@@ -107,7 +121,6 @@ export class WebSocketLink implements Link {
   /** What is written goes out before the close frame; the client answers it, or is cut off. */
   #close(code: number): void {
     this.#webSocket.removeAllListeners('message');
-    this.#socket.off('data', this.#countUnanswered);
     this.#webSocket.resume();
     this.#webSocket.close(code);
     this.#cutOff();
