@@ -3,8 +3,7 @@
  *
  * Towards the client every QoS 1 or 2 message has a sequence. A clean session gives it one when it is sent. A durable session
  * gives it one when the message is accepted: it is appended to the vault under it, sent once that is committed, and read
- * back under it after a reconnect or a crash. The queue in memory is a window on the vault's: it is filled again from there
- * as it empties, so that a session with a hundred thousand messages needs no more memory than one with a thousand.
+ * back under it after a reconnect or a crash. What is in memory of it is a window on the vault's queue (`window.ts`).
  */
 import type { Connection } from './connection.js';
 import { Flight, InFlight, packetIdOf } from './in-flight.js';
@@ -15,35 +14,14 @@ import { keptBytes, type Publication } from './publication.js';
 import { Reasons } from './reason.js';
 import type { SharedGroup } from './shared.js';
 import type { Space } from './space.js';
+import { pageBytes, pageMessages, Window, type Delivery } from './window.js';
 
 /** MQTT 5.0, 3.1.2.11.2: this Session Expiry Interval is for ever. */
 export const neverExpires = 0xffff_ffff;
 
-const windowMessages = 1_000;
-const windowBytes = 4 * 1024 * 1024;
-const pageMessages = 500;
-const pageBytes = 1024 * 1024;
 const retryReadMs = 1_000;
 /** Of a queue, sent before others have their turn. */
 const mostAtOnce = 64;
-
-/** A message that waits for its turn. */
-interface Delivery {
-  /** 0: it gets one when it is sent. */
-  sequence: number;
-  readonly message: Message;
-  readonly qos: Qos;
-  readonly retain: boolean;
-  readonly subscriptionIds: readonly number[];
-  /** The shared subscription it came by, which may send it to somebody else. */
-  readonly group: SharedGroup | undefined;
-  /** It may have been sent on an earlier connection. */
-  readonly isRepeated: boolean;
-  /** PUBREC has been received for it: only PUBREL may follow. */
-  readonly isReleased: boolean;
-  /** It waited in the vault while the client was away: the rights of today decide. */
-  readonly isReviewed: boolean;
-}
 
 interface SharedFlight {
   readonly message: Message;
@@ -81,14 +59,10 @@ export class Session {
   #inbound: Set<number> | undefined = undefined;
   #key: SessionKey;
 
-  #queue: Delivery[] = [];
-  #queueAt = 0;
+  readonly #window = new Window();
+  /** With those that are in the vault alone. */
   #queuedMessages = 0;
   #queuedBytes = 0;
-  /** Of those in memory. */
-  #windowBytes = 0;
-  /** QoS 0 messages among them: retained ones that wait for the client to read. */
-  #queuedZero = 0;
   readonly #flight = new InFlight();
   #sharedFlights: Map<number, SharedFlight> | undefined = undefined;
   #nextSequence = 1;
@@ -191,7 +165,7 @@ export class Session {
     if (connection === undefined) return;
     if (qos === 0) {
       // Not past a retained message that waits: the older one would come last.
-      if (this.#queuedZero > 0) this.#enqueue(publication.kept(), 0, retain, subscriptionIds, group);
+      if (this.#window.holdsQos0) this.#enqueue(publication.kept(), 0, retain, subscriptionIds, group);
       else if (connection.outbox.hasRoom) connection.sendShared(publication, 0, retain, subscriptionIds, 0);
       else this.space.stats.droppedSlow += 1;
       return;
@@ -224,7 +198,7 @@ export class Session {
     group: SharedGroup | undefined,
   ): void {
     if (!this.hasQueueRoom) return this.#dropped();
-    this.#push({
+    this.#window.push({
       sequence: 0,
       message,
       qos,
@@ -254,9 +228,9 @@ export class Session {
     this.#nextSequence += 1;
     this.#queuedMessages += 1;
     this.#queuedBytes += keptBytes(message);
-    if (this.connection !== undefined && this.#loadedTo === sequence && this.#windowHasRoom) {
+    if (this.connection !== undefined && this.#loadedTo === sequence && this.#window.hasRoom) {
       this.#loadedTo = sequence + 1;
-      this.#push({
+      this.#window.push({
         sequence,
         message,
         qos,
@@ -297,7 +271,7 @@ export class Session {
     if (this.hasEnded) return;
     this.#storedTo = Math.max(this.#storedTo, sequence + 1);
     if (error !== undefined) {
-      this.#removeQueued(sequence);
+      this.#window.remove(sequence);
       this.#uncount(message);
     }
     this.pump();
@@ -308,13 +282,9 @@ export class Session {
     const connection = this.connection;
     if (connection === undefined) return;
     let sent = 0;
-    for (
-      let delivery = this.#queue[this.#queueAt];
-      delivery !== undefined;
-      delivery = this.#queue[this.#queueAt]
-    ) {
+    for (let delivery = this.#window.first; delivery !== undefined; delivery = this.#window.first) {
       if (!this.#maySend(delivery, connection)) break;
-      this.#shift(delivery);
+      this.#window.shift();
       this.#uncount(delivery.message);
       this.#send(delivery, connection);
       sent += 1;
@@ -332,7 +302,7 @@ export class Session {
   }
 
   get hasQueued(): boolean {
-    return this.#queueAt < this.#queue.length;
+    return this.#window.length > 0;
   }
 
   #maySend(delivery: Delivery, connection: Connection): boolean {
@@ -488,18 +458,13 @@ export class Session {
     this.connection = undefined;
     if (!this.isDurable) return;
     if (this.#sentTo > 0) this.#sentTo = Math.max(this.#sentTo, this.#firstUnsent());
-    this.#queue = [];
-    this.#queueAt = 0;
-    this.#windowBytes = 0;
-    this.#queuedZero = 0;
+    this.#window.clear();
     this.#isLoading = false;
   }
 
   #firstUnsent(): number {
-    const waiting = this.#queue.find(
-      (delivery, at) => at >= this.#queueAt && delivery.sequence > 0 && !delivery.isRepeated,
-    );
-    return waiting?.sequence ?? this.#loadedTo;
+    for (const { sequence, isRepeated } of this.#window) if (sequence > 0 && !isRepeated) return sequence;
+    return this.#loadedTo;
   }
 
   /**
@@ -509,10 +474,8 @@ export class Session {
   takeShared(): SharedFlight[] {
     const left: SharedFlight[] = [];
     for (const [, flight] of this.#sharedFlights ?? []) if (flight.qos === 1) left.push(flight);
-    for (let at = this.#queueAt; at < this.#queue.length; at++) {
-      const { message, qos, group } = this.#queue[at] as Delivery;
+    for (const { message, qos, group } of this.#window)
       if (group !== undefined) left.push({ message, qos, group });
-    }
     this.#sharedFlights = undefined;
     return left;
   }
@@ -524,14 +487,9 @@ export class Session {
 
   // ------------------------------------------------------------------------------------------------- window on the vault
 
-  get #windowHasRoom(): boolean {
-    return this.#queue.length - this.#queueAt < windowMessages && this.#windowBytes < windowBytes;
-  }
-
   #load(connection: Connection): void {
     if (this.#isLoading || this.#loadedTo >= this.#storedTo) return;
-    const inWindow = this.#queue.length - this.#queueAt;
-    if (inWindow > windowMessages - pageMessages || this.#windowBytes > windowBytes - pageBytes) return;
+    if (!this.#window.hasRoomForPage) return;
     this.#isLoading = true;
     this.#readPage(connection, this.#storedTo).catch(() => {
       // The store is away: the messages are safe there, the connection stays.
@@ -557,7 +515,7 @@ export class Session {
     for (const { sequence, qos, retain, subscriptionIds, released, message } of page) {
       // `#sentTo` 0: not known. Then what a whole window may have held is taken as sent.
       if (this.#sentTo === 0) this.#sentTo = Math.min(sequence + this.limits.maxInFlight, this.#reviewTo);
-      this.#push({
+      this.#window.push({
         sequence,
         message,
         qos,
@@ -576,35 +534,7 @@ export class Session {
 
   /** The vault's end is reached: what waits is what is in memory, whatever was dropped there meanwhile. */
   #resetCounts(): void {
-    this.#queuedMessages = this.#queue.length - this.#queueAt;
-    this.#queuedBytes = this.#windowBytes;
-  }
-
-  // ------------------------------------------------------------------------------------------------------------- queue
-
-  #push(delivery: Delivery): void {
-    this.#queue.push(delivery);
-    this.#windowBytes += keptBytes(delivery.message);
-    if (delivery.qos === 0) this.#queuedZero += 1;
-  }
-
-  /** Takes the first one out. */
-  #shift(delivery: Delivery): void {
-    this.#windowBytes -= keptBytes(delivery.message);
-    if (delivery.qos === 0) this.#queuedZero -= 1;
-    this.#queueAt += 1;
-    if (this.#queueAt === this.#queue.length) {
-      this.#queue = [];
-      this.#queueAt = 0;
-    } else if (this.#queueAt >= 512 && this.#queueAt * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#queueAt);
-      this.#queueAt = 0;
-    }
-  }
-
-  #removeQueued(sequence: number): void {
-    const at = this.#queue.findIndex((delivery, i) => i >= this.#queueAt && delivery.sequence === sequence);
-    const [removed] = at < 0 ? [] : this.#queue.splice(at, 1);
-    if (removed !== undefined) this.#windowBytes -= keptBytes(removed.message);
+    this.#queuedMessages = this.#window.length;
+    this.#queuedBytes = this.#window.bytes;
   }
 }
