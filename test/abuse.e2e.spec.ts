@@ -196,16 +196,16 @@ describe('a ban', () => {
     const stranger = await api.createTenant('stranger');
     const [mine, theirs] = [await newDevice(), await newDevice(stranger)];
     await tenant.operator.post(`${tenant.path}/bans`, { kind: 'client-id', value: theirs.name });
-    const lives = await Promise.all([visit(mine, '192.0.2.7'), visit(theirs, '192.0.2.7')]);
+    const lives = await Promise.all([visit(mine, '100.64.1.7'), visit(theirs, '100.64.1.7')]);
     expect(lives.map(({ code }) => code)).toEqual([0, 0]);
-    expect((await tenant.admin.post('/v1/bans', { kind: 'address', value: '192.0.2.7' })).status).toBe(403);
-    const made = await api.platform.post('/v1/bans', { kind: 'address', value: '192.0.2.0/24' });
+    expect((await tenant.admin.post('/v1/bans', { kind: 'address', value: '100.64.1.7' })).status).toBe(403);
+    const made = await api.platform.post('/v1/bans', { kind: 'address', value: '100.64.1.0/24' });
     expect(await applied(made)).toMatchObject({ connectionsClosed: 2 });
     expect(await Promise.all(lives.map(({ ended }) => ended))).toEqual([notAuthorized, notAuthorized]);
-    expect((await visit(theirs, '192.0.2.200')).code).toBe(banned);
+    expect((await visit(theirs, '100.64.1.200')).code).toBe(banned);
     expect((await stranger.admin.get(`${stranger.path}/bans/${made.body.id}`)).status).toBe(404);
     expect((await api.platform.call('DELETE', `/v1/bans/${made.body.id}`)).status).toBe(204);
-    expect((await visit(theirs, '192.0.2.200')).code).toBe(0);
+    expect((await visit(theirs, '100.64.1.200')).code).toBe(0);
   });
 });
 
@@ -255,7 +255,11 @@ describe('rules with conditions', () => {
     const device = await newDevice();
     const now = new Date();
     const clock = (ms: number): string => new Date(ms).toISOString().slice(11, 16);
-    const time = { from: clock(now.getTime() + 3_600_000), to: clock(now.getTime() + 7_200_000), zone: 'UTC' };
+    const time = {
+      from: clock(now.getTime() + 3_600_000),
+      to: clock(now.getTime() + 7_200_000),
+      zone: 'UTC',
+    };
     const rules = [{ effect: 'allow', actions: ['subscribe'], topics: ['work/#'], when: { time } }];
     const policy = (await tenant.admin.post(`${tenant.path}/policies`, { name: 'by-hour', rules })).body;
     const binding = { policyId: policy.id, targetKind: 'device', targetId: device.id };

@@ -485,6 +485,19 @@ const routes: Readonly<Record<string, Route>> = {
   [`GET ${inTenant}/policies/{policy}/versions/{number}`]: row('viewer', 200, () => ({
     params: { policy: ids.policy, number: '1' },
   })),
+  [`GET ${inTenant}/policies/{policy}/unused-rules`]: row('viewer', 200, () => ({
+    params: { policy: ids.policy },
+  })),
+  [`POST ${inTenant}/policies/{policy}/diff`]: row('viewer', 200, () => ({
+    params: { policy: ids.policy },
+    body: { rules: [] },
+  })),
+  [`GET ${inTenant}/devices/{device}/policy-suggestion`]: row('viewer', 200, () => ({
+    params: { device: ids.device },
+  })),
+  [`GET ${inTenant}/devices/{device}/connections`]: row('viewer', 200, () => ({
+    params: { device: ids.device },
+  })),
   [`GET ${inTenant}/bans`]: row('viewer', 200),
   [`POST ${inTenant}/bans`]: row('operator', 201, () => ({
     body: { kind: 'client-id', value: randomUUID() },
@@ -698,6 +711,10 @@ const queries: Readonly<Record<string, Field>> = {
     const own = await create.device();
     return `device: "${own}", id: "${await create.certificate(own)}"`;
   }),
+  unusedRules: idField('viewer', '{ version }', () => `policy: "${ids.policy}"`),
+  policyDiff: idField('viewer', '{ lost }', () => `policy: "${ids.policy}", rules: []`),
+  policySuggestion: idField('viewer', '{ rules }', device),
+  pastConnections: idField('viewer', page, device),
   bans: field('viewer', page),
   ban: idField('viewer', '{ value }', async () => `id: "${await create.ban()}"`),
   platformBans: field('platform', page),

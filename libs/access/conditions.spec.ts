@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { type Circumstances, settle } from './conditions.js';
+import { explain } from './explain.js';
 import { compile, type PolicyDocument } from './policy.js';
 import type { Rule } from './rules.js';
 import type { Variables } from './variables.js';
@@ -23,6 +24,23 @@ const mayPublish = (rules: Rule[], circumstances: Circumstances) =>
 
 const allow = (when: Rule['when']): Rule => ({ effect: 'allow', actions: ['publish'], topics: ['a'], when });
 const deny = (when: Rule['when']): Rule => ({ effect: 'deny', actions: ['publish'], topics: ['a'], when });
+
+describe('explanations', () => {
+  it('name the rules that speak of a topic and do not hold here and now', () => {
+    const rules = [
+      allow({ transports: ['ws'], time: { from: '13:00', to: '14:00', zone: 'UTC' } }),
+      { ...allow({ transports: ['ws'] }), topics: ['b'] },
+      deny({ addresses: ['192.0.2.0/24'] }),
+      allow({ transports: ['tls'] }),
+    ];
+    const explained = explain([document(...rules)], variables, { action: 'publish', topic: 'a' }, inside);
+    expect(explained).toMatchObject({ decision: 'allow', origin: { rule: 3 } });
+    expect(explained.unmet.map(({ rule, effect, conditions }) => [rule, effect, conditions])).toEqual([
+      [0, 'allow', ['transports', 'time']],
+      [2, 'deny', ['addresses']],
+    ]);
+  });
+});
 
 describe('the conditions of a rule', () => {
   it.each<[string, Rule['when'], Circumstances, boolean]>([

@@ -1,5 +1,6 @@
 import type { Qos } from '#mqtt';
 
+import { type Circumstances, settle, unmetBy } from './conditions.js';
 import { describeGap, type PolicyDocument, RuleSet } from './policy.js';
 import type { Action } from './rules.js';
 import { expand, expandWidely, type Variables } from './variables.js';
@@ -29,6 +30,19 @@ export interface Explanation {
   readonly maxQos: Qos | undefined;
   /** Of a refused filter: a topic it matches and that is not allowed. */
   readonly witness: string | undefined;
+  /** Rules that speak of this, and do not hold under these circumstances. */
+  readonly unmet: readonly UnmetRule[];
+}
+
+export interface UnmetRule {
+  readonly policyId: string;
+  readonly policyName: string;
+  readonly version: number;
+  /** Place in the policy's list of rules, from 0. */
+  readonly rule: number;
+  readonly effect: 'allow' | 'deny';
+  /** Which of its conditions are not met, or not known to be. */
+  readonly conditions: readonly ('transports' | 'addresses' | 'time')[];
 }
 
 /** Decides as the broker does, and says why. Pure: drafts can be asked as well as versions in force. */
@@ -36,9 +50,36 @@ export function explain(
   documents: readonly PolicyDocument[],
   variables: Variables,
   question: Question,
+  circumstances: Circumstances,
 ): Explanation {
-  return new Explainer(documents, variables).on(question);
+  const settled = documents.map((document) => settle(document, circumstances).document);
+  const explained = new Explainer(settled, variables).on(question);
+  return {
+    ...explained,
+    unmet: settled.flatMap((document) => unmetIn(document, variables, question, circumstances)),
+  };
 }
+
+/** Each idle rule is tried by itself: would it have had a say? */
+function unmetIn(
+  document: PolicyDocument,
+  variables: Variables,
+  question: Question,
+  circumstances: Circumstances,
+): UnmetRule[] {
+  const { policyId, name: policyName, version } = document;
+  return Array.from(document.idle ?? []).flatMap((index) => {
+    const rule = document.rules[index];
+    if (rule?.when === undefined || !rule.actions.includes(question.action)) return [];
+    // As an allow: a deny alone decides nothing that was not denied without it.
+    const alone = { ...document, rules: [{ ...rule, effect: 'allow' as const }], idle: new Set<number>() };
+    if (new Explainer([alone], variables).on(question).origin === undefined) return [];
+    const conditions = unmetBy(rule.when, circumstances);
+    return [{ policyId, policyName, version, rule: index, effect: rule.effect, conditions }];
+  });
+}
+
+type Decision = Omit<Explanation, 'unmet'>;
 
 class Explainer {
   readonly #rules: RuleSet;
@@ -49,7 +90,7 @@ class Explainer {
     this.#variables = variables;
   }
 
-  on(question: Question): Explanation {
+  on(question: Question): Decision {
     switch (question.action) {
       case 'connect':
         return this.#verdict('connect', '').explanation;
@@ -64,7 +105,7 @@ class Explainer {
     }
   }
 
-  #subscribe(filter: string): Explanation {
+  #subscribe(filter: string): Decision {
     const coverage = this.#rules.coverageOf(filter, this.#variables);
     return {
       decision: coverage.covered ? 'allow' : 'deny',
@@ -77,7 +118,7 @@ class Explainer {
     };
   }
 
-  #publish(question: Question & { action: 'publish' }): Explanation {
+  #publish(question: Question & { action: 'publish' }): Decision {
     const { verdict, explanation: published } = this.#verdict('publish', question.topic);
     if (verdict?.effect !== 'allow') return published;
     const over = ceilingExceeded(verdict, question);
@@ -88,7 +129,7 @@ class Explainer {
     return { ...retained, maxQos: retained.decision === 'allow' ? published.maxQos : undefined };
   }
 
-  #verdict(action: Action, topic: string): { verdict: Verdict | undefined; explanation: Explanation } {
+  #verdict(action: Action, topic: string): { verdict: Verdict | undefined; explanation: Decision } {
     const verdict = this.#rules.verdictOn(action, topic, this.#variables);
     const decision = verdict?.effect ?? 'deny';
     const explanation = {

@@ -22,6 +22,28 @@ export function withoutShare(filter: string): string {
   return end === -1 ? '' : filter.slice(end + 1);
 }
 
+/** Whether some topic is matched by both filters. */
+export function overlap(a: string, b: string): boolean {
+  const [left, right] = [splitLevels(a), splitLevels(b)];
+  // A leading wildcard does not match the server's own topics (MQTT-4.7.2-1).
+  if (isWild(left[0]) ? b.startsWith('$') : isWild(right[0]) && a.startsWith('$')) return false;
+  for (let place = 0; ; place += 1) {
+    const [one, other] = [left[place], right[place]];
+    if (one === '#' || other === '#') {
+      // `/#` matches the level above it, which is empty here, and no topic (MQTT-4.7.3-1).
+      const isAbove = one === undefined || other === undefined;
+      return !(isAbove && place === 1 && (left[0] === '' || right[0] === ''));
+    }
+    // After the #, which matches the level above it too (MQTT 5.0, 4.7.1.2).
+    if (one === undefined || other === undefined) return one === other;
+    if (one !== other && one !== '+' && other !== '+') return false;
+  }
+}
+
+function isWild(level: string | undefined): boolean {
+  return level === '+' || level === '#';
+}
+
 /** The levels of a topic or filter; empty ones count (MQTT 5.0, 4.7.1.1). */
 export function splitLevels(text: string): string[] {
   return text.split('/');

@@ -45,10 +45,10 @@ export {
   namePatternSchema,
   nameTemplateSchema,
 } from './device-name.js';
-export type { Explanation, Question } from './explain.js';
+export type { Explanation, Question, UnmetRule } from './explain.js';
 export { filterFault, withoutShare } from './filter.js';
 export type { FilterFault } from './filter.js';
-export { compile, RuleSet, underOtherRules } from './policy.js';
+export { compile, grantingInPart, RuleSet, underOtherRules } from './policy.js';
 export {
   issueCertificate,
   makeAuthority,
@@ -79,6 +79,8 @@ export type { ScramFault, ScramMethod, ScramVerifier, ScramVerifiers } from './s
 export { generateSecret, hashSecret, prepareSecretKey, verifySecret } from './secret.js';
 export { seal, unseal } from './seal.js';
 export type { SealPlace } from './seal.js';
+export { suggestRules } from './suggest.js';
+export type { Deed } from './suggest.js';
 export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';
 export type { TelemetryRule } from './telemetry.js';
 export {

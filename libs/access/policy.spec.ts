@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 
-import { explain } from './explain.js';
-import { compile, type PolicyDocument } from './policy.js';
+import { explain as explainIn, type Question } from './explain.js';
+import { compile, grantingInPart, type PolicyDocument } from './policy.js';
 import type { Rule } from './rules.js';
 import type { Variables } from './variables.js';
 
@@ -25,6 +25,9 @@ function allow(actions: Rule['actions'], topics: string[], more: Partial<Rule> =
 function deny(actions: Rule['actions'], topics: string[], more: Partial<Rule> = {}): Rule {
   return { effect: 'deny', actions, topics, ...more };
 }
+
+const explain = (documents: readonly PolicyDocument[], of: Variables, question: Question) =>
+  explainIn(documents, of, question, { transports: undefined, address: undefined, now: 0 });
 
 function policy(...rules: Rule[]) {
   return compile([document(...rules)], variables);
@@ -252,6 +255,53 @@ describe('subscribe rights', () => {
       ),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('rights that are granted in part', () => {
+  const words = ['a', 'b', '', '$s'];
+  const level = fc.constantFrom('a', 'b', '', '+');
+  const filter = fc
+    .tuple(fc.array(level, { minLength: 1, maxLength: 3 }), fc.boolean())
+    .map(([levels, isOpen]) => [...levels, ...(isOpen ? ['#'] : [])].join('/'))
+    .filter((text) => text !== '');
+  const topics = topicsOver(words, 3);
+
+  it('deliver exactly what may be subscribed to, and are none where nothing may', () => {
+    fc.assert(
+      fc.property(
+        fc.array(filter, { minLength: 1, maxLength: 3 }),
+        fc.array(filter, { maxLength: 2 }),
+        filter,
+        (allows, denies, asked) => {
+          const rules = [
+            allow(['subscribe'], allows, { when: { maxQos: 1 } }),
+            ...(denies.length > 0 ? [deny(['subscribe'], denies)] : []),
+          ];
+          const narrowed = grantingInPart(policy(...rules));
+          const right = narrowed.subscribeRight(asked);
+          const delivered = topics.filter((topic) => matches(asked, topic) && narrowed.mayReceive(topic));
+          const allowed = topics.filter(
+            (topic) => matches(asked, topic) && decide(rules, topic) !== undefined,
+          );
+          expect(delivered).toEqual(allowed);
+          if (allowed.length > 0) expect(right).toMatchObject({ allowed: true, maxQos: 1 });
+          if (!topics.some((topic) => matches(asked, topic) && allows.some((one) => matches(one, topic))))
+            expect(right.allowed).toBe(false);
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('are not for shared subscriptions, and ask each delivery', () => {
+    const narrowed = grantingInPart(policy(allow(['subscribe'], ['a/b'])));
+    expect(narrowed.receivesAll).toBe(false);
+    expect(narrowed.subscribeRight('a/+')).toMatchObject({
+      allowed: true,
+      detail: expect.stringContaining('granted in part'),
+    });
+    expect(narrowed.subscribeRight('$share/g/a/+').allowed).toBe(false);
   });
 });
 

@@ -1,7 +1,7 @@
-import type { Policy, PublishRight, SubscribeRight } from '#mqtt';
+import type { Policy, PublishRight, Qos, SubscribeRight } from '#mqtt';
 
 import { type Coverage, FilterCover } from './coverage.js';
-import { withoutShare } from './filter.js';
+import { overlap, withoutShare } from './filter.js';
 import { LevelTree } from './level-tree.js';
 import type { Action, Rule } from './rules.js';
 import type { TelemetryRule } from './telemetry.js';
@@ -58,6 +58,7 @@ export class RuleSet {
   readonly #receiveCover: FilterCover;
   /** Topics that may be subscribed to, variables in them. */
   readonly #subscribable: string[] = [];
+  #lowestSubscribeQos: Qos = 2;
   #connect: Verdict | undefined;
   #connectBase: Verdict | undefined = allowedWithoutRule;
   #receiveBase: Verdict | undefined = allowedWithoutRule;
@@ -110,6 +111,15 @@ export class RuleSet {
     return this.#subscribeCover.of(withoutShare(filter), variables);
   }
 
+  /** Whether some rule allows to subscribe to topics of this filter, denies left aside; the lowest QoS that such rules give. */
+  partOf(filter: string, variables: Variables): Qos | undefined {
+    const reached = this.#subscribable.some((topic) => {
+      const pattern = expand(topic, variables);
+      return pattern !== undefined && overlap(pattern, filter);
+    });
+    return reached ? this.#lowestSubscribeQos : undefined;
+  }
+
   /** True when whatever may be subscribed to may be received: then nothing is asked per delivery. */
   receivesAll(variables: Variables): boolean {
     if (this.#trees.receive.size === 0) return this.#receiveBase !== undefined;
@@ -134,7 +144,9 @@ export class RuleSet {
       for (const action of rule.actions) {
         if (action === 'connect') continue;
         this.#trees[action].add(topic, widens, verdict);
-        if (action === 'subscribe' && rule.effect === 'allow') this.#subscribable.push(topic);
+        if (action !== 'subscribe' || rule.effect === 'deny') continue;
+        this.#subscribable.push(topic);
+        if (verdict.maxQos < this.#lowestSubscribeQos) this.#lowestSubscribeQos = verdict.maxQos;
       }
     }
     // Even where its topics fall away: an allow that cannot apply must not open what it would have narrowed.
@@ -174,6 +186,7 @@ export class RuleSet {
       telemetry,
       timeField,
       detail,
+      rule: verdict.origin,
     });
     rights.push(right);
     return right;
@@ -199,6 +212,10 @@ class PrincipalRights implements CompiledPolicy {
     this.#variables = variables;
   }
 
+  partOf(filter: string): Qos | undefined {
+    return this.#rules.partOf(filter, this.#variables);
+  }
+
   under(change: (rules: RuleSet) => RuleSet): PrincipalRights {
     const rules = change(this.#rules);
     return rules === this.#rules ? this : new PrincipalRights(rules, this.#variables);
@@ -215,7 +232,12 @@ class PrincipalRights implements CompiledPolicy {
   subscribeRight(filter: string): SubscribeRight {
     const coverage = this.#rules.coverageOf(filter, this.#variables);
     if (coverage.covered)
-      return { allowed: true, maxQos: coverage.maxQos, detail: describe(coverage.verdict) };
+      return {
+        allowed: true,
+        maxQos: coverage.maxQos,
+        detail: describe(coverage.verdict),
+        rule: coverage.verdict.origin,
+      };
     return { allowed: false, maxQos: 0, detail: describeGap(coverage) };
   }
 
@@ -226,6 +248,46 @@ class PrincipalRights implements CompiledPolicy {
   /** Proven when the first message is delivered, for a sign-in should not pay for it. */
   get receivesAll(): boolean {
     return (this.#receivesAll ??= this.#rules.receivesAll(this.#variables));
+  }
+}
+
+/**
+ * A tenant's choice: a subscription whose filter is covered in part is granted, and each delivery is checked. Not a shared one: its
+ * messages would go to a member that may not have them. Nor one of which no rule allows anything.
+ */
+export function grantingInPart(policy: CompiledPolicy): CompiledPolicy {
+  return policy instanceof PrincipalRights ? new PartialRights(policy) : policy;
+}
+
+class PartialRights implements CompiledPolicy {
+  readonly #policy: PrincipalRights;
+  /** What is delivered is not all that was subscribed to. */
+  readonly receivesAll = false;
+
+  constructor(policy: PrincipalRights) {
+    this.#policy = policy;
+  }
+
+  get connectRight(): ConnectRight {
+    return this.#policy.connectRight;
+  }
+
+  publishRight(topic: string): PublishRight {
+    return this.#policy.publishRight(topic);
+  }
+
+  subscribeRight(filter: string): SubscribeRight {
+    const right = this.#policy.subscribeRight(filter);
+    if (right.allowed || filter.startsWith('$share/')) return right;
+    const maxQos = this.#policy.partOf(filter);
+    return maxQos === undefined
+      ? right
+      : { allowed: true, maxQos, detail: `granted in part, for ${right.detail}` };
+  }
+
+  /** Of a topic: `subscribeRight` of a filter without wildcards is the right to that one topic. */
+  mayReceive(topic: string): boolean {
+    return this.#policy.mayReceive(topic) && this.#policy.subscribeRight(topic).allowed;
   }
 }
 

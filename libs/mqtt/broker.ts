@@ -2,7 +2,18 @@
 import { Connection } from './connection.js';
 import { defaultPreAuthLimits, type PreAuthLimits } from './limits.js';
 import type { ClientId, TenantId } from './message.js';
-import type { Clock, Gate, Journal, Link, LinkSink, News, Principal, Receipt, Vault } from './ports.js';
+import type {
+  Clock,
+  Gate,
+  Journal,
+  Link,
+  LinkSink,
+  News,
+  Principal,
+  Receipt,
+  RuleName,
+  Vault,
+} from './ports.js';
 import { Reasons, type Reason } from './reason.js';
 import { disconnect, expel, nothingDone, type Renewal, renewSessions, reviewSession } from './review.js';
 import type { Session } from './session.js';
@@ -27,6 +38,8 @@ export interface BrokerOptions {
   readonly serverReference?: string | undefined;
   /** What `$SYS/broker/version` says. */
   readonly version?: string;
+  /** Told what clients are allowed to do, and by which rule: once a topic and connection, and once a subscription. */
+  readonly onUse?: (use: Use) => void;
   /** Told of what should not happen: an error that is no fault of the client's. The connection concerned has been ended. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -43,6 +56,14 @@ const takeOverRetryMs = 5_000;
 /** Devices whose deletion is remembered, for clients that were signing in just then. */
 const mostExpelled = 10_000;
 
+/** A right that somebody has used. */
+export interface Use {
+  readonly principal: Principal;
+  readonly action: 'publish' | 'subscribe';
+  readonly topic: string;
+  readonly rule: RuleName | undefined;
+}
+
 export function createBroker(options: BrokerOptions): Broker {
   return new Broker(options);
 }
@@ -56,6 +77,7 @@ export class Broker {
   readonly preAuthLimits: PreAuthLimits;
   readonly turns: Turns;
   readonly version: string;
+  readonly onUse: (use: Use) => void;
   readonly onFault: (error: unknown) => void;
   isStopping = false;
   /** Sign-ins that were refused. */
@@ -89,6 +111,7 @@ export class Broker {
     this.version = options.version ?? 'Moorage';
     this.#idleSpaceMs = options.idleSpaceMs ?? defaultIdleSpaceMs;
     this.serverReference = options.serverReference;
+    this.onUse = options.onUse ?? (() => undefined);
     this.onFault = options.onFault ?? (() => undefined);
     this.turns = new Turns((callback) => options.clock.soon(callback));
   }

@@ -366,6 +366,10 @@ export class Connection implements LinkSink {
     if (right === tooLongTopic) return right; // a thousand of them would be 65 MB
     const length = topic.length + lengthOfRight;
     if (this.#rightsLength + length > mostRightsLength) this.#forgetRights();
+    const { session, broker } = this;
+    if (right.allowed && session !== undefined) {
+      broker.onUse({ principal: session.principal, action: 'publish', topic, rule: right.rule });
+    }
     this.#rights ??= new Map();
     this.#rights.set(topic, right);
     this.#rightsLength += length;

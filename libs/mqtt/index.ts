@@ -1,4 +1,4 @@
-export { createBroker, type Broker, type BrokerOptions } from './broker.js';
+export { createBroker, type Broker, type BrokerOptions, type Use } from './broker.js';
 export * from './limits.js';
 export * from './message.js';
 export * from './ports.js';

@@ -11,6 +11,7 @@ import { Pool } from 'pg';
 
 import { withStoreErrors } from './errors.js';
 import { verifyFences } from './fences.js';
+import { type Observation, Observations } from './observations.js';
 
 export interface DirectoryTenant {
   readonly id: string;
@@ -219,6 +220,8 @@ export interface Directory {
   activeVersion(tenantId: string, policyId: string): Promise<PolicyVersionKey | undefined>;
   /** Written down within seconds; the last use of a credential is for people, not for decisions. */
   noteUse(tenantId: string, credentialId: string, remoteAddress: string, at: number): void;
+  /** Written down within seconds, and bounded; for people, not for decisions. */
+  noteObservation(observation: Observation): void;
   /** Start-up: rejects with FenceError where the fences between tenants are not all up for the broker's role. */
   verifyFences(): Promise<void>;
   close(): Promise<void>;
@@ -267,6 +270,7 @@ class PgDirectory implements Directory {
   readonly #bans: DataLoader<BanQuery, DirectoryBan | undefined, string>;
   readonly #versions: DataLoader<PolicyVersionKey, DirectoryDocument | undefined, string>;
   readonly #documents = new Map<string, DirectoryDocument>();
+  readonly #observations: Observations;
   #uses = new Map<string, Use>();
   #noting: NodeJS.Timeout | undefined;
 
@@ -279,6 +283,7 @@ class PgDirectory implements Directory {
     this.#authenticators = gather((ids) => this.#readAuthenticators(ids));
     this.#hosts = gather((hosts) => this.#readHosts(hosts));
     this.#revocations = gather((keys) => this.#readRevocations(keys));
+    this.#observations = new Observations(pool, onError);
     this.#bans = gather((queries) => this.#readBans(queries));
     this.#versions = gather((keys) => this.#readVersions(keys));
   }
@@ -380,12 +385,17 @@ class PgDirectory implements Directory {
     this.#noting ??= setTimeout(() => void this.#writeUses(), noteEveryMs).unref();
   }
 
+  noteObservation(observation: Observation): void {
+    this.#observations.note(observation);
+  }
+
   async verifyFences(): Promise<void> {
     await withStoreErrors(() => verifyFences(this.#pool));
   }
 
   async close(): Promise<void> {
     await this.#writeUses();
+    await this.#observations.write();
     await this.#pool.end();
   }
 

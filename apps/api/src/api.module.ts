@@ -16,6 +16,9 @@ import { BanService } from './bans/ban.service.js';
 import { AuthenticatorController } from './authenticators/authenticator.controller.js';
 import { AuthenticatorResolver } from './authenticators/authenticator.resolver.js';
 import { AuthenticatorService } from './authenticators/authenticator.service.js';
+import { PastConnectionController } from './connections/past-connection.controller.js';
+import { PastConnectionResolver } from './connections/past-connection.resolver.js';
+import { PastConnectionService } from './connections/past-connection.service.js';
 import { CredentialController } from './credentials/credential.controller.js';
 import { CredentialResolver } from './credentials/credential.resolver.js';
 import { CredentialService } from './credentials/credential.service.js';
@@ -61,6 +64,9 @@ import { OperationResolver } from './operations/operation.resolver.js';
 import { OperationService } from './operations/operation.service.js';
 import { PolicyBindingController } from './policies/policy-binding.controller.js';
 import { PolicyController } from './policies/policy.controller.js';
+import { PolicyInsightController } from './policies/policy-insight.controller.js';
+import { PolicyInsightResolver } from './policies/policy-insight.resolver.js';
+import { PolicyInsightService } from './policies/policy-insight.service.js';
 import { PolicyResolver } from './policies/policy.resolver.js';
 import { PolicyService } from './policies/policy.service.js';
 import { PresenceController } from './presence/presence.controller.js';
@@ -130,11 +136,13 @@ export class ApiModule {
         InternalController,
         IssuingAuthorityController,
         OperationController,
+        PastConnectionController,
         PlatformApiKeyController,
         PlatformBanController,
         PlatformOperationController,
         PolicyBindingController,
         PolicyController,
+        PolicyInsightController,
         PresenceController,
         ProfileController,
         ProvisioningRuleController,
@@ -156,6 +164,10 @@ export class ApiModule {
         GraphqlSubscriptions,
         PolicyService,
         PolicyResolver,
+        PastConnectionService,
+        PastConnectionResolver,
+        PolicyInsightService,
+        PolicyInsightResolver,
         TelemetryService,
         TelemetryResolver,
         PresenceService,

@@ -72,7 +72,7 @@ export class BrokerModule {
         {
           provide: broker,
           useFactory: makeBroker,
-          inject: [options, remembering, store, metrics, admission],
+          inject: [options, remembering, store, metrics, admission, directory],
         },
         {
           provide: feed,
@@ -167,6 +167,7 @@ function makeBroker(
   brokerStore: BrokerStore,
   registry: Registry,
   door: Admission,
+  opened: Directory,
 ): Broker {
   const core = createBroker({
     gate: made,
@@ -176,6 +177,11 @@ function makeBroker(
     clock: systemClock,
     version: `Moorage ${productVersion()}`,
     serverReference,
+    onUse: ({ principal, action, topic, rule }) => {
+      const { tenantId, deviceId, clientId, username } = principal;
+      const at = systemClock.now();
+      opened.noteObservation({ tenantId, deviceId, clientId, username, action, topic, rule, at });
+    },
     onFault: (error) => log.error('broker.fault', { err: error }),
   });
   exposeBroker(registry, core, door, brokerStore);

@@ -42,6 +42,7 @@ class HeldDirectory implements Directory {
   readonly activeVersion: Directory['activeVersion'];
   readonly isActive: Directory['isActive'];
   readonly noteUse: Directory['noteUse'];
+  readonly noteObservation: Directory['noteObservation'];
   readonly verifyFences: Directory['verifyFences'];
   hold: Promise<void> | undefined;
   read: () => void = () => undefined;
@@ -60,6 +61,7 @@ class HeldDirectory implements Directory {
     this.findBan = (query) => real.findBan(query);
     this.documents = (versions) => real.documents(versions);
     this.activeVersion = (...asked) => real.activeVersion(...asked);
+    this.noteObservation = (observation) => real.noteObservation(observation);
     this.isActive = (tenantId) => real.isActive(tenantId);
     this.noteUse = (...use) => real.noteUse(...use);
     this.verifyFences = () => real.verifyFences();

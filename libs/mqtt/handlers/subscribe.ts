@@ -88,6 +88,8 @@ function judge(
   }
   const qos: Qos = asked.qos < right.maxQos ? asked.qos : right.maxQos;
   granted.push(qos === asked.qos ? asked : { ...asked, qos });
+  const { principal } = session;
+  connection.broker.onUse({ principal, action: 'subscribe', topic: filter, rule: right.rule });
   return qos;
 }
 

@@ -3,6 +3,7 @@ import { apiKeyTypes } from '../api-keys/api-key.graphql.js';
 import { auditTypes } from '../audit/audit.graphql.js';
 import { banTypes } from '../bans/ban.graphql.js';
 import { authenticatorTypes } from '../authenticators/authenticator.graphql.js';
+import { pastConnectionTypes } from '../connections/past-connection.graphql.js';
 import { credentialTypes } from '../credentials/credential.graphql.js';
 import { rotationTypes } from '../credentials/rotation.graphql.js';
 import { denialTypes } from '../denials/denial.graphql.js';
@@ -11,6 +12,7 @@ import { groupTypes } from '../groups/group.graphql.js';
 import { hostNameTypes } from '../host-names/host-name.graphql.js';
 import { issuingTypes } from '../issuing/issuing.graphql.js';
 import { operationTypes } from '../operations/operation.graphql.js';
+import { policyInsightTypes } from '../policies/policy-insight.graphql.js';
 import { policyTypes } from '../policies/policy.graphql.js';
 import { presenceTypes } from '../presence/presence.graphql.js';
 import { profileTypes } from '../profiles/profile.graphql.js';
@@ -65,6 +67,8 @@ export const typeDefs = [
   provisioningTypes,
   hostNameTypes,
   policyTypes,
+  pastConnectionTypes,
+  policyInsightTypes,
   addressRangesTypes,
   banTypes,
   telemetryTypes,

@@ -118,6 +118,11 @@ export const policyTypes = /* GraphQL */ `
     qos: Int
     retain: Boolean
     payloadBytes: Int
+    "tcp, tls, mtls, ws, wss or mwss; rules that ask for more than is said do not allow"
+    transport: String
+    address: String
+    "Default: now"
+    at: DateTime
   }
 
   type PolicyEvaluation {
@@ -128,6 +133,18 @@ export const policyTypes = /* GraphQL */ `
     maxQos: Int
     "Of a refused filter: a topic it matches and that is not allowed"
     witness: String
+    "Rules that speak of this and do not hold here and now"
+    unmet: [UnmetRule!]!
+  }
+
+  type UnmetRule {
+    policyId: ID!
+    policyName: String!
+    version: Int!
+    index: Int!
+    effect: String!
+    "Of transports, addresses, time"
+    conditions: [String!]!
   }
 
   type DecidingRule {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { actions, ruleLimits, ruleSchema, type Explanation } from '#access';
+import { actions, normalizeAddress, ruleLimits, ruleSchema, type Explanation } from '#access';
 import type { Policy, PolicyBinding, PolicyVersion } from '#store';
-import { displayName, presentStamps, stamps } from '../fields.js';
+import { displayName, instant, presentStamps, stamps } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
 
 const name = displayName;
@@ -72,6 +72,19 @@ export const evaluation = z
     qos: qos.optional(),
     retain: z.boolean().optional(),
     payloadBytes: z.int().min(0).optional(),
+    transport: z
+      .enum(['tcp', 'tls', 'mtls', 'ws', 'wss', 'mwss'])
+      .optional()
+      .describe(
+        "How it connects; mtls and mwss: with a client's certificate. Rules that ask for more than is said do not allow",
+      ),
+    address: z
+      .string()
+      .max(64)
+      .refine((text) => normalizeAddress(text) !== undefined, 'An IPv4 or IPv6 address.')
+      .optional()
+      .describe('From where'),
+    at: instant.optional().describe('When; default: now'),
   })
   .superRefine((input, context) => {
     if (input.action === 'connect' || input.topic !== undefined) return;
@@ -137,6 +150,18 @@ export const evaluationView = z
       .string()
       .nullable()
       .describe('Of a refused filter: a topic it matches and that is not allowed'),
+    unmet: z
+      .array(
+        z.object({
+          policyId: z.uuid(),
+          policyName: z.string(),
+          version: z.int(),
+          index: z.int(),
+          effect: z.enum(['allow', 'deny']),
+          conditions: z.array(z.enum(['transports', 'addresses', 'time'])),
+        }),
+      )
+      .describe('Rules that speak of this and do not hold here and now, by their conditions'),
   })
   .meta({ id: 'PolicyEvaluation' });
 
@@ -175,7 +200,13 @@ export function presentBinding(row: PolicyBinding): z.input<typeof bindingView> 
 
 export function presentExplanation(explanation: Explanation): z.input<typeof evaluationView> {
   const { origin } = explanation;
+  const unmet = explanation.unmet.map(({ rule: index, conditions, ...rest }) => ({
+    ...rest,
+    index,
+    conditions: [...conditions],
+  }));
   return {
+    unmet,
     decision: explanation.decision,
     action: explanation.action,
     reason: explanation.reason,

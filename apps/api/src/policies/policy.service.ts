@@ -1,5 +1,14 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { checkRules, explain, type Explanation, type Question, type Rule } from '#access';
+import {
+  AddressFence,
+  checkRules,
+  explain,
+  normalizeAddress,
+  type AddressRules,
+  type Explanation,
+  type Question,
+  type Rule,
+} from '#access';
 import {
   addPolicyVersion,
   bindingsOfPolicy,
@@ -8,10 +17,12 @@ import {
   createPolicy,
   deleteBinding,
   deletePolicy,
+  findBanOn,
   findBinding,
   findDevice,
   findPolicy,
   findPolicyVersion,
+  findTenant,
   isUniqueViolation,
   listBindings,
   listPolicies,
@@ -21,6 +32,7 @@ import {
   updatePolicy,
   type BindingTargetKind,
   type ControlStore,
+  type Device,
   type Policy,
   type PolicyBinding,
   type PolicyVersion,
@@ -254,9 +266,50 @@ export class PolicyService {
         username: input.username ?? `${device.name}@${scope.tenantSlug}`,
         attributes: stringValues(device.attributes),
       };
-      return explain(documents, variables, questionOf(input));
+      const explained = explain(documents, variables, questionOf(input), {
+        transports: input.transport && transportsOfWay[input.transport],
+        address: input.address,
+        now: input.at?.getTime() ?? Date.now(),
+      });
+      if (input.action !== 'connect' || explained.decision === 'deny') return explained;
+      const wall = await wallBefore(tx, device, variables, input.address);
+      return wall === undefined
+        ? explained
+        : { ...explained, decision: 'deny', reason: wall, maxQos: undefined };
     });
   }
+}
+
+const transportsOfWay = {
+  tcp: ['tcp'],
+  tls: ['tls'],
+  mtls: ['tls', 'mtls'],
+  ws: ['ws'],
+  wss: ['wss'],
+  mwss: ['wss', 'mtls'],
+} as const;
+
+/** What stands before any rule: ranges of addresses, where an address is asked about, and bans of the tenant. */
+async function wallBefore(
+  tx: TenantTx,
+  device: Device,
+  { clientId, username }: { readonly clientId: string; readonly username: string },
+  address: string | undefined,
+): Promise<string | undefined> {
+  const tenant = await findTenant(tx, tx.tenantId);
+  for (const [whose, rules] of [
+    ['tenant', tenant?.addresses],
+    ['device', device.addresses],
+  ] as const) {
+    const fault =
+      address === undefined ? undefined : new AddressFence(rules as AddressRules).faultOf(address);
+    if (fault !== undefined) return `the address is outside of what the ${whose} allows`;
+  }
+  const authId = username.slice(0, Math.max(0, username.lastIndexOf('@')));
+  const normal = address === undefined ? undefined : normalizeAddress(address);
+  const ban = await findBanOn(tx, { clientId, authId, username, address: normal });
+  if (ban === undefined) return undefined;
+  return `the ${ban.kind} is banned${ban.reason === '' ? '' : `: ${ban.reason}`}`;
 }
 
 async function activate(tx: TenantTx, scope: TenantScope, policyId: string, number: number): Promise<bigint> {

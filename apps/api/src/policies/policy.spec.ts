@@ -228,6 +228,35 @@ describe('the evaluation of policies', () => {
     });
   });
 
+  it('takes in how, from where and when the device comes, ranges of addresses and bans', async () => {
+    const own = (await acme.admin.post(`${acme.path}/devices`, { name: 'm-2' })).body;
+    const when = { transports: ['mtls'], addresses: ['10.0.0.0/8'] };
+    const { id } = await createPolicy('guarded', [{ ...allow('guarded'), when }]);
+    await bind(id, 'device', own.id);
+    const ask = async (question: object) =>
+      (await acme.viewer.post(`${acme.path}/policies/evaluate`, { deviceId: own.id, ...question })).body;
+    const publish = { action: 'publish', topic: 'guarded' };
+    expect(await ask({ ...publish, transport: 'mtls', address: '10.1.2.3' })).toMatchObject({
+      decision: 'allow',
+      unmet: [],
+    });
+    expect(await ask({ ...publish, transport: 'tls', address: '10.1.2.3' })).toMatchObject({
+      decision: 'deny',
+      unmet: [{ policyName: 'guarded', index: 0, effect: 'allow', conditions: ['transports'] }],
+    });
+    await acme.admin.patch(`${acme.path}/devices/${own.id}`, { addresses: { deny: ['192.0.2.0/24'] } });
+    expect(await ask({ action: 'connect', address: '192.0.2.1' })).toMatchObject({
+      decision: 'deny',
+      reason: 'the address is outside of what the device allows',
+    });
+    expect(await ask({ action: 'connect', address: '192.0.3.1' })).toMatchObject({ decision: 'allow' });
+    await acme.admin.post(`${acme.path}/bans`, { kind: 'client-id', value: 'm-2', reason: 'too loud' });
+    expect(await ask({ action: 'connect' })).toMatchObject({
+      decision: 'deny',
+      reason: 'the client-id is banned: too loud',
+    });
+  });
+
   it('refuses an unknown device and a question without its topic', async () => {
     const path = `${acme.path}/policies/evaluate`;
     const foreign = await other.admin.post(`${other.path}/policies/evaluate`, {

@@ -68,6 +68,11 @@ const tenantSettings = z
     publishDenied: z
       .enum(['acknowledge', 'close'])
       .describe('What a 3.x publisher without the right sees; 5.0 always gets 0x87'),
+    partialCover: z
+      .enum(['refuse', 'narrow'])
+      .describe(
+        'A subscription whose filter is allowed in part: refused, or granted and each delivery checked',
+      ),
     signInGraceS: z
       .int()
       .min(0)

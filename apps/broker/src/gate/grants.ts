@@ -1,6 +1,7 @@
 import {
   type ClientIdRule,
   clientIdRuleSchema,
+  grantingInPart,
   isExpandable,
   mayUseClientId,
   normalizeAddress,
@@ -113,7 +114,7 @@ export class Grants {
       },
       tenantSlug: tenant.slug,
       limits: this.#limitsOf(tenant),
-      policy,
+      policy: grantsInPart(tenant.settings) ? grantingInPart(policy) : policy,
       publishDenied: publishDeniedOf(tenant.settings),
       signInGraceMs: signInGraceOf(tenant.settings),
       expiresAt: earliest([
@@ -184,6 +185,10 @@ function textsOf(attributes: Readonly<Record<string, unknown>>): Record<string, 
     if (typeof value === 'string' && isExpandable(value)) texts[name] = value;
   }
   return texts;
+}
+
+function grantsInPart(settings: unknown): boolean {
+  return Reflect.get(Object(settings), 'partialCover') === 'narrow';
 }
 
 function publishDeniedOf(settings: unknown): Grant['publishDenied'] {

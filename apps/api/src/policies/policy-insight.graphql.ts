@@ -1,0 +1,53 @@
+export const policyInsightTypes = /* GraphQL */ `
+  extend type Query {
+    "Rules in force that have allowed nothing for so many days"
+    unusedRules(tenant: ID!, policy: ID!, days: Int = 30): UnusedRules!
+    "A dry run of an activation: of a version, or of a draft's rules"
+    policyDiff(tenant: ID!, policy: ID!, version: Int, rules: JSON): PolicyDiff!
+    "The least rules that would have allowed what the device did"
+    policySuggestion(tenant: ID!, device: ID!, days: Int = 30): PolicySuggestion!
+  }
+
+  type UnusedRules {
+    version: Int!
+    since: DateTime!
+    rules: [UnusedRule!]!
+  }
+
+  type UnusedRule {
+    index: Int!
+    rule: JSON!
+    "Under this or an earlier version"
+    lastUsedAt: DateTime
+  }
+
+  type PolicySuggestion {
+    since: DateTime!
+    topics: Int!
+    rules: JSON!
+  }
+
+  type PolicyDiff {
+    "The version in force"
+    against: Int!
+    devices: Int!
+    isComplete: Boolean!
+    lost: Int!
+    gained: Int!
+    changes: [DecisionChange!]!
+  }
+
+  type DecisionChange {
+    deviceId: ID!
+    device: String!
+    clientId: String!
+    action: PolicyAction!
+    topic: String!
+    "observed, session or denied"
+    source: String!
+    isLive: Boolean!
+    before: String!
+    after: String!
+    reason: String!
+  }
+`;

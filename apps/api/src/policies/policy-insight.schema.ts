@@ -1,0 +1,70 @@
+import { z } from 'zod';
+import { ruleLimits, ruleSchema } from '#access';
+
+const days = z.coerce.number().int().min(1).max(90).default(30).describe('How far to look back, at most 90');
+export const insightQuery = z.strictObject({ days });
+
+export const diffInput = z
+  .strictObject({
+    version: z.int().min(1).optional().describe('One that there is'),
+    rules: z.array(ruleSchema).max(ruleLimits.maxRules).optional().describe('Or a draft'),
+  })
+  .refine((input) => (input.version === undefined) !== (input.rules === undefined), {
+    path: ['version'],
+    message: 'Either a version or rules.',
+  })
+  .meta({ id: 'PolicyDiffRequest' });
+export type DiffInput = z.output<typeof diffInput>;
+
+export const unusedRulesView = z
+  .object({
+    version: z.int().describe('The one in force'),
+    since: z.iso.datetime(),
+    rules: z.array(
+      z.object({
+        index: z.int().describe('Place in the list of rules, from 0'),
+        rule: ruleSchema,
+        lastUsedAt: z.iso
+          .datetime()
+          .nullable()
+          .describe('Under this or an earlier version; null: not that anybody knows'),
+      }),
+    ),
+  })
+  .meta({ id: 'UnusedRules' });
+
+export const suggestionView = z
+  .object({
+    since: z.iso.datetime(),
+    topics: z.int().describe('How many observed topics it comes from'),
+    rules: z.array(ruleSchema),
+  })
+  .meta({ id: 'PolicySuggestion' });
+
+export const diffView = z
+  .object({
+    against: z.int().describe('The version in force'),
+    devices: z
+      .int()
+      .describe('That it was tried on: those connected last of all that the policy is bound to'),
+    isComplete: z.boolean().describe('False: there are more devices, topics or changes than were looked at'),
+    lost: z.int(),
+    gained: z.int(),
+    changes: z.array(
+      z.object({
+        deviceId: z.uuid(),
+        device: z.string(),
+        clientId: z.string(),
+        action: z.enum(['publish', 'subscribe']),
+        topic: z.string().describe('Of a subscription, its filter'),
+        source: z
+          .enum(['observed', 'session', 'denied'])
+          .describe('It was done; a session is subscribed to it; it was refused'),
+        isLive: z.boolean().describe('A session that is connected now holds this subscription'),
+        before: z.enum(['allow', 'deny']),
+        after: z.enum(['allow', 'deny']),
+        reason: z.string().describe('Of the decision after'),
+      }),
+    ),
+  })
+  .meta({ id: 'PolicyDiff' });

@@ -1,0 +1,66 @@
+/** What the broker has observed, from the api's side. */
+import type { TenantTx } from './control-store.js';
+import { Prisma } from './generated/client.js';
+import type { ObservedTopic, RuleUse } from './generated/client.js';
+
+export type { ObservedTopic, RuleUse };
+
+/** Of one policy, all versions. */
+export function usesOfPolicy({ db, tenantId }: TenantTx, policyId: string): Promise<RuleUse[]> {
+  return db.ruleUse.findMany({ where: { tenantId, policyId } });
+}
+
+/** Of these devices, used last first. */
+export function observedTopics(
+  { db, tenantId }: TenantTx,
+  deviceIds: readonly string[],
+  since: Date,
+  limit: number,
+): Promise<ObservedTopic[]> {
+  return db.observedTopic.findMany({
+    where: { tenantId, deviceId: { in: [...deviceIds] }, lastAt: { gte: since } },
+    orderBy: [{ lastAt: 'desc' }, { deviceId: 'asc' }, { action: 'asc' }, { topic: 'asc' }],
+    take: limit,
+  });
+}
+
+/** Devices that a policy is bound to, by whatever it is bound to; those that were connected last go first. */
+export async function devicesOfPolicy(
+  { db, tenantId }: TenantTx,
+  policyId: string,
+  limit: number,
+): Promise<string[]> {
+  const rows = await db.$queryRaw<{ id: string }[]>`
+    SELECT d.id FROM devices d
+     WHERE d.tenant_id = ${tenantId}::uuid AND EXISTS (
+       SELECT FROM policy_bindings b WHERE b.tenant_id = d.tenant_id AND b.policy_id = ${policyId}::uuid AND (
+         (b.target_kind = 'tenant' AND b.target_id = d.tenant_id)
+         OR (b.target_kind = 'device' AND b.target_id = d.id)
+         OR (b.target_kind = 'profile' AND b.target_id = d.profile_id)
+         OR (b.target_kind = 'group' AND EXISTS (SELECT FROM group_members m
+              WHERE m.tenant_id = d.tenant_id AND m.group_id = b.target_id AND m.device_id = d.id))))
+     ORDER BY (SELECT max(p.since) FROM presence p WHERE p.tenant_id = d.tenant_id AND p.device_id = d.id) DESC NULLS LAST, d.id
+     LIMIT ${limit}`;
+  return rows.map(({ id }) => id);
+}
+
+export interface HeldSubscription {
+  readonly deviceId: string;
+  readonly clientId: string;
+  readonly filter: string;
+  readonly isConnected: boolean;
+}
+
+/** What durable sessions of these devices are subscribed to. */
+export function subscriptionsOfDevices(
+  { db, tenantId }: TenantTx,
+  deviceIds: readonly string[],
+  limit: number,
+): Promise<HeldSubscription[]> {
+  if (deviceIds.length === 0) return Promise.resolve([]);
+  return db.$queryRaw`
+    SELECT s.device_id AS "deviceId", s.client_id AS "clientId", u.filter, s.process_id IS NOT NULL AS "isConnected"
+      FROM sessions s JOIN subscriptions u ON u.tenant_id = s.tenant_id AND u.client_id = s.client_id
+     WHERE s.tenant_id = ${tenantId}::uuid AND s.device_id IN (${Prisma.join(deviceIds.map((id) => Prisma.sql`${id}::uuid`))})
+     ORDER BY s.client_id, u.filter LIMIT ${limit}`;
+}
