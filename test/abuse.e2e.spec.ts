@@ -81,9 +81,9 @@ async function visit({ name, username, password }: Device, from = home, version 
   return { code, ended, next, send: (...bytes) => void socket.write(Buffer.concat(bytes)) };
 }
 
-async function leave({ send, ended }: Visit): Promise<void> {
-  send(frame(0xe0));
-  await ended;
+async function leave(visitor: Visit): Promise<void> {
+  visitor.send(frame(0xe0));
+  await visitor.ended;
 }
 
 async function applied(answer: Answer): Promise<Json> {

@@ -5,18 +5,13 @@ import type { ChangeSubject } from '#store';
 /** Whom the ban that a change speaks of is on. A ban that cannot be read may be on anybody. */
 export function isBannedBy({ kind, value, platform }: ChangeSubject): (principal: Principal) => boolean {
   if (typeof value !== 'string') return () => true;
-  switch (kind) {
-    case 'client-id':
-      return ({ clientId }) => clientId === value;
-    case 'username':
-      return platform === true
-        ? ({ username }) => username === value
-        : ({ username }) => username.slice(0, username.lastIndexOf('@')) === value;
-    case 'address': {
-      const range = new AddressSet([value]);
-      return ({ address }) => address === undefined || range.has(address);
-    }
-    default:
-      return () => true;
+  if (kind === 'client-id') return ({ clientId }) => clientId === value;
+  if (kind === 'username') {
+    return platform === true
+      ? ({ username }) => username === value
+      : ({ username }) => username.slice(0, username.lastIndexOf('@')) === value;
   }
+  if (kind !== 'address') return () => true;
+  const range = new AddressSet([value]);
+  return ({ address }) => address === undefined || range.has(address);
 }
