@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createPlainServer } from 'node:net';
 
 import { afterEach, describe, expect, it } from '@jest/globals';
 
@@ -161,6 +161,27 @@ describe('a call to an address that a tenant names', () => {
     expect(await faultOf(guarded.call({ url: `http://127.0.0.1:${port}/`, ...limits }))).toBe(
       'egress.unreachable',
     );
+  });
+
+  it('ends, whatever is answered: a switch of protocols, half an answer, none', async () => {
+    const guarded = egress({ allowed: ['127.0.0.1'] });
+    const answers = [
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+      'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+      `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(100_000)}`,
+      '',
+    ];
+    for (const answer of answers) {
+      const server = createPlainServer((socket) => {
+        socket.on('error', () => undefined).once('data', () => socket.end(answer));
+      });
+      started.push(server);
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const { port } = server.address() as AddressInfo;
+      const call = guarded.call({ url: `http://127.0.0.1:${port}/`, ...limits, timeoutMs: 1_000 });
+      expect([answer.slice(0, 12), await faultOf(call)]).toEqual([answer.slice(0, 12), 'egress.unreachable']);
+    }
   });
 
   it('is one of so many to a host at a time', async () => {

@@ -197,6 +197,9 @@ export class Egress {
         );
       });
       request.on('error', fail);
+      // An answer that is none, a switch of protocols for instance, ends the connection and not the request: without this the
+      // call would count as under way for ever. After an answer it changes nothing.
+      request.on('close', () => fail(new Error('closed without an answer')));
       request.end(body);
     });
   }
