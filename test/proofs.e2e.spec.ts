@@ -135,7 +135,7 @@ async function startOutside({ certificates }: TestInstallation): Promise<Outside
         response.end(JSON.stringify({ keys: state.keys }));
         return;
       }
-      const question = JSON.parse(body) as Json;
+      const question: Json = JSON.parse(body);
       state.questions.push(question);
       const answer = state.answer?.(question, String(request.headers['moorage-signature']), body);
       if (answer === undefined) return;
