@@ -99,6 +99,7 @@ export function findPath<A extends TrustedAuthority>(
         anchor,
         proof: {
           fingerprint: leaf.fingerprint,
+          commonName: commonNameOf(leaf),
           anchorId: anchor.anchorId,
           serial: current.serial,
           notBefore: Math.max(notBefore, anchor.certificate.notBefore),
@@ -116,6 +117,11 @@ export function findPath<A extends TrustedAuthority>(
     notBefore = Math.max(notBefore, issuer.notBefore);
   }
   return 'path-too-long';
+}
+
+/** The only one: which of two a reader would take is anybody's guess. */
+export function commonNameOf({ names: { cn } }: Certificate): string | undefined {
+  return cn.length === 1 ? cn[0] : undefined;
 }
 
 /** Names, key identifiers and usage must fit; the key decides. */

@@ -93,7 +93,7 @@ class Explainer {
   on(question: Question): Decision {
     switch (question.action) {
       case 'connect':
-        return this.#verdict('connect', '').explanation;
+        return this.#connect();
       case 'receive':
         return this.#verdict('receive', question.topic).explanation;
       case 'subscribe':
@@ -103,6 +103,13 @@ class Explainer {
       case 'publish':
         return this.#publish(question);
     }
+  }
+
+  #connect(): Decision {
+    const { explanation } = this.#verdict('connect', '');
+    const { allowed, detail } = this.#rules.connectRight(this.#variables);
+    if (allowed || explanation.decision === 'deny') return explanation;
+    return { ...explanation, decision: 'deny', reason: detail, origin: undefined, maxQos: undefined };
   }
 
   #subscribe(filter: string): Decision {

@@ -11,6 +11,7 @@ export type { AddressFault, AddressRules } from './address.js';
 export {
   anchorHints,
   clientFault,
+  commonNameOf,
   findPath,
   provenUntil,
   readChain,
@@ -27,28 +28,17 @@ export type {
   StalePolicy,
   TrustedAuthority,
 } from './certificate.js';
-export {
-  chosenPasswordLimits,
-  hashPassword,
-  passwordFault,
-  verifyPassword,
-} from './chosen-password.js';
+export { chosenPasswordLimits, hashPassword, passwordFault, verifyPassword } from './chosen-password.js';
 export type { PasswordFault } from './chosen-password.js';
 export { assignClientId, clientIdRuleSchema, mayUseClientId } from './client-id.js';
 export type { ClientIdRule } from './client-id.js';
 export { isConditional, settle, transportNames, transportsOf } from './conditions.js';
 export type { Circumstances, Conditions, Settled, TransportName } from './conditions.js';
+export { deviceNameOf, maxDeviceNameLength, namePatternSchema, nameTemplateSchema } from './device-name.js';
 export { explain } from './explain.js';
-export {
-  deviceNameOf,
-  maxDeviceNameLength,
-  namePatternSchema,
-  nameTemplateSchema,
-} from './device-name.js';
 export type { Explanation, Question, UnmetRule } from './explain.js';
 export { filterFault, withoutShare } from './filter.js';
 export type { FilterFault } from './filter.js';
-export { compile, grantingInPart, RuleSet, underOtherRules } from './policy.js';
 export {
   issueCertificate,
   makeAuthority,
@@ -64,6 +54,7 @@ export type {
   RevocationReason,
   RevokedEntry,
 } from './issuing.js';
+export { compile, grantingInPart, RuleSet, underOtherRules } from './policy.js';
 export type { CompiledPolicy, ConnectRight, PolicyDocument } from './policy.js';
 export { actions, checkRules, ruleLimits, ruleSchema } from './rules.js';
 export type { Action, CheckedRules, Rule, RuleError } from './rules.js';
@@ -76,9 +67,9 @@ export {
   scramVerifiersSchema,
 } from './scram.js';
 export type { ScramFault, ScramMethod, ScramVerifier, ScramVerifiers } from './scram.js';
-export { generateSecret, hashSecret, prepareSecretKey, verifySecret } from './secret.js';
 export { seal, unseal } from './seal.js';
 export type { SealPlace } from './seal.js';
+export { generateSecret, hashSecret, prepareSecretKey, verifySecret } from './secret.js';
 export { suggestRules } from './suggest.js';
 export type { Deed } from './suggest.js';
 export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';

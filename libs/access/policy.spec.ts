@@ -349,6 +349,39 @@ describe('the right to connect', () => {
   });
 });
 
+describe('the common name of a certificate', () => {
+  const documents = [document({ effect: 'allow', actions: ['publish'], topics: ['cells/${cert.cn}/#'] })];
+  const named = (commonName: string | undefined): Variables => ({ ...variables, commonName });
+
+  it('stands in topics, and is no value without a certificate', () => {
+    const rights = compile(documents, named('cell-7'));
+    expect([rights.connectRight.allowed, rights.publishRight('cells/cell-7/t').allowed]).toEqual([
+      true,
+      true,
+    ]);
+    expect(rights.publishRight('cells/cell-8/t').allowed).toBe(false);
+    const without = compile(documents, named(undefined));
+    expect([without.connectRight.allowed, without.publishRight('cells/cell-7/t').allowed]).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  it.each(['+', '#', 'a/b', 'a\0', ''])(
+    'keeps out whom it would give a topic of its own choice: %j',
+    (name) => {
+      const refused = { allowed: false, detail: "the certificate's common name cannot stand in a topic" };
+      expect(compile(documents, named(name)).connectRight).toEqual(refused);
+      expect(explain(documents, named(name), { action: 'connect' })).toMatchObject({
+        decision: 'deny',
+        reason: refused.detail,
+      });
+      // Where no rule speaks of it, it may be anything.
+      expect(compile([], named(name)).connectRight.allowed).toBe(true);
+    },
+  );
+});
+
 describe('explanations', () => {
   const documents = [
     document(

@@ -5,7 +5,7 @@ import { overlap, withoutShare } from './filter.js';
 import { LevelTree } from './level-tree.js';
 import type { Action, Rule } from './rules.js';
 import type { TelemetryRule } from './telemetry.js';
-import { expand, type Variables } from './variables.js';
+import { commonNameVariable, expand, isExpandable, type Variables } from './variables.js';
 import { allowedWithoutRule, describe, mergeVerdicts, type Origin, type Verdict } from './verdict.js';
 
 /** One version of a policy, as it is bound to a principal. */
@@ -62,7 +62,9 @@ export class RuleSet {
   #connect: Verdict | undefined;
   #connectBase: Verdict | undefined = allowedWithoutRule;
   #receiveBase: Verdict | undefined = allowedWithoutRule;
-  readonly connectRight: ConnectRight;
+  readonly #connectRight: ConnectRight;
+  /** Some topic speaks of the common name of the client's certificate. */
+  readonly #namesCertificates: boolean;
   readonly #documents: readonly PolicyDocument[];
   readonly #readings: readonly TelemetryRule[];
 
@@ -75,8 +77,10 @@ export class RuleSet {
     for (const [rank, rule] of telemetry.entries()) this.#telemetry.add(rule.filter, false, { rank, rule });
     this.#subscribeCover = new FilterCover(this.#trees.subscribe, undefined);
     this.#receiveCover = new FilterCover(this.#trees.receive, this.#receiveBase);
+    this.#namesCertificates =
+      documents.some(namesCertificates) || speaksOfName(telemetry.map(({ filter }) => filter));
     const connect = this.#connect ?? this.#connectBase;
-    this.connectRight = { allowed: connect?.effect === 'allow', detail: describe(connect) };
+    this.#connectRight = { allowed: connect?.effect === 'allow', detail: describe(connect) };
   }
 
   /** These rules with another version of one of their policies; themselves where that policy is none of theirs. */
@@ -90,6 +94,12 @@ export class RuleSet {
   /** The rights of one principal. */
   for(variables: Variables): CompiledPolicy {
     return new PrincipalRights(this, variables);
+  }
+
+  /** A certificate may carry any name. To let it in with less than was meant for it, in silence, would help nobody. */
+  connectRight({ commonName }: Variables): ConnectRight {
+    const isUsable = !this.#namesCertificates || commonName === undefined || isExpandable(commonName);
+    return isUsable ? this.#connectRight : unusableName;
   }
 
   publishRight(topic: string, variables: Variables): PublishRight {
@@ -193,6 +203,19 @@ export class RuleSet {
   }
 }
 
+const unusableName: ConnectRight = {
+  allowed: false,
+  detail: "the certificate's common name cannot stand in a topic",
+};
+
+function namesCertificates({ rules, idle }: PolicyDocument): boolean {
+  return rules.some(({ topics }, index) => idle?.has(index) !== true && speaksOfName(topics));
+}
+
+function speaksOfName(topics: readonly string[]): boolean {
+  return topics.some((topic) => topic.includes(`\${${commonNameVariable}}`));
+}
+
 /** The rights of the same principal under other rules; the same object under the same ones. Undefined: they were not compiled here. */
 export function underOtherRules(
   policy: Policy,
@@ -222,7 +245,7 @@ class PrincipalRights implements CompiledPolicy {
   }
 
   get connectRight(): ConnectRight {
-    return this.#rules.connectRight;
+    return this.#rules.connectRight(this.#variables);
   }
 
   publishRight(topic: string): PublishRight {

@@ -132,8 +132,7 @@ export function topicFault(text: string): { readonly code: string; readonly mess
 }
 
 const variableMessages = {
-  unknown_variable: 'Variables are ${tenant}, ${device}, ${clientId}, ${username} and ${attr.name}.',
-  reserved_variable: '${cert.cn} is reserved for certificates.',
+  unknown_variable: 'Variables are ${tenant}, ${device}, ${clientId}, ${username}, ${cert.cn} and ${attr.name}.',
   malformed_variable: 'A variable is written ${name}.',
 } as const;
 

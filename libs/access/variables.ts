@@ -9,19 +9,21 @@ export interface Variables {
   readonly device: string;
   readonly clientId: string;
   readonly username: string;
+  /** Of the certificate that was shown and stands, where it has exactly one. */
+  readonly commonName?: string | undefined;
   readonly attributes: Readonly<Record<string, string>>;
 }
 
 const variable = /\$\{([^{}]*)\}/g;
 const attribute = /^attr\.[A-Za-z0-9_-]{1,64}$/;
-const names: ReadonlySet<string> = new Set(['tenant', 'device', 'clientId', 'username']);
+export const commonNameVariable = 'cert.cn';
+const names: ReadonlySet<string> = new Set(['tenant', 'device', 'clientId', 'username', commonNameVariable]);
 
-export type VariableFault = 'unknown_variable' | 'reserved_variable' | 'malformed_variable';
+export type VariableFault = 'unknown_variable' | 'malformed_variable';
 
 /** What is wrong with the variables of a template, if anything is. */
 export function variableFault(template: string): VariableFault | undefined {
   for (const [, name = ''] of template.matchAll(variable)) {
-    if (name === 'cert.cn') return 'reserved_variable';
     if (!names.has(name) && !attribute.test(name)) return 'unknown_variable';
   }
   return template.replaceAll(variable, '').includes('${') ? 'malformed_variable' : undefined;
@@ -116,6 +118,8 @@ export function valueOfVariable(name: string, variables: Variables): string | un
       return variables.clientId;
     case 'username':
       return variables.username;
+    case commonNameVariable:
+      return variables.commonName;
     default: {
       const key = name.slice('attr.'.length);
       return Object.hasOwn(variables.attributes, key) ? variables.attributes[key] : undefined;

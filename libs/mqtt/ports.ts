@@ -100,6 +100,8 @@ export type Voucher =
 export interface CertificateProof {
   /** SHA-256 of the client's certificate. */
   readonly fingerprint: string;
+  /** Its subject's; undefined: it has none, or several. */
+  readonly commonName?: string | undefined;
   /** The trust anchor that it leads to; undefined: it is pinned, and needs none. */
   readonly anchorId: string | undefined;
   /** Of the certificate in the path that the anchor itself has issued: what its revocation list speaks of. */

@@ -115,6 +115,8 @@ export const policyTypes = /* GraphQL */ `
     topic: String
     clientId: String
     username: String
+    "Of the certificate that it shows; default: none"
+    commonName: String
     qos: Int
     retain: Boolean
     payloadBytes: Int

@@ -69,6 +69,7 @@ export const evaluation = z
       .describe('The topic, or for subscribe the filter; connect needs none'),
     clientId: z.string().min(1).max(1_024).optional().describe("Default: the device's name"),
     username: z.string().min(1).max(1_024).optional().describe("Default: the device's name at the tenant"),
+    commonName: z.string().max(1_024).optional().describe('Of the certificate that it shows; default: none'),
     qos: qos.optional(),
     retain: z.boolean().optional(),
     payloadBytes: z.int().min(0).optional(),

@@ -264,6 +264,7 @@ export class PolicyService {
         device: device.name,
         clientId: input.clientId ?? device.name,
         username: input.username ?? `${device.name}@${scope.tenantSlug}`,
+        commonName: input.commonName,
         attributes: stringValues(device.attributes),
       };
       const explained = explain(documents, variables, questionOf(input), {

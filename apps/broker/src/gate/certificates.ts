@@ -6,6 +6,7 @@ import {
   type Certificate,
   type CertificateFault,
   clientFault,
+  commonNameOf,
   findPath,
   identityOf,
   identityTemplateSchema,
@@ -231,7 +232,8 @@ function isUnknownOnly(result: Shown | Refusal): boolean {
 function pinned({ leaf }: PresentedChain, holder: Holder | undefined): CertificateProof | undefined {
   if (holder?.credential.isPinned !== true || clientFault(leaf) !== undefined) return undefined;
   const { fingerprint, serial, notBefore, notAfter } = leaf;
-  return { fingerprint, anchorId: undefined, serial, notBefore, notAfter };
+  const commonName = commonNameOf(leaf);
+  return { fingerprint, commonName, anchorId: undefined, serial, notBefore, notAfter };
 }
 
 export class UnreadableAnchorError extends Error {

@@ -81,16 +81,17 @@ export class Grants {
     const username = usernameOf(proof);
     const ban = await this.#banOn(proof, clientId, username, address);
     if (ban !== undefined) return no(Reasons.banned, ban);
+    const certificate = proofs.find((one) => one.certificate !== undefined)?.certificate;
     const variables: Variables = {
       tenant: tenant.slug,
       device: device.name,
       clientId,
       username,
+      commonName: certificate?.commonName,
       attributes: textsOf(device.attributes),
     };
     const documents = await this.#documentsOf(proof);
     if (documents === undefined) return no(Reasons.serverUnavailable, 'policies are changing');
-    const certificate = proofs.find((one) => one.certificate !== undefined)?.certificate;
     const { policy, reviewAt } = this.#policies.of(documents, device.telemetry, variables, {
       transports: transport && transportsOf(transport, certificate !== undefined),
       address,

@@ -362,11 +362,10 @@ describe('a WebSocket listener', () => {
     async (transport) => {
       const { port } = await listen(transport);
       const recorded = new Promise<Recorded>((resolve) => (accepted = resolve));
+      const halfOpen = { port, host: '127.0.0.1', allowHalfOpen: true };
       const { ca } = certificates;
       const socket =
-        transport === 'ws'
-          ? connect({ port, host: '127.0.0.1', allowHalfOpen: true })
-          : connectTls({ port, host: '127.0.0.1', ca, servername: 'localhost', allowHalfOpen: true });
+        transport === 'ws' ? connect(halfOpen) : connectTls({ ...halfOpen, ca, servername: 'localhost' });
       clients.push(overSocket(socket));
       socket.write(
         'GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
