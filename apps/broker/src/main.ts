@@ -38,8 +38,8 @@ async function main(): Promise<void> {
     proxyProtocolFrom: settings.proxyProtocolFrom,
     serverReference: settings.serverReference,
     tls: settings.tls,
-    apiUrl: settings.apiUrl,
     egress: { allowed: settings.egressAllow },
+    apiUrl: settings.apiUrl,
     log,
     onLost: (why) => void lifecycle.stop(why, 1),
   });

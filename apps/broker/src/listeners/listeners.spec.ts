@@ -407,6 +407,7 @@ describe('a WebSocket listener', () => {
       client.send(Buffer.alloc(1024 * 1024));
       await recorded.until(() => recorded.length === n * 1024 * 1024);
     }
+    expect(recorded.endings).toEqual([]);
   });
 
   it('does not collect a message that is larger than any packet of the client may be', async () => {
