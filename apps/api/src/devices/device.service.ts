@@ -266,16 +266,12 @@ async function resolveRows(
   return { candidates, refused };
 }
 
-/** PostgreSQL takes 65 535 parameters in a statement; a device has a handful. */
-const rowsPerStatement = 2_000;
-
 async function insert(tx: TenantTx, candidates: readonly Candidate[]): Promise<Map<string, string>> {
-  const ids = new Map<string, string>();
-  for (let start = 0; start < candidates.length; start += rowsPerStatement) {
-    const some = candidates.slice(start, start + rowsPerStatement).map(({ device }) => device);
-    for (const { id, name } of await createDevices(tx, some)) ids.set(name, id);
-  }
-  return ids;
+  const created = await createDevices(
+    tx,
+    candidates.map(({ device }) => device),
+  );
+  return new Map(created.map(({ id, name }) => [name, id]));
 }
 
 function refusal(row: number, name: string | null, errors: readonly FieldError[]): BulkOutcome {
