@@ -53,6 +53,12 @@ export async function addPresence(
      VALUES ($1, $2, $3, $4, 1, $5, $6, $7)`,
     [tenantId, deviceId, at, clientId, state, cause, will ?? null],
   );
+  await queryAsSuperuser(
+    database,
+    `INSERT INTO device_presence AS d (tenant_id, device_id, sequence) VALUES ($1, $2, 1)
+     ON CONFLICT (tenant_id, device_id) DO UPDATE SET sequence = d.sequence + 1`,
+    [tenantId, deviceId],
+  );
 }
 
 /** A durable session that waits for its client, with messages in its queue. */

@@ -89,7 +89,7 @@ describe('presence', () => {
       state: 'online',
       cause: 'connected',
       since: '2026-01-01T00:00:02.000Z',
-      sequence: '0',
+      sequence: '3',
       clients: [
         expect.objectContaining({ clientId: 'b', state: 'online', since: '2026-01-01T00:00:02.000Z' }),
         expect.objectContaining({ clientId: 'a/1', state: 'offline', cause: 'network' }),
