@@ -32,13 +32,25 @@ export function findPresence(tx: TenantTx, clientId: string): Promise<Presence |
   return tx.db.presence.findUnique({ where: { tenantId_clientId: { tenantId: tx.tenantId, clientId } } });
 }
 
+export interface PresenceSince {
+  readonly since: Date;
+  readonly deviceId?: string | undefined;
+  readonly after?: Pick<Presence, 'since' | 'clientId'> | undefined;
+  readonly limit: number;
+}
+
 /** Clients whose state changed at `since` or later, in that order. */
-export function presenceSince(
-  tx: TenantTx,
-  query: { readonly since: Date; readonly deviceId?: string | undefined; readonly limit: number },
-): Promise<Presence[]> {
+export function presenceSince(tx: TenantTx, query: PresenceSince): Promise<Presence[]> {
+  const { after } = query;
   return tx.db.presence.findMany({
-    where: { tenantId: tx.tenantId, since: { gte: query.since }, ...defined({ deviceId: query.deviceId }) },
+    where: {
+      tenantId: tx.tenantId,
+      since: { gte: query.since },
+      ...defined({ deviceId: query.deviceId }),
+      ...(after === undefined
+        ? {}
+        : { OR: [{ since: { gt: after.since } }, { since: after.since, clientId: { gt: after.clientId } }] }),
+    },
     orderBy: [{ since: 'asc' }, { clientId: 'asc' }],
     take: query.limit,
   });

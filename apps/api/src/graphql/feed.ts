@@ -1,26 +1,185 @@
+/**
+ * Live streams made of polls: a missed wake-up cannot lose anything. Whoever follows the same is told from one poll, however many they
+ * are; nobody follows, nothing is asked. Each begins at a time of its own, and is told nothing from before.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure } from '../failure.js';
 
 const pollEveryMs = 400;
 const recheckEveryMs = 5_000;
+/** What a reader is handed before it is asked again whether it may. */
+const handedAtOnce = 500;
+/** What waits for a reader who is slower than what it follows; beyond it, it is not told less: its feed ends. */
+const mostWaiting = 20_000;
 
-export interface FeedSource<T> {
-  /** What is new since it was last called, in order. */
-  readonly poll: () => Promise<readonly T[]>;
+export interface Followed<T> {
+  readonly keyOf: (item: T) => string;
+  readonly timeOf: (item: T) => Date;
+}
+
+/** All from `from` on, in order, in as many pages as there are. */
+export type Read<T> = (from: Date) => AsyncIterable<readonly T[]>;
+
+/** Of one kind of things: what is followed by the same name is one poll. */
+export class Feeds<T> {
+  readonly #polls = new Map<string, Poll<T>>();
+
+  constructor(
+    private readonly followed: Followed<T>,
+    private readonly everyMs = pollEveryMs,
+  ) {}
+
+  /** How many there are under way. */
+  get polls(): number {
+    return this.#polls.size;
+  }
+
+  /** `name` says all that `read` depends on, the tenant first. `begin` finds out from when on, and may refuse. */
+  async follow(name: string, read: Read<T>, begin: () => Promise<Date>): Promise<Follower<T>> {
+    // It listens before it knows from when on: nothing of in between is missed.
+    const poll = this.#polls.get(name) ?? this.#open(name, read);
+    const follower = new Follower<T>(poll, this.followed.timeOf);
+    poll.enter(follower);
+    try {
+      follower.since = await begin();
+    } catch (error) {
+      follower.leave();
+      throw error;
+    }
+    poll.start(follower.since);
+    return follower;
+  }
+
+  #open(name: string, read: Read<T>): Poll<T> {
+    const poll = new Poll<T>(read, this.followed, this.everyMs, () => {
+      if (this.#polls.get(name) === poll) this.#polls.delete(name);
+    });
+    this.#polls.set(name, poll);
+    return poll;
+  }
+}
+
+class Poll<T> {
+  readonly #followers = new Set<Follower<T>>();
+  readonly #stop = new AbortController();
+  #isStarted = false;
+
+  constructor(
+    private readonly read: Read<T>,
+    private readonly followed: Followed<T>,
+    private readonly everyMs: number,
+    private readonly onEnd: () => void,
+  ) {}
+
+  enter(follower: Follower<T>): void {
+    this.#followers.add(follower);
+  }
+
+  leave(follower: Follower<T>): void {
+    this.#followers.delete(follower);
+    if (this.#followers.size === 0) this.#end();
+  }
+
+  /** The first who begins decides; whoever began a moment before is within what is looked back over. */
+  start(at: Date): void {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    this.#run(at).catch((error: unknown) => {
+      this.#end();
+      for (const follower of this.#followers) follower.fail(error);
+    });
+  }
+
+  #end(): void {
+    this.#stop.abort();
+    this.onEnd();
+  }
+
+  async #run(start: Date): Promise<void> {
+    const { signal } = this.#stop;
+    const seen = new LookBack<T>(start, this.followed);
+    while (!signal.aborted) {
+      for await (const page of this.read(seen.from)) {
+        if (signal.aborted) return;
+        const fresh = seen.untold(page);
+        if (fresh.length > 0) for (const follower of this.#followers) follower.tell(fresh);
+      }
+      await sleep(this.everyMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+/** One reader's place: what it has yet to be handed. */
+export class Follower<T> {
+  /** Set before anything is taken. */
+  since = new Date(0);
+  hasLeft = false;
+  #waiting: T[] = [];
+  #failure: { readonly error: unknown } | undefined;
+  #wake: () => void = () => undefined;
+
+  constructor(
+    private readonly poll: Poll<T>,
+    private readonly timeOf: (item: T) => Date,
+  ) {}
+
+  tell(items: readonly T[]): void {
+    if (this.#failure !== undefined) return;
+    for (const item of items) this.#waiting.push(item);
+    if (this.#waiting.length > mostWaiting) {
+      const message = `More than ${mostWaiting} were waiting to be sent: read on from there by a query, and subscribe again.`;
+      this.fail(new Failure('limit-reached', message));
+    }
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.#failure = { error };
+    this.#waiting = [];
+    this.#wake();
+  }
+
+  leave(): void {
+    if (this.hasLeft) return;
+    this.hasLeft = true;
+    this.#waiting = [];
+    this.poll.leave(this);
+    this.#wake();
+  }
+
+  /** Some of what is new, in order, as soon as there is any; nothing after so long, or when it has left. */
+  async take(ms: number): Promise<readonly T[]> {
+    if (this.#waiting.length === 0 && this.#failure === undefined && !this.hasLeft) await this.#news(ms);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const taken = this.#waiting.slice(0, handedAtOnce);
+    this.#waiting = this.#waiting.slice(handedAtOnce);
+    return taken.filter((item) => this.timeOf(item) >= this.since);
+  }
+
+  #news(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+export interface Told<T, R> {
+  readonly tell: (items: readonly T[]) => readonly R[];
   /** Rejects when the subscriber has lost the right it subscribed with: the feed ends with that error. */
   readonly recheck: () => Promise<void>;
 }
 
-/**
- * A live stream made of polls: nothing is asked for while the reader is busy with what it has, and a missed wake-up cannot
- * lose anything. `return` ends it at once, in the middle of a wait too.
- */
-export function feedOf<T>(source: FeedSource<T>): AsyncIterableIterator<T> {
-  const stop = new AbortController();
-  const items = generate(source, stop.signal);
+/** `return` ends it at once, in the middle of a wait too. */
+export function feedOf<T, R>(follower: Follower<T>, told: Told<T, R>): AsyncIterableIterator<R> {
+  const items = generate(follower, told);
   return {
     next: () => items.next(),
     return: () => {
-      stop.abort();
+      follower.leave();
       return Promise.resolve({ done: true, value: undefined });
     },
     [Symbol.asyncIterator]() {
@@ -29,56 +188,61 @@ export function feedOf<T>(source: FeedSource<T>): AsyncIterableIterator<T> {
   };
 }
 
-async function* generate<T>(
-  { poll, recheck }: FeedSource<T>,
-  stopped: AbortSignal,
-): AsyncGenerator<T, undefined> {
+async function* generate<T, R>(
+  follower: Follower<T>,
+  { tell, recheck }: Told<T, R>,
+): AsyncGenerator<R, undefined> {
   let checkedAt = Date.now();
-  while (!stopped.aborted) {
-    if (Date.now() - checkedAt > recheckEveryMs) {
-      await recheck();
-      checkedAt = Date.now();
+  try {
+    while (!follower.hasLeft) {
+      const items = await follower.take(recheckEveryMs);
+      if (follower.hasLeft) return;
+      if (Date.now() - checkedAt >= recheckEveryMs) {
+        await recheck();
+        checkedAt = Date.now();
+      }
+      for (const item of tell(items)) {
+        if (follower.hasLeft) return;
+        yield item;
+      }
     }
-    for (const item of await poll()) {
-      if (stopped.aborted) return;
-      yield item;
-    }
-    await sleep(pollEveryMs, undefined, { signal: stopped }).catch(() => undefined);
+  } finally {
+    follower.leave();
   }
 }
 
 /** Rows commit in another order than their times say: what is this much older than the newest may still be to come. */
 const lateByMs = 3_000;
 
-/**
- * What is new, by time: each poll looks back a little over what was seen, and tells what it has told by its key. Nothing
- * before `start` is told.
- */
-export class LookBack<T> {
+/** What is new, by time: each poll looks back a little over what was seen, and tells what it has told by its key. */
+class LookBack<T> {
   readonly #told = new Map<string, number>();
   #newestMs: number;
 
   constructor(
     start: Date,
-    private readonly keyOf: (item: T) => string,
-    private readonly timeOf: (item: T) => Date,
+    private readonly followed: Followed<T>,
   ) {
-    this.#newestMs = start.getTime() + lateByMs;
+    this.#newestMs = start.getTime();
   }
 
   get from(): Date {
+    this.#forget();
     return new Date(this.#newestMs - lateByMs);
   }
 
-  /** Those of the items, all from `from` on, that have not been told yet. */
+  /** Those of the items that have not been told yet. */
   untold(items: readonly T[]): T[] {
-    const fresh = items.filter((item) => !this.#told.has(this.keyOf(item)));
+    const fresh = items.filter((item) => !this.#told.has(this.followed.keyOf(item)));
     for (const item of fresh) {
-      const time = this.timeOf(item).getTime();
-      this.#told.set(this.keyOf(item), time);
+      const time = this.followed.timeOf(item).getTime();
+      this.#told.set(this.followed.keyOf(item), time);
       this.#newestMs = Math.max(this.#newestMs, time);
     }
-    for (const [key, time] of this.#told) if (time < this.#newestMs - lateByMs) this.#told.delete(key);
     return fresh;
+  }
+
+  #forget(): void {
+    for (const [key, time] of this.#told) if (time < this.#newestMs - lateByMs) this.#told.delete(key);
   }
 }

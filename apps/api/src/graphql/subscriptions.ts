@@ -28,7 +28,7 @@ export interface SubscriptionLimits {
   readonly perConnection: number;
 }
 
-/** Each subscription asks the store twice a second: a process has room for some hundreds. */
+/** Those who follow the same are told from one poll; each of the others asks the store twice a second. */
 export const subscriptionLimits: SubscriptionLimits = Object.freeze({
   maxConnections: 200,
   perConnection: 10,

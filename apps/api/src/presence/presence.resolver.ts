@@ -85,11 +85,11 @@ export class PresenceResolver {
     @Args('device') device: string | null,
     @Context() context: GraphqlContext,
   ) {
-    const poll = await this.presence.follow(scope, device ? idOf(device) : undefined);
-    return feedOf({
-      poll: async () => {
+    const follower = await this.presence.follow(scope, device ? idOf(device) : undefined);
+    return feedOf(follower, {
+      tell: (rows) => {
         context.forgetLinks();
-        return (await poll()).map((row) => ({ presence: inScope(scope, presentPresence(row)) }));
+        return rows.map((row) => ({ presence: inScope(scope, presentPresence(row)) }));
       },
       recheck: () => context.mustStillBeAllowed(scope.tenantId, 'presence:read'),
     });

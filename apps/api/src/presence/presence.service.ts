@@ -16,7 +16,7 @@ import {
   type PresenceState,
 } from '#store';
 import { notFound } from '../failure.js';
-import { LookBack } from '../graphql/feed.js';
+import { Feeds, type Follower } from '../graphql/feed.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
@@ -26,11 +26,16 @@ export interface PresenceListing extends PageRequest {
   readonly deviceId?: string | undefined;
 }
 
-/** Clients that change within one look back; more than this is a reconnect storm, told in part and then further. */
-const maxFollowed = 10_000;
+const followedPage = 1_000;
 
 @Injectable()
 export class PresenceService {
+  /** By tenant and, where only one is followed, device. */
+  readonly feeds = new Feeds<Presence>({
+    keyOf: ({ epoch, state, clientId }) => `${epoch} ${state} ${clientId}`,
+    timeOf: ({ since }) => since,
+  });
+
   constructor(
     @Inject(STORE) private readonly store: ControlStore,
     @Inject(Cursors) private readonly cursors: Cursors,
@@ -68,22 +73,30 @@ export class PresenceService {
   }
 
   /** Changes of state from now on, of the tenant's clients or of one device's. */
-  async follow(scope: TenantScope, deviceId: string | undefined): Promise<() => Promise<Presence[]>> {
-    const start = await this.store.tenant(scope.tenantId, async (tx) => {
-      if (deviceId !== undefined && (await findDevice(tx, deviceId)) === null) throw notFound();
-      return storeTime(tx);
-    });
-    const seen = new LookBack<Presence>(
-      start,
-      (row) => `${row.epoch} ${row.state} ${row.clientId}`,
-      (row) => row.since,
+  follow({ tenantId }: TenantScope, deviceId: string | undefined): Promise<Follower<Presence>> {
+    return this.feeds.follow(
+      `${tenantId} ${deviceId ?? ''}`,
+      (from) => this.changesSince(tenantId, deviceId, from),
+      () =>
+        this.store.tenant(tenantId, async (tx) => {
+          if (deviceId !== undefined && (await findDevice(tx, deviceId)) === null) throw notFound();
+          return storeTime(tx);
+        }),
     );
-    return async () =>
-      seen.untold(
-        await this.store.tenant(scope.tenantId, (tx) =>
-          presenceSince(tx, { since: seen.from, deviceId, limit: maxFollowed }),
-        ),
-      );
+  }
+
+  private async *changesSince(
+    tenantId: string,
+    deviceId: string | undefined,
+    since: Date,
+  ): AsyncGenerator<readonly Presence[]> {
+    for (let after: Presence | undefined, isLast = false; !isLast;) {
+      const query = { since, deviceId, after, limit: followedPage };
+      const page = await this.store.tenant(tenantId, (tx) => presenceSince(tx, query));
+      after = page.at(-1);
+      isLast = page.length < followedPage;
+      yield page;
+    }
   }
 
   async get(scope: TenantScope, clientId: string): Promise<Presence> {

@@ -47,9 +47,9 @@ export class TelemetryResolver {
     @Args('device') device: string,
     @Context() context: GraphqlContext,
   ) {
-    const poll = await this.telemetry.follow(scope, idOf(device));
-    return feedOf({
-      poll: async () => (await poll()).map((row) => ({ telemetry: presentTelemetry(row) })),
+    const follower = await this.telemetry.follow(scope, idOf(device));
+    return feedOf(follower, {
+      tell: (rows) => rows.map((row) => ({ telemetry: presentTelemetry(row) })),
       recheck: () => context.mustStillBeAllowed(scope.tenantId, 'telemetry:read'),
     });
   }

@@ -10,7 +10,7 @@ import {
   type TelemetryWindow,
 } from '#store';
 import { notFound } from '../failure.js';
-import { LookBack } from '../graphql/feed.js';
+import { Feeds, type Follower } from '../graphql/feed.js';
 import { Cursors, type Page, type PageRequest, type Position } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
@@ -23,10 +23,15 @@ export interface TelemetryListing extends PageRequest {
 }
 
 const followedPage = 1_000;
-const maxFollowed = 10_000;
 
 @Injectable()
 export class TelemetryService {
+  /** By tenant and device. */
+  readonly feeds = new Feeds<TelemetryRow>({
+    keyOf: ({ id }) => String(id),
+    timeOf: ({ receivedAt }) => receivedAt,
+  });
+
   constructor(
     @Inject(STORE) private readonly store: ControlStore,
     @Inject(Cursors) private readonly cursors: Cursors,
@@ -46,29 +51,30 @@ export class TelemetryService {
   }
 
   /** Readings of a device from now on. */
-  async follow(scope: TenantScope, deviceId: string): Promise<() => Promise<TelemetryRow[]>> {
-    const start = await this.store.tenant(scope.tenantId, async (tx) => {
-      if ((await findDevice(tx, deviceId)) === null) throw notFound();
-      return storeTime(tx);
-    });
-    const seen = new LookBack<TelemetryRow>(
-      start,
-      (row) => String(row.id),
-      (row) => row.receivedAt,
+  follow({ tenantId }: TenantScope, deviceId: string): Promise<Follower<TelemetryRow>> {
+    return this.feeds.follow(
+      `${tenantId} ${deviceId}`,
+      (from) => this.readingsSince(tenantId, deviceId, from),
+      () =>
+        this.store.tenant(tenantId, async (tx) => {
+          if ((await findDevice(tx, deviceId)) === null) throw notFound();
+          return storeTime(tx);
+        }),
     );
-    return async () => {
-      const { from } = seen;
-      const rows: TelemetryRow[] = [];
-      for (let after: TelemetryPlace | undefined; ; after = rows.at(-1)) {
-        const page = await this.store.tenant(scope.tenantId, (tx) =>
-          listTelemetry(tx, { deviceId, from, order: 'oldest', after, limit: followedPage }),
-        );
-        rows.push(...page);
-        if (page.length < followedPage) return seen.untold(rows);
-        // A device that sends more than this between two polls is followed by pages, from where it was left.
-        if (rows.length >= maxFollowed) return seen.untold(rows);
-      }
-    };
+  }
+
+  private async *readingsSince(
+    tenantId: string,
+    deviceId: string,
+    from: Date,
+  ): AsyncGenerator<readonly TelemetryRow[]> {
+    for (let after: TelemetryPlace | undefined, isLast = false; !isLast;) {
+      const query = { deviceId, from, order: 'oldest', after, limit: followedPage } as const;
+      const page = await this.store.tenant(tenantId, (tx) => listTelemetry(tx, query));
+      after = page.at(-1);
+      isLast = page.length < followedPage;
+      yield page;
+    }
   }
 
   /** Exact up to a million. A device that is not there is an error, and not nothing received. */
