@@ -74,7 +74,8 @@ function completeOperation(path: string, operation: Operation): void {
   const isGuarded = operation.security !== undefined;
   const statuses = [
     ...(parameters.some((given) => 'in' in given && given.in === 'query') ? [400] : []),
-    ...(isGuarded ? [401, 403, 429] : []),
+    // A key in the header, or what a device shows in the body.
+    ...(isGuarded || operation.requestBody !== undefined ? [401, 403, 429] : []),
     ...(path.includes('{') ? [404] : []),
     ...(parameters.some((given) => 'name' in given && given.name === 'If-Match') ? [412, 428] : []),
     ...(operation.requestBody === undefined ? [] : [400, 409, 413, 415, 422]),
@@ -92,7 +93,7 @@ function problemResponse(status: number): NonNullable<Operation['responses'][str
 
 const problemTitles: Readonly<Record<number, string>> = {
   400: 'The request cannot be parsed, or a query parameter is unknown or has no usable value',
-  401: 'No valid API key',
+  401: 'No valid API key, or what stands in its place',
   403: 'The role of the key does not include this',
   404: 'No such thing, or not yours to see',
   409: 'In the way: a taken name, something in use, a limit reached',
