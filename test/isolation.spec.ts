@@ -354,7 +354,7 @@ const routes: Readonly<Record<string, Route>> = {
     params: { issuer: await create.issuer() },
     headers: anyVersion,
   })),
-  [`GET ${inTenant}/authenticator`]: row('viewer', 200, () => haveAuthenticator()),
+  [`GET ${inTenant}/authenticator`]: row('admin', 200, () => haveAuthenticator()),
   [`POST ${inTenant}/authenticator`]: row('admin', 201, async () => {
     await api.platform.delete(`${acme.path}/authenticator`);
     return { body: { url: 'https://auth.example/' } };
@@ -689,7 +689,7 @@ const queries: Readonly<Record<string, Field>> = {
   credentialRotationDevices: field('viewer', '{ edges { node { name } } }', () => 'state: "bare"'),
   tokenIssuers: field('viewer', '{ edges { node { issuer } } }'),
   tokenIssuer: idField('viewer', '{ id }', async () => `id: "${await create.issuer()}"`),
-  authenticator: field('viewer', '{ url }', async () => {
+  authenticator: field('admin', '{ url }', async () => {
     await haveAuthenticator();
     return '';
   }),
@@ -881,7 +881,7 @@ const mutations: Readonly<Record<string, Field>> = {
   putProvisioningRule: idField(
     'operator',
     '{ registered }',
-    () => `anchor: "${ids.anchor}", input: { enabled: true, maxDevices: 1 }`,
+    async () => `anchor: "${await create.anchor()}", input: { enabled: true, maxDevices: 1 }`,
   ),
   deleteProvisioningRule: idField(
     'operator',

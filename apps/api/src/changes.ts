@@ -28,12 +28,13 @@ export async function record(tx: TenantTx, scope: TenantScope, change: RightsCha
   return recordChange(tx, { kind: change.kind, subject: change.subject });
 }
 
+/** What the audit is about. Brokers are told of claim tokens by nobody: they are between a device and the api. */
+export interface Deed extends Pick<RightsChange, 'action' | 'subjectId' | 'detail'> {
+  readonly kind: ChangeKind | 'claim-token';
+}
+
 /** For what changes no right of anybody's: the audit row alone. */
-export async function audit(
-  tx: TenantTx,
-  scope: TenantScope,
-  what: Pick<RightsChange, 'kind' | 'action' | 'subjectId' | 'detail'>,
-): Promise<void> {
+export async function audit(tx: TenantTx, scope: TenantScope, what: Deed): Promise<void> {
   const { kind, action, subjectId, detail = {} } = what;
   await recordAudit(tx, { actor: scope.caller.actor, action, subjectKind: kind, subjectId, detail });
 }

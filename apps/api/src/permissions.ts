@@ -56,7 +56,6 @@ const viewer: readonly Permission[] = [
   'credentials:read',
   'trust-anchors:read',
   'token-issuers:read',
-  'authenticator:read',
   'issuing-authorities:read',
   'claim-tokens:read',
   'host-names:read',
@@ -85,6 +84,7 @@ const operator: readonly Permission[] = [
 const admin: readonly Permission[] = [
   ...operator,
   'token-issuers:write',
+  'authenticator:read', // its address may hold a secret of the tenant's
   'authenticator:write',
   'issuing-authorities:write',
   'profiles:write',

@@ -27,10 +27,13 @@ export class HostNameService {
   async put(scope: TenantScope, host: string): Promise<void> {
     try {
       await this.store.tenant(scope.tenantId, async (tx) => {
-        if ((await listTenantHosts(tx)).length >= maxPerTenant) {
+        const given = await listTenantHosts(tx);
+        if (given.some((known) => known.host === host)) return;
+        if (given.length >= maxPerTenant) {
           throw new Failure('limit-reached', `A tenant has at most ${maxPerTenant} host names.`);
         }
-        if (await addTenantHost(tx, host)) await audit(tx, scope, about(scope, host, 'host-name.add'));
+        await addTenantHost(tx, host);
+        await audit(tx, scope, about(scope, host, 'host-name.add'));
       });
     } catch (error) {
       if (isUniqueViolation(error)) throw new Failure('name-taken', 'Another tenant has this host name.');

@@ -107,6 +107,18 @@ describe('an issuing authority', () => {
     expect((await tenant.viewer.get(credential)).status).toBe(404);
   });
 
+  it('is not deleted as a trust anchor, which others may write', async () => {
+    const { body, self } = await makeAuthority();
+    const anchor = `${tenant.path}/trust-anchors/${body.id}`;
+    for (const { status, body: problem } of [
+      await tenant.operator.delete(anchor),
+      await tenant.admin.delete(anchor),
+    ])
+      expect([status, problem.code]).toEqual([409, 'in-use']);
+    expect((await tenant.admin.get(self)).status).toBe(200);
+    expect((await tenant.admin.delete(self)).status).toBe(204);
+  });
+
   it('belongs to its tenant: another cannot have it issue', async () => {
     const other = await api.createTenant('other-grid');
     const { id } = (await makeAuthority()).body;

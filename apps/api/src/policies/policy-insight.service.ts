@@ -95,7 +95,7 @@ export class PolicyInsightService {
       const draft = { policyId, name: policy.name, version: input.version ?? 0, rules: checked(rules) };
       const ids = await devicesOfPolicy(tx, policyId, mostDevices + 1);
       const tried = ids.slice(0, mostDevices);
-      const trials = await trialsOf(tx, tried);
+      const { trials, isComplete } = await trialsOf(tx, tried);
       const changes: Change[] = [];
       const compiled = new Map<string, readonly [RuleSet, RuleSet]>();
       for (const id of tried) {
@@ -107,7 +107,7 @@ export class PolicyInsightService {
       return {
         against: policy.activeVersion,
         devices: tried.length,
-        isComplete: ids.length <= mostDevices && trials.length < mostTopics && changes.length <= mostChanges,
+        isComplete: isComplete && ids.length <= mostDevices && changes.length <= mostChanges,
         lost,
         gained: changes.length - lost,
         changes: changes.slice(0, mostChanges),
@@ -118,7 +118,10 @@ export class PolicyInsightService {
 
 const observable: ReadonlySet<string> = new Set(['publish', 'subscribe']);
 
-async function trialsOf(tx: TenantTx, deviceIds: readonly string[]): Promise<Trial[]> {
+async function trialsOf(
+  tx: TenantTx,
+  deviceIds: readonly string[],
+): Promise<{ readonly trials: Trial[]; readonly isComplete: boolean }> {
   const since = daysAgo(30);
   const seen = await observedTopics(tx, deviceIds, since, mostTopics);
   const held = await subscriptionsOfDevices(tx, deviceIds, mostTopics);
@@ -148,12 +151,13 @@ async function trialsOf(tx: TenantTx, deviceIds: readonly string[]): Promise<Tri
   ];
   // Each once: what a session holds says more than that it was asked for.
   const known = new Set<string>();
-  return trials.filter(({ deviceId, action, topic }) => {
+  const once = trials.filter(({ deviceId, action, topic }) => {
     const key = `${deviceId} ${action} ${topic}`;
     const isNew = !known.has(key);
     known.add(key);
     return isNew;
   });
+  return { trials: once, isComplete: [seen, held, denied].every(({ length }) => length < mostTopics) };
 }
 
 async function tryOn(

@@ -92,5 +92,5 @@ export class ClaimTokenService {
 }
 
 function about({ id, name, maxUses }: ClaimToken, action: string) {
-  return { kind: 'device', action, subjectId: id, detail: { name, maxUses } } as const;
+  return { kind: 'claim-token', action, subjectId: id, detail: { name, maxUses } } as const;
 }

@@ -26,11 +26,11 @@ export class ProvisioningRuleService {
     return this.store.tenant(scope.tenantId, async (tx) => counted(tx, await existing(tx, anchorId)));
   }
 
-  /** In place of the one that is there, if there is one. No right of anybody's changes who is in. */
+  /** In place of the one that is there, if there is one and it is `expected`. No right of anybody's changes who is in. */
   async put(
     scope: TenantScope,
     anchorId: string,
-    expected: ExpectedVersion,
+    expected: ExpectedVersion | 'none',
     input: NewProvisioningRuleInput,
   ): Promise<CountedRule> {
     return this.store.tenant(scope.tenantId, async (tx) => {
@@ -38,8 +38,9 @@ export class ProvisioningRuleService {
       if (anchor === null) throw notFound();
       refuseUnfit(anchor, input);
       const current = await findProvisioningRule(tx, anchorId);
-      if (current === null && expected !== undefined) throw staleVersion();
-      if (current !== null) requireVersion(current, expected);
+      if (current === null && typeof expected === 'number') throw staleVersion();
+      if (current !== null && expected === 'none') throw staleVersion();
+      if (current !== null && expected !== 'none') requireVersion(current, expected);
       const profileId = await profileIdOf(tx, input.profileId);
       const rule = await putProvisioningRule(tx, anchorId, current?.version, { ...input, profileId });
       if (rule === undefined) throw staleVersion();

@@ -11,7 +11,7 @@ export const provisioningTypes = /* GraphQL */ `
     createClaimToken(tenant: ID!, input: NewClaimToken!): ShownClaimToken!
     "The devices that it let in stay"
     deleteClaimToken(tenant: ID!, id: ID!): Deleted!
-    "Without expectedVersion: where there is none yet, or whichever there is"
+    "Without expectedVersion: where there is none yet"
     putProvisioningRule(
       tenant: ID!
       anchor: ID!

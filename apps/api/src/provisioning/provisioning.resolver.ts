@@ -54,11 +54,11 @@ export class ProvisioningResolver {
   async put(
     @FieldScope() scope: TenantScope,
     @Args('anchor') anchor: string,
-    @Args('expectedVersion') expected: number | undefined,
+    @Args('expectedVersion') expected: number | null,
     @Args('input') input: object,
   ) {
     const rule = checkArguments(newProvisioningRule, input);
-    return presentRule(await this.rules.put(scope, idOf(anchor), expected ?? undefined, rule));
+    return presentRule(await this.rules.put(scope, idOf(anchor), expected ?? 'none', rule));
   }
 
   @Mutation('deleteProvisioningRule')

@@ -70,6 +70,9 @@ describe('a claim token', () => {
     const read = await tenant.viewer.get(`${tokens}/${made.id}`);
     expect(read.body).toMatchObject({ id: made.id, maxUses: 1, uses: 0 });
     expect(read.body).not.toHaveProperty('token');
+    const { body: audit } = await tenant.admin.get(`${tenant.path}/audit?subjectId=${made.id}`);
+    expect(audit.items).toMatchObject([{ action: 'claim-token.create', subjectKind: 'claim-token' }]);
+    expect(JSON.stringify(audit)).not.toContain(made.token);
     const dump = await queryAsSuperuser(api.database, 'SELECT * FROM claim_tokens');
     expect(JSON.stringify(dump)).not.toContain(made.token);
   });
@@ -259,6 +262,10 @@ describe('a provisioning rule', () => {
     expect((await put(of, self, { enabled: true, maxDevices: 1 })).body.version).toBe(1);
     expect((await put(of, self, { enabled: true, maxDevices: 2 }, '"1"')).body.version).toBe(2);
     expect((await put(of, self, { enabled: true, maxDevices: 2 }, '"1"')).status).toBe(412);
+    const [, anchor] = /trust-anchors\/([^/]+)/.exec(self) ?? [];
+    const query = `mutation { putProvisioningRule(tenant: "${of.slug}", anchor: "${anchor}", input: { enabled: true, maxDevices: 3 }) { version } }`;
+    const { errors } = (await of.operator.post('/graphql', { query })).body;
+    expect(errors[0].extensions.code).toBe('precondition-failed');
     expect((await of.operator.delete(self)).status).toBe(204);
     expect((await of.viewer.get(self)).status).toBe(404);
     const { id } = (await of.admin.post(`${of.path}/issuing-authorities`, { name: 'own' })).body;
@@ -290,6 +297,10 @@ describe('host names', () => {
     const put = (path: string, host: string) => api.platform.call('PUT', at(path, host));
     expect((await put(tenant.path, 'one.example.com')).status).toBe(204);
     expect((await put(tenant.path, 'one.example.com')).status).toBe(204);
+    const full = await api.createTenant('many-names');
+    for (let n = 0; n < 20; n += 1) await put(full.path, `n${n}.example.net`);
+    expect((await put(full.path, 'one-more.example.net')).body.code).toBe('limit-reached');
+    expect((await put(full.path, 'n0.example.net')).status).toBe(204);
     expect((await put(other.path, 'one.example.com')).body.code).toBe('name-taken');
     expect((await tenant.admin.call('PUT', at(tenant.path, 'two.example.com'))).status).toBe(403);
     for (const bad of ['UPPER.example.com', 'x', '192.0.2.1', '-a.example', 'a..b', '*.example.com'])

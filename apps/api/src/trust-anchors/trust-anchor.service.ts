@@ -151,6 +151,7 @@ export class TrustAnchorService {
   async delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<bigint> {
     return this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, id);
+      await refuseIssuing(tx, id);
       requireVersion(current, expected);
       if (!(await deleteTrustAnchor(tx, id, current.version))) throw staleVersion();
       return record(tx, scope, about(current, 'trust-anchor.delete'));
@@ -199,6 +200,12 @@ async function existing(tx: TenantTx, id: string): Promise<TrustAnchor> {
   const anchor = await findTrustAnchor(tx, id);
   if (anchor === null) throw notFound();
   return anchor;
+}
+
+/** Its key would go with it: whoever may write trust anchors need not be allowed that. */
+async function refuseIssuing(tx: TenantTx, id: string): Promise<void> {
+  if ((await findIssuingAuthority(tx, id)) === null) return;
+  throw new Failure('in-use', 'It is an issuing authority: delete it as one.');
 }
 
 function about(anchor: TrustAnchor, action: string) {
