@@ -221,7 +221,7 @@ export function underOtherRules(
   policy: Policy,
   change: (rules: RuleSet) => RuleSet,
 ): CompiledPolicy | undefined {
-  return policy instanceof PrincipalRights ? policy.under(change) : undefined;
+  return policy instanceof PrincipalRights || policy instanceof PartialRights ? policy.under(change) : undefined;
 }
 
 /** A rule set and the variables of one principal: all that an idle connection holds of its policy. */
@@ -289,6 +289,11 @@ class PartialRights implements CompiledPolicy {
 
   constructor(policy: PrincipalRights) {
     this.#policy = policy;
+  }
+
+  under(change: (rules: RuleSet) => RuleSet): PartialRights {
+    const policy = this.#policy.under(change);
+    return policy === this.#policy ? this : new PartialRights(policy);
   }
 
   get connectRight(): ConnectRight {

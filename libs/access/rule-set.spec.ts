@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 
-import { compile, type PolicyDocument, RuleSet } from './policy.js';
+import { compile, grantingInPart, type PolicyDocument, RuleSet, underOtherRules } from './policy.js';
 import type { Rule } from './rules.js';
 import { expand, expandWidely, type Variables } from './variables.js';
 
@@ -35,6 +35,18 @@ describe('a rule set', () => {
   it('shares rights that are alike between principals', () => {
     const one = rules.for(variables({ device: 'd1' })).publishRight('devices/d1/t');
     expect(rules.for(variables({ device: 'd2' })).publishRight('devices/d2/x')).toBe(one);
+  });
+
+  it('takes the place of another under rights that are there, granted in part or not, and of no other', () => {
+    const other = new RuleSet([document({ effect: 'allow', actions: ['subscribe'], topics: ['all/new'] })]);
+    const whole = rules.for(variables());
+    const inPart = grantingInPart(whole);
+    for (const rights of [whole, inPart]) {
+      expect(underOtherRules(rights, (same) => same)).toBe(rights);
+      const next = underOtherRules(rights, (before) => (before === rules ? other : before));
+      expect(next?.publishRight('devices/d1/t').allowed).toBe(false);
+      expect(next?.subscribeRight('all/#').allowed).toBe(rights === inPart);
+    }
   });
 
   it('holds a deny against the value that this principal has, and against every word where it has none', () => {
