@@ -224,6 +224,21 @@ describe('a device that shows a certificate nobody knows', () => {
     expect(new Set(codes)).toEqual(new Set([0]));
   });
 
+  it('is nobody under the host name of another tenant, whatever tenant it names', async () => {
+    const neighbour = await api.createTenant('neighbour');
+    const host = 'neighbour.mqtt.example.com';
+    await api.platform.call('PUT', `${neighbour.path}/host-names/${host}`);
+    await put({ enabled: true, maxDevices: 10 });
+    const { pem, keyPem } = await factory.issue('astray');
+    const secure = { servername: host, checkServerIdentity: () => undefined };
+    const username = `astray@${tenant.path.split('/').at(-1) ?? ''}`;
+    const options = { clientId: 'astray', username, cert: pem, key: keyPem, ...(secure as IClientOptions) };
+    expect((await signIn('mqtts', options))[0]).toBe(0x86);
+    await toldOf('certificate: wrong-host');
+    const { body } = await tenant.viewer.get(`${tenant.path}/devices?namePrefix=astray`);
+    expect(body.items).toEqual([]);
+  });
+
   it('stays out where the api cannot be asked', async () => {
     const alone = await installation.startBroker({ apiUrl: 'http://127.0.0.1:1' });
     const { pem, keyPem } = await factory.issue('many-more');

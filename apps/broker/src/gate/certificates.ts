@@ -80,10 +80,11 @@ export class Certificates {
     slug: string | undefined,
     { serverName, remoteAddress }: Pick<SignIn, 'serverName' | 'remoteAddress'>,
   ): Promise<Shown | Refusal> {
-    const host = slug === undefined ? await tenantOfHost(this.#directory, serverName) : undefined;
-    return host === undefined
-      ? this.#verifyFor(peer, slug, remoteAddress)
-      : this.#verifyUnder(peer, host, remoteAddress);
+    const host = await tenantOfHost(this.#directory, serverName);
+    if (slug === undefined && host !== undefined) return this.#verifyUnder(peer, host, remoteAddress);
+    // Under another tenant's host name nobody becomes a device: it would be refused as soon as it is one.
+    const isElsewhere = host !== undefined && host.slug !== slug;
+    return this.#verifyFor(peer, slug, isElsewhere ? undefined : remoteAddress);
   }
 
   /** Who came under a tenant's own host name is that tenant's. Another's who would have been let in elsewhere is told so. */
@@ -95,10 +96,11 @@ export class Certificates {
     return isElsewhere ? refuse('wrong-host', found.tenantId) : shown;
   }
 
+  /** `address`: from where somebody new may come; undefined: nobody new may. */
   async #verifyFor(
     peer: PeerCertificate,
     slug: string | undefined,
-    address: string,
+    address: string | undefined,
   ): Promise<Shown | Refusal> {
     const found = await this.#find(peer, slug);
     if ('kind' in found) return found;
@@ -138,7 +140,7 @@ export class Certificates {
     chain: PresentedChain,
     tenantId: string,
     { path, fault }: Pick<Trace, 'path' | 'fault'>,
-    address: string,
+    address: string | undefined,
   ): Promise<Shown | Refusal> {
     const template = identityTemplateSchema.safeParse(path?.anchor.row.identity);
     const identity = template.success ? identityOf(chain.leaf.names, template.data) : undefined;
@@ -156,6 +158,7 @@ export class Certificates {
     const stands = await this.#stand(entry, entry.holder, proof);
     const isNew = entry.holder === undefined && isUnknownOnly(stands);
     if (!isNew || path?.anchor.row.provisions !== true || identity === undefined) return stands;
+    if (address === undefined) return refuse('wrong-host', tenantId);
     const { kind, value: name } = identity;
     const { anchorId } = path.anchor;
     const refused = await this.#provisioning.register({ tenantId, anchorId, kind, name, address });
