@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { clientIdRuleSchema, verifySecret, type CertificateRequest } from '#access';
+import { clientIdRuleSchema, validityAt, verifySecret, type CertificateRequest } from '#access';
 import {
   claimTokenHash,
   countClaim,
@@ -14,6 +14,8 @@ import {
   recordAudit,
   type ClaimToken,
   type ControlStore,
+  type Credential,
+  type IssuedCertificate,
   type TenantTx,
 } from '#store';
 import { Failure, notFound } from '../failure.js';
@@ -77,6 +79,9 @@ export class ClaimService {
       if (credential === null || before === null) throw notFound();
       const device = await findDevice(tx, credential.deviceId);
       if (device === null) throw notFound();
+      if (!mayRenew(credential, before) || device.status !== 'active') {
+        throw new Failure('forbidden', 'This certificate is not to be renewed.');
+      }
       const issued = await this.issuer.issue(tx, {
         device,
         request,
@@ -157,6 +162,18 @@ export class ClaimService {
       },
     };
   }
+}
+
+/** Much may have happened since the broker looked; and an end that somebody has set is not got round by a new certificate. */
+function mayRenew(credential: Credential, { revokedAt, notAfter }: IssuedCertificate): boolean {
+  const time = (date: Date | null): number | undefined => date?.getTime();
+  const validity = {
+    notBefore: time(credential.notBefore),
+    notAfter: time(credential.notAfter),
+    disabledAt: time(credential.disabledAt),
+  };
+  const isShortened = credential.notAfter !== null && credential.notAfter < notAfter;
+  return revokedAt === null && !isShortened && validityAt(validity, Date.now()) === 'valid';
 }
 
 /** The same for one that never was and one that was deleted. */

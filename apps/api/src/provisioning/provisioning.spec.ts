@@ -288,6 +288,25 @@ describe('what the broker asks', () => {
     const { body } = await api.anonymous.get('/openapi.json');
     expect(Object.keys(body.paths).filter((path) => path.includes('internal'))).toEqual([]);
   });
+
+  it('renews no certificate whose credential was disabled, or given an earlier end, since the broker looked', async () => {
+    const broker = api.anonymous.with(internalKey(api.database.secretKey));
+    const { csr } = await makeRequest('again');
+    for (const [change, status] of [
+      [{ clientIdRule: { kind: 'any' } }, 200],
+      [{ notAfter: new Date(Date.now() + 3_600_000).toISOString() }, 403],
+      [{ disabled: true }, 403],
+    ] as const) {
+      const { body } = await claim((await newToken()).token);
+      const path = `${tenant.path}/devices/${body.device.id}/credentials`;
+      const [credential] = (await tenant.operator.get(path)).body.items;
+      expect((await tenant.operator.patch(`${path}/${credential.id}`, change)).status).toBe(200);
+      const renewal = { tenantId: tenant.id, credentialId: credential.id, csr, address: '192.0.2.1' };
+      const answer = await broker.post('/internal/renewals', renewal);
+      expect([change, answer.status, answer.text]).toEqual([change, status, expect.any(String)]);
+      expect((await tenant.operator.get(path)).body.items).toHaveLength(status === 200 ? 2 : 1);
+    }
+  });
 });
 
 describe('host names', () => {
