@@ -221,7 +221,9 @@ export function underOtherRules(
   policy: Policy,
   change: (rules: RuleSet) => RuleSet,
 ): CompiledPolicy | undefined {
-  return policy instanceof PrincipalRights || policy instanceof PartialRights ? policy.under(change) : undefined;
+  return policy instanceof PrincipalRights || policy instanceof PartialRights
+    ? policy.under(change)
+    : undefined;
 }
 
 /** A rule set and the variables of one principal: all that an idle connection holds of its policy. */

@@ -25,6 +25,7 @@ import type {
   Grant,
   Link,
   LinkSink,
+  Policy,
   PresenceCause,
   PublishRight,
   SignIn,
@@ -353,6 +354,13 @@ export class Connection implements LinkSink {
     session.principal = grant.principal;
     session.policy = grant.policy;
     session.limits = limits;
+  }
+
+  /** Another policy, and nothing else: what counts and what runs goes on. */
+  usePolicy(policy: Policy): void {
+    if (this.grant === undefined) return;
+    this.grant = { ...this.grant, policy };
+    this.#forgetRights();
   }
 
   /** Synchronous, and from memory for every topic the connection has used before. */

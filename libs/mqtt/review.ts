@@ -71,13 +71,10 @@ async function useRenewed(
 ): Promise<void> {
   session.rightsVersion = version;
   tally.sessionsTouched += 1;
-  const grant = session.connection?.grant;
-  if ('kind' in answer) showOut(session, answer.reason, tally);
-  else if (grant !== undefined) await use(session, { ...grant, policy: answer }, tally);
-  else {
-    session.policy = answer;
-    await review(session, tally);
-  }
+  if ('kind' in answer) return showOut(session, answer.reason, tally);
+  session.policy = answer;
+  session.connection?.usePolicy(answer);
+  await review(session, tally);
 }
 
 async function use(session: Session, granted: Grant, tally: Tally): Promise<void> {
@@ -89,13 +86,13 @@ async function use(session: Session, granted: Grant, tally: Tally): Promise<void
     session.limits = grant.limits;
   } else {
     connection.use(grant);
-    const { will } = connection;
-    if (will !== undefined && !grant.policy.publishRight(will.topic).allowed) dropWill(session, tally);
   }
   await review(session, tally);
 }
 
 async function review(session: Session, tally: Tally): Promise<void> {
+  const will = session.connection?.will;
+  if (will !== undefined && !session.policy.publishRight(will.topic).allowed) dropWill(session, tally);
   const removed = await reviewSubscriptions(session);
   tally.subscriptionsRemoved += removed; // not before: others count in the meantime
 }

@@ -252,6 +252,19 @@ describe('a policy that is renewed', () => {
     expect([alice, bob, carol].map((client) => client?.messages())).toEqual([[], ['a x'], []]);
   });
 
+  it('takes rights that were remembered, the will that has lost its own, and leaves when the connection ends', async () => {
+    const h = new Harness();
+    h.gate.expiresAt = h.clock.now() + 60_000;
+    const client = await h.connect5('alice', { will: { topic: 'w' } });
+    expect((await client.publish('a', 'x', { qos: 1 }))?.code).toBeLessThan(0x80);
+    const receipt = await h.broker.renewPolicies(tenantId, () => policyOf({ publish: ['b'] }));
+    expect(receipt).toMatchObject({ sessionsTouched: 1, willsSuppressed: 1 });
+    expect((await client.publish('a', 'x', { qos: 1 }))?.code).toBe(0x87);
+    expect((await client.publish('b', 'x', { qos: 1 }))?.code).toBeLessThan(0x80);
+    await h.clock.advance(60_000);
+    expect(client.link.isEnded).toBe(true);
+  });
+
   it('shows out whom it lets in no more, and leaves nothing of the will', async () => {
     const h = new Harness();
     const client = await h.connect5('alice', { will: { topic: 'w' } });
