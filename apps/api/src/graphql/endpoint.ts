@@ -52,7 +52,9 @@ export class GraphqlEndpoint implements OnModuleInit {
   private async answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     try {
       const { authorization } = request.headers;
-      const access = await this.throttle.guarded(request, () => this.desk.identify(authorization, undefined));
+      const access = await this.throttle.guarded(request, authorization, () =>
+        this.desk.identify(authorization, undefined),
+      );
       const operation = readOperation(request.body);
       const reserved = await this.reserve(request, access, operation);
       if (reserved !== undefined && 'body' in reserved) return replay(reserved, reply);

@@ -109,7 +109,7 @@ export class GraphqlSubscriptions {
         const authorization = authorizationIn(connectionParams) ?? extra.request.headers.authorization;
         if (authorization === undefined) return false;
         try {
-          const { caller } = await this.throttle.guarded(extra.request, () =>
+          const { caller } = await this.throttle.guarded(extra.request, authorization, () =>
             this.desk.identify(authorization, undefined),
           );
           Object.assign(extra, { caller, authorization });

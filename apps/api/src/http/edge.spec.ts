@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { WebSocket as NodeWebSocket } from 'ws';
 import {
   queryAsSuperuser,
   startTestApi,
@@ -231,9 +232,31 @@ describe('too many requests', () => {
       const guess = (index: number) =>
         limited.anonymous.with(`moo_${String(index).padStart(12, '0')}_${'A'.repeat(43)}`).get('/v1/tenants');
       const statuses = [];
+      expect((await limited.platform.get('/v1/tenants')).status).toBe(200);
       for (let index = 0; index < 5; index += 1) statuses.push((await guess(index)).status);
       expect(statuses).toEqual([401, 401, 401, 429, 429]);
+      // Behind a proxy all have one address: whose key is known to be right goes on.
+      for (let index = 0; index < 2; index += 1)
+        expect((await limited.platform.get('/v1/tenants')).status).toBe(200);
       expect(Number((await guess(9)).headers.get('retry-after'))).toBeGreaterThan(0);
+    } finally {
+      await limited.stop();
+    }
+  });
+});
+
+describe('keys that are not valid', () => {
+  it('count wherever they are shown: by GraphQL over WebSocket, too', async () => {
+    const limited = await startTestApi({ rateLimits: { perKey: 1_000, failedSignIns: 3 } });
+    try {
+      const wrong = `moo_000000000000_${'A'.repeat(43)}`;
+      for (let index = 0; index < 3; index += 1) {
+        const socket = new NodeWebSocket(`${limited.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+        const payload = { authorization: `Bearer ${wrong}` };
+        socket.once('open', () => socket.send(JSON.stringify({ type: 'connection_init', payload })));
+        expect(await new Promise((resolve) => socket.once('close', resolve))).toBe(4403);
+      }
+      expect((await limited.anonymous.with(wrong).get('/v1/tenants')).status).toBe(429);
     } finally {
       await limited.stop();
     }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import rateLimit from '@fastify/rate-limit';
@@ -35,10 +36,15 @@ function keyOf(request: FastifyRequest): string {
   return `${request.ip} ${shown ?? ''}`;
 }
 
+/** Keys in use of an installation: programs, dashboards and people. */
+const mostKnown = 10_000;
+
 /** Slows down whoever presents keys that are not valid, before the store is asked. */
 @Injectable()
 export class SignInThrottle {
   #check: Check | undefined;
+  /** Hashes of headers whose key was valid when it was shown last. Used last stands last. */
+  readonly #known = new Set<string>();
 
   attach(fastify: FastifyInstance, limits: RateLimits): void {
     this.#check = fastify.createRateLimit({
@@ -48,9 +54,27 @@ export class SignInThrottle {
     });
   }
 
-  /** For keys in the header: who shows none guesses nothing. */
-  async guarded<T>(request: FastifyRequest, signIn: () => Promise<T>): Promise<T> {
-    return this.slowed(request, request.headers.authorization !== undefined, signIn);
+  /**
+   * For keys in a header, or where GraphQL over WebSocket takes them: who shows none guesses nothing. A key that was valid a moment ago is asked about whatever comes from its
+   * address: behind a proxy all have one, and a stranger's wrong keys must not shut out everybody's right ones.
+   */
+  async guarded<T>(
+    request: FastifyRequest,
+    authorization: string | undefined,
+    signIn: () => Promise<T>,
+  ): Promise<T> {
+    if (authorization === undefined) return this.slowed(request, false, signIn);
+    const mark = createHash('sha256').update(authorization).digest('base64');
+    try {
+      const access = await this.slowed(request, true, signIn, this.#known.has(mark));
+      this.#known.delete(mark);
+      this.#known.add(mark);
+      if (this.#known.size > mostKnown) this.forgetOldest();
+      return access;
+    } catch (error) {
+      if (isUnauthenticated(error)) this.#known.delete(mark);
+      throw error;
+    }
   }
 
   /** For a secret in the body. */
@@ -58,14 +82,25 @@ export class SignInThrottle {
     return this.slowed(request, true, signIn);
   }
 
-  private async slowed<T>(request: FastifyRequest, isShown: boolean, signIn: () => Promise<T>): Promise<T> {
-    await this.refuseIfExceeded(request, false);
+  private async slowed<T>(
+    request: FastifyRequest,
+    isShown: boolean,
+    signIn: () => Promise<T>,
+    isKnown = false,
+  ): Promise<T> {
+    if (!isKnown) await this.refuseIfExceeded(request, false);
     try {
       return await signIn();
     } catch (error) {
-      const isGuess = error instanceof Failure && error.code === 'unauthenticated';
-      if (isGuess && isShown) await this.refuseIfExceeded(request, true);
+      if (isShown && isUnauthenticated(error)) await this.refuseIfExceeded(request, true);
       throw error;
+    }
+  }
+
+  private forgetOldest(): void {
+    for (const oldest of this.#known) {
+      this.#known.delete(oldest);
+      return;
     }
   }
 
@@ -74,6 +109,10 @@ export class SignInThrottle {
     if (verdict === undefined || verdict.isAllowed || !verdict.isExceeded) return;
     throw new RateLimited(verdict.ttlInSeconds);
   }
+}
+
+function isUnauthenticated(error: unknown): boolean {
+  return error instanceof Failure && error.code === 'unauthenticated';
 }
 
 class RateLimited extends Failure {
