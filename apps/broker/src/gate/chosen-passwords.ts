@@ -44,13 +44,18 @@ export class ChosenPasswords {
     this.#queue = queue;
   }
 
-  async verify(credentialId: string, hash: string, password: Buffer): Promise<Verdict> {
-    if (password.length > maxBytes) return this.pass();
+  /** `tenantId`: tenants take turns, so that one that is tried at, or tries, does not hold up the others. */
+  async verify(
+    tenantId: string,
+    { id, hash }: { readonly id: string; readonly hash: string },
+    password: Buffer,
+  ): Promise<Verdict> {
+    if (password.length > maxBytes) return this.pass(tenantId);
     const mark = createHmac('sha256', this.#markKey).update(hash).update('\0').update(password).digest();
-    if (this.#isKnown(credentialId, mark)) return 'right';
-    const isRight = await this.#timed(() => verifyPassword(this.#secretKey, password, hash));
+    if (this.#isKnown(id, mark)) return 'right';
+    const isRight = await this.#timed(tenantId, () => verifyPassword(this.#secretKey, password, hash));
     if (isRight === undefined) return 'busy';
-    if (isRight) this.#remember(credentialId, mark);
+    if (isRight) this.#remember(id, mark);
     return isRight ? 'right' : 'wrong';
   }
 
@@ -58,22 +63,22 @@ export class ChosenPasswords {
    * Takes as long as the verification of a wrong password does at the moment, without its work: who is told that a password is
    * wrong must not learn from the time it took which names there are, and of which kind.
    */
-  async pass(): Promise<Verdict> {
-    if (this.#queue.isFull) return 'busy';
+  async pass(tenantId: string | undefined): Promise<Verdict> {
+    if (this.#queue.isFullFor(tenantId)) return 'busy';
     const time = this.#times[Math.floor(Math.random() * this.#times.length)];
     if (time === undefined) {
       this.#nobodys ??= hashPassword(this.#secretKey, randomBytes(32));
       const hash = await this.#nobodys;
-      const judged = await this.#timed(() => verifyPassword(this.#secretKey, '', hash));
+      const judged = await this.#timed(tenantId, () => verifyPassword(this.#secretKey, '', hash));
       return judged === undefined ? 'busy' : 'wrong';
     }
     await new Promise((resolve) => setTimeout(resolve, time));
     return 'wrong';
   }
 
-  async #timed(work: () => Promise<boolean>): Promise<boolean | undefined> {
+  async #timed(tenantId: string | undefined, work: () => Promise<boolean>): Promise<boolean | undefined> {
     const from = performance.now();
-    const result = await this.#queue.run(work);
+    const result = await this.#queue.run(work, tenantId);
     if (result !== undefined) {
       this.#times.push(performance.now() - from);
       if (this.#times.length > 32) this.#times.shift();

@@ -199,7 +199,10 @@ export class StoreGate implements Gate {
   async #verify(entry: DirectoryEntry | undefined, request: SignIn): Promise<Proof | Refusal> {
     const holder = entry?.holder;
     if (entry !== undefined && holder?.credential.kind === 'token') {
-      return this.#tokens.verify(entry, holder, request.password);
+      const judged = await this.#tokens.verify(entry, holder, request.password);
+      const isWrong = judged.kind === 'refused' && judged.reason === Reasons.badUserNameOrPassword;
+      if (isWrong) await this.#passwords.dawdle(entry.tenant.id);
+      return judged;
     }
     if (entry !== undefined && holder?.credential.kind === 'external') {
       return this.#authenticators.verify(entry, holder, request);

@@ -24,7 +24,7 @@ export class Passwords {
 
   async verify(entry: DirectoryEntry | undefined, password: Buffer = nothing): Promise<Proof | Refusal> {
     const holder = entry?.holder;
-    const verdict = await this.#judge(holder?.credential, password);
+    const verdict = await this.#judge(entry?.tenant.id, holder?.credential, password);
     const no = (detail: string): Refusal => refuse(Reasons.badUserNameOrPassword, detail, entry);
     if (verdict === 'busy') return refuse(Reasons.serverBusy, 'too many passwords are being verified', entry);
     if (entry === undefined) return no('unknown tenant');
@@ -33,11 +33,21 @@ export class Passwords {
     return { kind: 'proof', entry, holder };
   }
 
-  async #judge(credential: Holder['credential'] | undefined, password: Buffer): Promise<Verdict> {
-    if (credential !== undefined && credential.passwordHash !== null) {
-      return this.#chosen.verify(credential.id, credential.passwordHash, password);
+  async #judge(
+    tenantId: string | undefined,
+    credential: Holder['credential'] | undefined,
+    password: Buffer,
+  ): Promise<Verdict> {
+    if (tenantId !== undefined && credential !== undefined && credential.passwordHash !== null) {
+      const { id, passwordHash: hash } = credential;
+      return this.#chosen.verify(tenantId, { id, hash }, password);
     }
     const hash = credential?.secretHash ?? this.#nobodysHash;
-    return verifySecret(this.#secretKey, password, hash) ? 'right' : this.#chosen.pass();
+    return verifySecret(this.#secretKey, password, hash) ? 'right' : this.#chosen.pass(tenantId);
+  }
+
+  /** For who is refused by other proofs than passwords, to take as long. */
+  async dawdle(tenantId: string): Promise<void> {
+    await this.#chosen.pass(tenantId);
   }
 }
