@@ -2,12 +2,14 @@ import { AddressFence, addressRulesSchema } from '#access';
 
 import { UnreadableRulesError } from './policies.js';
 
-const maxFences = 10_000;
+/** Of the rules that are kept, as text: a device may have hundreds of ranges, and a tenant any number of devices. */
+const maxCharacters = 4_000_000;
 
 /** From where a tenant's clients, and one of its devices, may come. Both must let an address in. */
 export class AddressFences {
   /** By their rules, as text: most of them are alike. */
   readonly #fences = new Map<string, AddressFence>();
+  #characters = 0;
 
   /** Why the address may not connect, for the tenant. Throws UnreadableRulesError: fences that cannot be read hold everybody off. */
   faultOf(ofTenant: unknown, ofDevice: unknown, address: string | undefined): string | undefined {
@@ -24,7 +26,10 @@ export class AddressFences {
     if (fence === undefined) {
       const parsed = addressRulesSchema.safeParse(rules);
       if (!parsed.success) throw new UnreadableRulesError('the ranges of addresses cannot be read');
-      if (this.#fences.size >= maxFences) this.#fences.clear();
+      if ((this.#characters += text.length) > maxCharacters) {
+        this.#fences.clear();
+        this.#characters = text.length;
+      }
       this.#fences.set(text, (fence = new AddressFence(parsed.data)));
     }
     return fence;

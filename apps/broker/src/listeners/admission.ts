@@ -1,3 +1,5 @@
+import { normalizeAddress } from '#access';
+
 import { type Rate, TokenBuckets } from '../token-buckets.js';
 
 /** Of a whole site behind one address, back within seconds of an outage; a single attacker is slowed. */
@@ -56,7 +58,7 @@ export function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.');
 }
 
-/** An IPv4 client of a dual-stack listener looks like `::ffff:192.0.2.1`: it is the same client. */
+/** An IPv4 client of a dual-stack listener looks like `::ffff:192.0.2.1`, or `::ffff:c000:201`: it is the same client. */
 export function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
+  return address.includes(':') ? (normalizeAddress(address) ?? address) : address;
 }
