@@ -24,8 +24,9 @@ export interface Observation {
 const writeEveryMs = 5_000;
 /** Waiting to be written; what comes beyond is noted another time. */
 const mostWaiting = 20_000;
-/** Known to have been written today. */
+/** Known to have been written today; and what their keys may take, for one tenant's long topics are everybody's memory. */
 const mostKnown = 100_000;
+const mostKnownCharacters = 16_000_000;
 /** An index of PostgreSQL's holds no more than 2 700; rules cannot name longer ones either. */
 const mostTopicBytes = 1_024;
 export const mostTopicsOfDevice = 500;
@@ -37,6 +38,7 @@ export class Observations {
   #waiting: Observation[] = [];
   /** Of this day. */
   #known = new Set<string>();
+  #knownCharacters = 0;
   #day = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -48,12 +50,16 @@ export class Observations {
   note(observation: Observation): void {
     const { deviceId, action, topic, rule, at } = observation;
     const day = Math.floor(at / dayMs);
-    if (day !== this.#day || this.#known.size >= mostKnown) this.#known = new Set();
+    if (day !== this.#day || this.#known.size >= mostKnown || this.#knownCharacters >= mostKnownCharacters) {
+      this.#known = new Set();
+      this.#knownCharacters = 0;
+    }
     this.#day = day;
     const key = `${deviceId} ${action} ${rule?.policyId} ${rule?.version} ${rule?.rule} ${topic}`;
     if (this.#known.has(key) || this.#waiting.length >= mostWaiting) return;
     if (topic.length * 3 > mostTopicBytes && Buffer.byteLength(topic) > mostTopicBytes) return;
     this.#known.add(key);
+    this.#knownCharacters += key.length;
     this.#waiting.push(observation);
     this.#timer ??= setTimeout(() => void this.write(), writeEveryMs).unref();
   }
