@@ -4,6 +4,7 @@ import { WebSocket as NodeWebSocket } from 'ws';
 
 import { startTestApi, type ApiClient, type TestApi, type TestTenant } from '../../../../test/support/api.js';
 import { addPresence, addReadings } from '../../../../test/support/broker-rows.js';
+import { PresenceService } from '../presence/presence.service.js';
 
 let api: TestApi;
 let acme: TestTenant;
@@ -92,6 +93,28 @@ describe('GraphQL subscriptions', () => {
       data: { presence: { clientId: 'c', cause: 'network', device: { name: 'meter' } } },
     });
     await events.return?.();
+  });
+
+  it('tell many from one poll a tenant, never what is another’s, and ask no more when the last has gone', async () => {
+    const { feeds } = api.api.app.get(PresenceService);
+    const query = (tenant: string) => `subscription { presence(tenant: "${tenant}") { clientId } }`;
+    const ours = Array.from({ length: 12 }, () => connect(acme.viewer).iterate({ query: query('acme') }));
+    const theirs = connect(other.viewer).iterate({ query: query('other') });
+    const theirDevice = (await other.admin.post(`${other.path}/devices`, { name: 'theirs' })).body.id;
+    const firsts = Promise.all([...ours, theirs].map((events) => events.next()));
+    const told = await writeUntil(firsts, async (n) => {
+      const event = { state: 'online', cause: 'connected', at: new Date().toISOString() } as const;
+      await addPresence(api.database, other.id, theirDevice, { ...event, clientId: `theirs-${n}` });
+      await addPresence(api.database, acme.id, deviceId, { ...event, clientId: `ours-${n}` });
+    });
+    const clientOf = (whose: string) => ({ clientId: expect.stringMatching(`^${whose}-`) });
+    expect(told.map(({ value }) => value?.data?.['presence'])).toEqual([
+      ...ours.map(() => clientOf('ours')),
+      clientOf('theirs'),
+    ]);
+    expect(feeds.polls).toBe(2);
+    for (const client of clients.splice(0)) await client.dispose();
+    while (feeds.polls > 0) await new Promise((resolve) => setImmediate(resolve));
   });
 
   it('close the connection of whoever brings no valid key', async () => {
