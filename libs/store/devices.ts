@@ -2,6 +2,7 @@ import type { TenantTx } from './control-store.js';
 import { defined } from './defined.js';
 import { Prisma, type Device as DeviceRow } from './generated/client.js';
 import { revokeCertificatesOf } from './issuing.js';
+import { deleteSessions } from './sessions.js';
 
 export interface Device extends DeviceRow {
   readonly groupIds: readonly string[];
@@ -149,18 +150,10 @@ export async function updateDevice(
 export async function deleteDevice(tx: TenantTx, id: string, version: number): Promise<boolean> {
   const { db, tenantId } = tx;
   // An identifier that it once had may be another device's by now: of the sessions only those that are the device's.
-  const sessions = await db.session.findMany({
-    where: { tenantId, deviceId: id },
-    select: { clientId: true },
-  });
-  const clientId = { in: sessions.map((session) => session.clientId) };
-  await db.queueEntry.deleteMany({ where: { tenantId, clientId } });
-  await db.subscription.deleteMany({ where: { tenantId, clientId } });
-  await db.inboundPacket.deleteMany({ where: { tenantId, clientId } });
+  await deleteSessions(tx, [id]);
   await db.$executeRaw`DELETE FROM wills WHERE tenant_id = ${tenantId}::uuid AND principal ->> 'deviceId' = ${id}`;
-  await db.session.deleteMany({ where: { tenantId, deviceId: id } });
-  await db.presence.deleteMany({ where: { tenantId, deviceId: id } });
   await db.devicePresence.deleteMany({ where: { tenantId, deviceId: id } });
+  await db.presence.deleteMany({ where: { tenantId, deviceId: id } });
   await db.denial.deleteMany({ where: { tenantId, deviceId: id } });
   await db.observedTopic.deleteMany({ where: { tenantId, deviceId: id } });
   await revokeCertificatesOf(tx, id);

@@ -147,6 +147,25 @@ describe('what has outlived its use', () => {
       expect([table, await count(table)]).toEqual([table, 1]);
   });
 
+  it('of a device: what a broker adds to its queue meanwhile goes too, and is not the next one’s under its identifier', async () => {
+    await addSession(database, tenant.id, device.id, { clientId: 'pump', queued: ['a'] });
+    // The middle of a broker's commit: the session is locked, and gets one more message.
+    await superuser.query('BEGIN');
+    await superuser.query('SELECT FROM sessions WHERE tenant_id = $1 FOR NO KEY UPDATE', [tenant.id]);
+    await superuser.query(
+      `INSERT INTO queue_entries (tenant_id, client_id, sequence, message_id, qos, retain, subscription_ids)
+       SELECT tenant_id, client_id, sequence + 1, message_id, qos, retain, subscription_ids FROM queue_entries WHERE tenant_id = $1`,
+      [tenant.id],
+    );
+    const deleting = store.tenant(tenant.id, (tx) => deleteDevice(tx, device.id, 1));
+    const isHeldUp = `SELECT FROM pg_locks WHERE NOT granted AND transactionid IS NOT NULL`;
+    while ((await broker.query(isHeldUp)).rowCount === 0);
+    await superuser.query('COMMIT');
+    expect(await deleting).toBe(true);
+    for (const table of ['sessions', 'subscriptions', 'queue_entries'])
+      expect([table, await count(table)]).toEqual([table, 0]);
+  });
+
   it('of a device: its readings and history go after it, however many they are', async () => {
     const other = await tenant.addDevice('other');
     for (const id of [device.id, other.id]) {

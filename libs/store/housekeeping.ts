@@ -4,6 +4,7 @@ import { nobody } from './changes.js';
 import type { ControlStore, TenantTx } from './control-store.js';
 import { clearHistory } from './device-history.js';
 import { sweepRequests } from './kept-requests.js';
+import { deleteSessions } from './sessions.js';
 import { deleteBrokerRows } from './tenants.js';
 
 // An operation can be looked up for so long; what follows a change does so within seconds.
@@ -69,7 +70,8 @@ async function pruneObservations({ db, tenantId }: TenantTx): Promise<void> {
 }
 
 /** What was written about a device after its end. A client identifier may be another device's by now: only the device's own rows go. */
-async function sweepDeletedDevices({ db, tenantId }: TenantTx): Promise<string[]> {
+async function sweepDeletedDevices(tx: TenantTx): Promise<string[]> {
+  const { db, tenantId } = tx;
   const rows = await db.$queryRaw<{ id: string }[]>`
     SELECT DISTINCT subject_id AS id FROM audit_entries a
      WHERE tenant_id = ${tenantId}::uuid AND action = 'device.delete' AND at > now() - ${lateDays} * interval '1 day'
@@ -77,15 +79,10 @@ async function sweepDeletedDevices({ db, tenantId }: TenantTx): Promise<string[]
   if (rows.length === 0) return [];
   const devices = rows.map(({ id }) => id);
   const deviceId = { in: devices };
-  const sessions = await db.session.findMany({ where: { tenantId, deviceId }, select: { clientId: true } });
-  const clientId = { in: sessions.map((session) => session.clientId) };
-  await db.queueEntry.deleteMany({ where: { tenantId, clientId } });
-  await db.subscription.deleteMany({ where: { tenantId, clientId } });
-  await db.inboundPacket.deleteMany({ where: { tenantId, clientId } });
-  await db.session.deleteMany({ where: { tenantId, deviceId } });
+  await deleteSessions(tx, devices);
   await db.$executeRaw`DELETE FROM wills WHERE tenant_id = ${tenantId}::uuid AND principal ->> 'deviceId' = ANY (${deviceId.in})`;
-  await db.presence.deleteMany({ where: { tenantId, deviceId } });
   await db.devicePresence.deleteMany({ where: { tenantId, deviceId } });
+  await db.presence.deleteMany({ where: { tenantId, deviceId } });
   await db.denial.deleteMany({ where: { tenantId, deviceId } });
   await db.observedTopic.deleteMany({ where: { tenantId, deviceId } });
   return devices;

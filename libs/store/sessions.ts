@@ -79,6 +79,28 @@ export function subscriptionsOfSession(
   });
 }
 
+/**
+ * Those of these devices, with all that hangs on them. The sessions' own rows go first: a broker locks them to write to a session, so
+ * that what a commit under way adds to one is there to be found once it is gone, and nothing is added after that. Otherwise
+ * a queue would outlive its session, and be that of whoever comes next under the identifier.
+ */
+export async function deleteSessions(
+  { db, tenantId }: TenantTx,
+  deviceIds: readonly string[],
+): Promise<void> {
+  // In the order in which brokers lock them.
+  const gone = await db.$queryRaw<{ clientId: string }[]>`
+    DELETE FROM sessions s USING (
+      SELECT client_id FROM sessions WHERE tenant_id = ${tenantId}::uuid AND device_id = ANY (${deviceIds}::uuid[])
+       ORDER BY client_id OFFSET 0) AS k
+     WHERE s.tenant_id = ${tenantId}::uuid AND s.client_id = k.client_id AND s.device_id = ANY (${deviceIds}::uuid[])
+    RETURNING s.client_id AS "clientId"`;
+  const clients = gone.map(({ clientId }) => clientId);
+  await db.$executeRaw`DELETE FROM queue_entries WHERE tenant_id = ${tenantId}::uuid AND client_id = ANY (${clients})`;
+  await db.$executeRaw`DELETE FROM subscriptions WHERE tenant_id = ${tenantId}::uuid AND client_id = ANY (${clients})`;
+  await db.$executeRaw`DELETE FROM inbound_packets WHERE tenant_id = ${tenantId}::uuid AND client_id = ANY (${clients})`;
+}
+
 /** Payload bytes that wait for the session. */
 export async function queuedBytes(tx: TenantTx, clientId: string): Promise<number> {
   const rows = await tx.db.$queryRaw<{ bytes: bigint }[]>`
