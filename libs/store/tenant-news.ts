@@ -180,10 +180,12 @@ export class PostgresNews implements News {
 
   #tellPresence(tenantId: TenantId, follower: Follower): void {
     this.#attempt(async () => {
-      const ids = [...follower.changedDevices].slice(0, pageSize); // those of several announcements at once
+      const ids = take(follower.changedDevices, pageSize); // those of several announcements at once
       if (ids.length === 0) return;
-      const rows = await this.#read('d.tenant_id = $1::uuid AND d.id = ANY ($2::uuid[])', [tenantId, ids]);
-      for (const id of ids) follower.changedDevices.delete(id);
+      const rows = await this.#read('d.tenant_id = $1::uuid AND d.id = ANY ($2::uuid[])', [
+        tenantId,
+        ids,
+      ]).catch(putBack(follower.changedDevices, ids));
       this.#tellDevices(follower, rows);
       const found = new Set(rows.map(({ deviceId }) => deviceId));
       for (const id of ids) if (!found.has(id)) this.#tellGone(follower, id);
@@ -210,13 +212,11 @@ export class PostgresNews implements News {
   #tellDenials(tenantId: TenantId, follower: Follower): void {
     follower.denialTimer = undefined;
     this.#attempt(async () => {
-      const ids = [...follower.changedDenials];
+      const ids = take(follower.changedDenials, Infinity);
       if (ids.length === 0) return;
-      const { rows } = await this.#options.pool.query<object>(selectDenials, [
-        tenantId,
-        ids.slice(-mostDenials),
-      ]);
-      for (const id of ids) follower.changedDenials.delete(id);
+      const { rows } = await this.#options.pool
+        .query<object>(selectDenials, [tenantId, ids.slice(-mostDenials)])
+        .catch(putBack(follower.changedDenials, ids));
       for (const row of rows) follower.tell({ topic: denialTopic, payload: json(row) });
       const omitted = ids.length - mostDenials;
       if (omitted > 0) follower.tell({ topic: denialTopic, payload: json({ omitted }) });
@@ -265,6 +265,25 @@ export class PostgresNews implements News {
     );
     return rows;
   }
+}
+
+/** Before they are read: what is announced of them during the reading may be news that it does not see, and is read for again. */
+function take(changed: Set<string>, most: number): string[] {
+  const ids: string[] = [];
+  for (const id of changed) {
+    if (ids.length >= most) break;
+    ids.push(id);
+    changed.delete(id);
+  }
+  return ids;
+}
+
+/** The reading failed, and comes again. */
+function putBack(changed: Set<string>, ids: readonly string[]): (error: unknown) => never {
+  return (error) => {
+    for (const id of ids) changed.add(id);
+    throw error;
+  };
 }
 
 function toItem(row: DevicePresence): NewsItem {
