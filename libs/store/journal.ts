@@ -11,6 +11,8 @@ const gatherMs = 250;
 // Kinds of denials of one tenant in that time; what is beyond is counted under its action and reason alone.
 const maxKindsPerTenant = 100;
 const maxKinds = 5_000;
+// Of what a denial quotes, in characters: as long as topics are by default.
+const mostQuoted = 1_024;
 
 export class PostgresJournal implements Journal {
   readonly #writer: Writer;
@@ -32,7 +34,8 @@ export class PostgresJournal implements Journal {
     this.#writer.submit({ kind: 'presence', event, stored: undefined });
   }
 
-  denied(note: DenialNote): void {
+  denied(given: DenialNote): void {
+    const note = quoted(given);
     const full = this.#isCrowded(note.tenantId);
     const key = full ? crowdKey(note) : kindKey(note);
     const known = this.#denials.get(key);
@@ -89,6 +92,21 @@ export class PostgresJournal implements Journal {
     this.#kindsOfTenant = new Map();
     this.#writer.submit({ kind: 'denials', denials, stored: undefined });
   }
+}
+
+/** Strangers choose how long a username or topic is that they are refused for. */
+function quoted(note: DenialNote): DenialNote {
+  const { clientId, username, topic, detail } = note;
+  const longest = Math.max(clientId.length, username.length, topic.length, detail.length);
+  if (longest <= mostQuoted) return note;
+  const cut = (text: string): string => (text.length <= mostQuoted ? text : `${text.slice(0, mostQuoted)}…`);
+  return {
+    ...note,
+    clientId: cut(clientId),
+    username: cut(username),
+    topic: cut(topic),
+    detail: cut(detail),
+  };
 }
 
 function kindKey(note: DenialNote): string {

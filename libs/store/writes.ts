@@ -150,22 +150,28 @@ const overheadBytes = 500;
 // A place in a queue, and what a batch makes of it: a message for a thousand sessions is mostly these.
 const entryBytes = 300;
 
-/** Memory that it holds until it is committed, about. */
+/** Memory that it holds until it is committed, about: whatever its sender chose the size of is in it. */
 export function bytesOf(operation: Operation): number {
   switch (operation.kind) {
     case 'telemetry':
-      return overheadBytes + operation.reading.message.payload.length;
+      return overheadBytes + bytesOfMessage(operation.reading.message);
     case 'append':
-      return overheadBytes + operation.message.payload.length + operation.entries.length * entryBytes;
+      return overheadBytes + bytesOfMessage(operation.message) + operation.entries.length * entryBytes;
     case 'retain':
-      return overheadBytes + operation.message.payload.length;
+      return overheadBytes + bytesOfMessage(operation.message);
     case 'will':
-      return overheadBytes + (operation.will?.payload.length ?? 0);
+      return overheadBytes + (operation.will === undefined ? 0 : bytesOfMessage(operation.will));
     case 'presence':
-      return overheadBytes + (operation.event.will?.payload.length ?? 0);
-    case 'subscribe':
-    case 'unsubscribe':
+      return overheadBytes + (operation.event.will === undefined ? 0 : bytesOfMessage(operation.event.will));
     case 'denials':
+      return operation.denials.reduce((sum, denial) => sum + bytesOfDenial(denial), overheadBytes);
+    case 'subscribe':
+      return operation.subscriptions.reduce(
+        (sum, { filter }) => sum + 300 + 2 * filter.length,
+        overheadBytes,
+      );
+    case 'unsubscribe':
+      return operation.filters.reduce((sum, filter) => sum + 300 + 2 * filter.length, overheadBytes);
     case 'settle':
       return overheadBytes + weightOf(operation) * 300;
     case 'barrier':
@@ -176,4 +182,22 @@ export function bytesOf(operation: Operation): number {
     case 'remove':
       return overheadBytes;
   }
+}
+
+function bytesOfMessage({
+  topic,
+  payload,
+  properties,
+}: Pick<Message, 'topic' | 'payload'> & Partial<Pick<Message, 'properties'>>): number {
+  const bytes = 2 * topic.length + payload.length;
+  if (properties === undefined) return bytes;
+  const { contentType = '', responseTopic = '', correlationData, userProperties = [] } = properties;
+  return userProperties.reduce(
+    (sum, [name, value]) => sum + 64 + 2 * (name.length + value.length),
+    bytes + 2 * (contentType.length + responseTopic.length) + (correlationData?.length ?? 0),
+  );
+}
+
+function bytesOfDenial({ clientId, username, topic, detail }: DenialCount): number {
+  return 300 + 2 * (clientId.length + username.length + topic.length + detail.length);
 }
