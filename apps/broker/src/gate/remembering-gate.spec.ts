@@ -9,11 +9,18 @@ const minute = 60_000;
 
 class FailingGate extends TestGate {
   isAway = false;
+  /** The store answers; what a tenant runs itself, and is asked by it, does not. */
+  isAuthenticatorAway = false;
   graceMs = 10 * minute;
 
   override async admit(request: SignIn): Promise<Grant | Refusal> {
     if (this.isAway) {
       return { kind: 'refused', reason: Reasons.serverUnavailable, detail: 'away', tenantId: undefined };
+    }
+    if (this.isAuthenticatorAway) {
+      const { principal } = (await super.admit(request)) as Grant;
+      const { tenantId } = principal;
+      return { kind: 'refused', reason: Reasons.serverUnavailable, detail: 'authenticator', tenantId };
     }
     const answer = await super.admit(request);
     return answer.kind === 'granted' ? { ...answer, signInGraceMs: this.graceMs } : answer;
@@ -73,6 +80,16 @@ describe('a sign-in while the store is away', () => {
     await gate.admit(request());
     inner.isAway = true;
     expect(await gate.admit(request(change))).toMatchObject({ reason: Reasons.serverUnavailable });
+  });
+
+  it('is something else than one while the tenant’s own authenticator or token issuer is away', async () => {
+    const { inner, gate } = start();
+    await gate.admit(request());
+    inner.isAuthenticatorAway = true;
+    expect(await gate.admit(request())).toMatchObject({ reason: Reasons.serverUnavailable });
+    inner.isAuthenticatorAway = false;
+    inner.isAway = true;
+    expect(await gate.admit(request())).toMatchObject({ kind: 'granted' });
   });
 
   it('is refused after a change that concerns it, also one that came while it was let in', async () => {

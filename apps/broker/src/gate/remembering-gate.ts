@@ -55,6 +55,9 @@ export class RememberingGate implements Gate {
       this.#grants.delete(place);
       return answer;
     }
+    // Who was found in the store has been judged by what is in it: what is away then is something of the tenant's own, which is no
+    // reason to believe what it said before (docs/failure-modes.md, What tenants run themselves).
+    if (answer.tenantId !== undefined) return answer;
     return this.#recall(place) ?? answer;
   }
 
