@@ -22,6 +22,7 @@ const belongsTo: readonly (readonly [packages: RegExp, places: RegExp])[] = [
   [/^@nestjs\//, /^apps\/(api|broker)\//],
   [/^(pg|pg-copy-streams|@?prisma(\/.*)?)$/, /^libs\/store\//],
   [/^@peculiar\/x509$/, /^(libs\/access\/x509|apps\/moorage\/src\/certificates)\./],
+  [/^@peculiar\/asn1-/, /^libs\/access\/ocsp\./],
   [/^jose$/, /^libs\/access\/token\./],
   [/^@node-rs\/argon2$/, /^libs\/access\/chosen-password\./],
   [/^mqtt-packet$/, /^(libs\/mqtt\/(codec|decode|encode|properties)|apps\/simulator\/)/],

@@ -24,7 +24,7 @@ export type CertificateFault =
   | 'not-yet-valid'
   | 'expired'
   | 'revoked'
-  | 'revocation-unknown'; // the anchor's revocation list is too old
+  | 'revocation-unknown'; // the anchor's revocation list is too old, or its responder does not say
 
 /** A certificate authority of one tenant, as it is trusted. */
 export interface TrustedAuthority {
@@ -102,6 +102,7 @@ export function findPath<A extends TrustedAuthority>(
           commonName: commonNameOf(leaf),
           anchorId: anchor.anchorId,
           serial: current.serial,
+          responderUrl: current.responderUrl,
           notBefore: Math.max(notBefore, anchor.certificate.notBefore),
           notAfter: Math.min(notAfter, anchor.certificate.notAfter),
         },

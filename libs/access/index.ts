@@ -54,6 +54,8 @@ export type {
   RevocationReason,
   RevokedEntry,
 } from './issuing.js';
+export { maxOcspAnswerBytes, ocspQuestion, readOcspAnswer } from './ocsp.js';
+export type { OcspAnswer, OcspFault, OcspSubject } from './ocsp.js';
 export { compile, grantingInPart, RuleSet, underOtherRules } from './policy.js';
 export type { CompiledPolicy, ConnectRight, PolicyDocument } from './policy.js';
 export { actions, checkRules, ruleLimits, ruleSchema } from './rules.js';

@@ -47,6 +47,8 @@ export interface Certificate {
   readonly isForClients: boolean | undefined;
   /** How it is called, by place. */
   readonly names: Readonly<Record<NameSource, readonly string[]>>;
+  /** Where its issuer says what has become of it (OCSP). */
+  readonly responderUrl: string | undefined;
   /** Of its key, and of the signature on it. */
   readonly weakKey: boolean;
   readonly weakSignature: boolean;
@@ -120,6 +122,7 @@ function factsOf(certificate: X509Certificate, asn: Asn1.X509Certificate): Certi
     maySign: may('digitalSignature'),
     isForClients: purposes?.some((purpose) => purpose === clientAuth || purpose === anyExtendedKeyUsage),
     names: namesOf(asn),
+    responderUrl: responderOf(asn),
     weakKey: hasWeakKey(certificate),
     weakSignature: !isStrongSignature(certificate.signatureAlgorithmOid, asn.signatureAlgorithm.hash),
     hasForeignExtension: extensions.some(
@@ -133,6 +136,12 @@ function namesOf(asn: Asn1.X509Certificate): Certificate['names'] {
   const of = (type: string): string[] =>
     alternatives.filter((name) => name.type === type).map((name) => name.value);
   return { cn: asn.subjectName.getField('CN'), 'san-dns': of('dns'), 'san-uri': of('url') };
+}
+
+/** The first that can be asked over HTTP. */
+function responderOf(asn: Asn1.X509Certificate): string | undefined {
+  const responders = asn.getExtension(asn1().AuthorityInfoAccessExtension)?.ocsp ?? [];
+  return responders.find(({ type, value }) => type === 'url' && /^https?:.{1,2000}$/i.test(value))?.value;
 }
 
 const minRsaBits = 2_048;

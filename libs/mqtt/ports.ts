@@ -106,6 +106,8 @@ export interface CertificateProof {
   readonly anchorId: string | undefined;
   /** Of the certificate in the path that the anchor itself has issued: what its revocation list speaks of. */
   readonly serial: string;
+  /** Where that certificate says who is to be asked about it. */
+  readonly responderUrl?: string | undefined;
   /** The shortest validity of all certificates in the path. */
   readonly notBefore: number;
   readonly notAfter: number;

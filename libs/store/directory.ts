@@ -118,9 +118,7 @@ export interface CertificateQuery {
   /** The anchor it leads to. */
   readonly anchorId: string | undefined;
   /** The name it carries there. */
-  readonly named:
-    | { readonly kind: 'device' | 'authId'; readonly value: string }
-    | undefined;
+  readonly named: { readonly kind: 'device' | 'authId'; readonly value: string } | undefined;
   /** Of several that fit, one that is valid now goes first. */
   readonly now: number;
 }
@@ -131,6 +129,17 @@ export interface DirectoryRevocation {
   readonly nextUpdate: number | undefined;
   readonly whenStale: 'refuse' | 'grace' | 'ignore';
   readonly graceMs: number;
+  /** Undefined: its responder is not to be asked. */
+  readonly ocsp: DirectoryOcsp | undefined;
+}
+
+export interface DirectoryOcsp {
+  /** Whether its silence lets in. */
+  readonly mode: 'soft' | 'hard';
+  /** Undefined: where the certificate says. */
+  readonly url: string | undefined;
+  /** The anchor's, DER: the answer has to be in its name. */
+  readonly certificate: Buffer;
 }
 
 /** Whom a ban may be on: a client of a tenant's. */
@@ -263,9 +272,9 @@ class PgDirectory implements Directory {
   readonly #onError: (error: unknown) => void;
   readonly #names: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
   readonly #credentials: DataLoader<readonly [string, string], DirectoryEntry | undefined, string>;
+  readonly #hosts: DataLoader<string, DirectoryHost | undefined, string>;
   readonly #issuers: DataLoader<readonly [string, string], DirectoryTokenIssuer | undefined, string>;
   readonly #authenticators: DataLoader<string, DirectoryAuthenticator | undefined, string>;
-  readonly #hosts: DataLoader<string, DirectoryHost | undefined, string>;
   readonly #revocations: DataLoader<RevocationKey, DirectoryRevocation | undefined, string>;
   readonly #bans: DataLoader<BanQuery, DirectoryBan | undefined, string>;
   readonly #versions: DataLoader<PolicyVersionKey, DirectoryDocument | undefined, string>;
@@ -279,9 +288,9 @@ class PgDirectory implements Directory {
     this.#onError = onError;
     this.#names = gather((keys) => this.#find('by-name', byName, keys));
     this.#credentials = gather((keys) => this.#find('by-credential', byCredential, keys));
+    this.#hosts = gather((hosts) => this.#readHosts(hosts));
     this.#issuers = gather((keys) => this.#readIssuers(keys));
     this.#authenticators = gather((ids) => this.#readAuthenticators(ids));
-    this.#hosts = gather((hosts) => this.#readHosts(hosts));
     this.#revocations = gather((keys) => this.#readRevocations(keys));
     this.#observations = new Observations(pool, onError);
     this.#bans = gather((queries) => this.#readBans(queries));
@@ -303,16 +312,16 @@ class PgDirectory implements Directory {
     return rows[0];
   }
 
+  tenantOfHost(host: string): Promise<DirectoryHost | undefined> {
+    return this.#hosts.load(host);
+  }
+
   findTokenIssuer(tenantId: string, issuer: string): Promise<DirectoryTokenIssuer | undefined> {
     return this.#issuers.load([tenantId, issuer]);
   }
 
   findAuthenticator(tenantId: string): Promise<DirectoryAuthenticator | undefined> {
     return this.#authenticators.load(tenantId);
-  }
-
-  tenantOfHost(host: string): Promise<DirectoryHost | undefined> {
-    return this.#hosts.load(host);
   }
 
   async anchorsOf(tenantId: string): Promise<readonly DirectoryAnchor[]> {
@@ -441,6 +450,18 @@ class PgDirectory implements Directory {
     return found;
   }
 
+  async #readHosts(hosts: readonly string[]): Promise<(DirectoryHost | undefined)[]> {
+    const { rows } = await withStoreErrors(() =>
+      this.#pool.query<DirectoryHost & { readonly host: string }>({
+        name: 'hosts',
+        text: readHosts,
+        values: [[...new Set(hosts)]],
+      }),
+    );
+    const byHost = new Map(rows.map(({ host, tenantId, slug }) => [host, { tenantId, slug }]));
+    return hosts.map((host) => byHost.get(host));
+  }
+
   async #readIssuers(
     keys: readonly (readonly [string, string])[],
   ): Promise<(DirectoryTokenIssuer | undefined)[]> {
@@ -465,18 +486,6 @@ class PgDirectory implements Directory {
     return inPlaces(ids, rows);
   }
 
-  async #readHosts(hosts: readonly string[]): Promise<(DirectoryHost | undefined)[]> {
-    const { rows } = await withStoreErrors(() =>
-      this.#pool.query<DirectoryHost & { readonly host: string }>({
-        name: 'hosts',
-        text: readHosts,
-        values: [[...new Set(hosts)]],
-      }),
-    );
-    const byHost = new Map(rows.map(({ host, tenantId, slug }) => [host, { tenantId, slug }]));
-    return hosts.map((host) => byHost.get(host));
-  }
-
   async #readRevocations(keys: readonly RevocationKey[]): Promise<(DirectoryRevocation | undefined)[]> {
     const { rows } = await withStoreErrors(() =>
       this.#pool.query<RevocationRow>({
@@ -496,6 +505,7 @@ class PgDirectory implements Directory {
         nextUpdate: row.next_update?.getTime(),
         whenStale: row.when_stale,
         graceMs: row.grace_s * 1_000,
+        ocsp: ocspOf(row),
       };
     }
     return found;
@@ -578,6 +588,9 @@ interface RevocationRow {
   readonly next_update: Date | null;
   readonly when_stale: DirectoryRevocation['whenStale'];
   readonly grace_s: number;
+  readonly ocsp: 'off' | DirectoryOcsp['mode'];
+  readonly ocsp_url: string | null;
+  readonly certificate: Buffer | null;
 }
 
 interface BanRow {
@@ -684,6 +697,10 @@ const byHashes = `
        UNION SELECT tenant_id, id FROM trust_anchors WHERE subject_hash = ANY($3::bytea[]))
    ORDER BY a.proven_at LIMIT 200`;
 
+const readHosts = `
+  SELECT h.host, t.id AS "tenantId", t.slug FROM tenant_hosts h JOIN tenants t ON t.id = h.tenant_id
+   WHERE h.host = ANY($1::text[])`;
+
 const readIssuers = `
   SELECT asked.place, i.id, i.issuer, i.audiences, i.algorithms, i.jwks_uri AS "jwksUri", i.jwks, i.identity,
          i.leeway_s AS "leewayS", i.max_lifetime_s AS "maxLifetimeS", i.disabled_at IS NOT NULL AS "isDisabled", i.version
@@ -696,12 +713,9 @@ const readAuthenticators = `
     FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (tenant_id, place)
     JOIN authenticators a ON a.tenant_id = asked.tenant_id`;
 
-const readHosts = `
-  SELECT h.host, t.id AS "tenantId", t.slug FROM tenant_hosts h JOIN tenants t ON t.id = h.tenant_id
-   WHERE h.host = ANY($1::text[])`;
-
 const readRevocations = `
   SELECT asked.place, a.crl_next_update AS next_update, a.crl_when_stale AS when_stale, a.crl_grace_s AS grace_s,
+         a.ocsp, a.ocsp_url, CASE WHEN a.ocsp <> 'off' THEN a.certificate END AS certificate,
          EXISTS (SELECT FROM revoked_certificates r
                   WHERE r.tenant_id = a.tenant_id AND r.anchor_id = a.id AND r.serial = asked.serial) AS is_revoked
     FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS asked (tenant_id, anchor_id, serial, place)
@@ -766,6 +780,10 @@ function inPlaces<Value extends { readonly place: string }>(
 
 function toAnchor({ tenant_id: tenantId, slug: tenantSlug, ...anchor }: AnchorRow): DirectoryAnchor {
   return { tenantId, tenantSlug, ...anchor };
+}
+
+function ocspOf({ ocsp: mode, ocsp_url: url, certificate }: RevocationRow): DirectoryOcsp | undefined {
+  return mode === 'off' || certificate === null ? undefined : { mode, url: url ?? undefined, certificate };
 }
 
 function toEntry(row: Row): DirectoryEntry {

@@ -62,6 +62,7 @@ export type {
   DirectoryEntry,
   DirectoryHost,
   DirectoryOptions,
+  DirectoryOcsp,
   DirectoryRevocation,
   DirectoryTenant,
   DirectoryTokenIssuer,

@@ -24,6 +24,8 @@ export interface NewTrustAnchor extends AnchorCertificate {
   readonly challenge: string;
   readonly crlWhenStale: string;
   readonly crlGraceS: number;
+  readonly ocsp?: string;
+  readonly ocspUrl?: string | null;
 }
 
 export interface TrustAnchorChange {
@@ -31,6 +33,8 @@ export interface TrustAnchorChange {
   readonly provenAt?: Date | undefined;
   readonly crlWhenStale?: string | undefined;
   readonly crlGraceS?: number | undefined;
+  readonly ocsp?: string | undefined;
+  readonly ocspUrl?: string | null | undefined;
 }
 
 export interface NewRevocationList {

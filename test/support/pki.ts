@@ -71,6 +71,11 @@ export const { Extension } = x509;
 export const usages = x509.KeyUsageFlags;
 export const purposes = x509.ExtendedKeyUsage;
 
+/** Authority information access: where the responder is. */
+export function x509Access(ocsp: string): x509.Extension {
+  return new x509.AuthorityInfoAccessExtension({ ocsp: new x509.GeneralName('url', ocsp) });
+}
+
 export function makeAuthority(commonName = 'Test CA', options: CertificateOptions = {}): Promise<Pair> {
   return make(undefined, commonName, { isAuthority: true, keyUsage: keyCertSign | cRLSign, ...options });
 }

@@ -42,6 +42,10 @@ export const trustAnchorTypes = /* GraphQL */ `
     crlWhenStale: String!
     crlGraceS: Int!
     crl: RevocationList
+    "off, soft or hard"
+    ocsp: String!
+    "null: where each certificate says"
+    ocspUrl: String
     version: Int!
     createdAt: DateTime!
     updatedAt: DateTime!
@@ -67,11 +71,15 @@ export const trustAnchorTypes = /* GraphQL */ `
     identity: JSON
     crlWhenStale: String
     crlGraceS: Int
+    ocsp: String
+    ocspUrl: String
   }
 
   input TrustAnchorPatch {
     name: String
     crlWhenStale: String
     crlGraceS: Int
+    ocsp: String
+    ocspUrl: String
   }
 `;

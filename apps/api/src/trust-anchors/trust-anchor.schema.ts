@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { identityTemplateSchema, stalePolicies, type IdentityTemplate, type StalePolicy } from '#access';
 import type { TrustAnchor } from '#store';
+import { egressUrlFault } from '#process';
 import { displayName, presentStamps, stamps } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
 
@@ -17,6 +18,21 @@ const crlWhenStale = z
   );
 const crlGraceS = z.int().min(0).max(31_536_000).describe('Seconds after nextUpdate, for grace');
 
+const ocsp = z
+  .enum(['off', 'soft', 'hard'])
+  .describe(
+    'Whether its responder is asked about certificates: with soft its silence lets in, with hard it refuses; what it calls revoked or unknown is refused by both',
+  );
+const ocspUrl = z
+  .string()
+  .max(2_048)
+  .refine((url) => egressUrlFault(url, 'https-or-http') === undefined, {
+    message: 'An http or https URL without credentials in it.',
+    params: { code: 'invalid_url' },
+  })
+  .nullable()
+  .describe('null: where each certificate says (authority information access)');
+
 export const newTrustAnchor = z
   .strictObject({
     name: displayName,
@@ -24,12 +40,14 @@ export const newTrustAnchor = z
     identity: identity.default({ source: 'cn', pattern: '${device}' }),
     crlWhenStale: crlWhenStale.default('refuse'),
     crlGraceS: crlGraceS.default(86_400),
+    ocsp: ocsp.default('off'),
+    ocspUrl: ocspUrl.default(null),
   })
   .meta({ id: 'NewTrustAnchor' });
 export type NewTrustAnchorInput = z.output<typeof newTrustAnchor>;
 
 export const trustAnchorPatch = z
-  .strictObject({ name: displayName, crlWhenStale, crlGraceS })
+  .strictObject({ name: displayName, crlWhenStale, crlGraceS, ocsp, ocspUrl })
   .partial()
   .meta({ id: 'TrustAnchorPatch' });
 export type TrustAnchorPatchInput = z.output<typeof trustAnchorPatch>;
@@ -77,6 +95,8 @@ export const trustAnchorView = z
         entries: z.int(),
       })
       .nullable(),
+    ocsp,
+    ocspUrl,
     ...stamps,
   })
   .meta({ id: 'TrustAnchor' });
@@ -98,6 +118,8 @@ export function presentTrustAnchor(row: TrustAnchor): z.input<typeof trustAnchor
     crlWhenStale: row.crlWhenStale as StalePolicy,
     crlGraceS: row.crlGraceS,
     crl: presentList(row),
+    ocsp: row.ocsp as z.output<typeof ocsp>,
+    ocspUrl: row.ocspUrl,
     ...presentStamps(row),
   };
 }

@@ -168,6 +168,25 @@ describe('trust anchors', () => {
   });
 });
 
+describe('a responder of an anchor', () => {
+  it('is asked where the tenant says so: never, or at an address of its own, or where certificates say', async () => {
+    const { self, body, of } = await bring(await makeAuthority());
+    expect(body).toMatchObject({ ocsp: 'off', ocspUrl: null });
+    const asked = await of.operator.patch(self, { ocsp: 'hard', ocspUrl: 'http://ocsp.example/' });
+    expect(asked.body).toMatchObject({ ocsp: 'hard', ocspUrl: 'http://ocsp.example/', version: 2 });
+    expect(asked.headers.get('operation-location')).not.toBeNull();
+    expect((await of.operator.patch(self, { ocspUrl: null })).body).toMatchObject({
+      ocsp: 'hard',
+      ocspUrl: null,
+    });
+    for (const ocspUrl of ['ocsp.example', 'ftp://ocsp.example/', 'http://user:secret@ocsp.example/']) {
+      const refused = await of.operator.patch(self, { ocspUrl });
+      expect([ocspUrl, refused.status, refused.body.errors[0].pointer]).toEqual([ocspUrl, 422, '#/ocspUrl']);
+    }
+    expect((await of.operator.patch(self, { ocsp: 'maybe' })).status).toBe(422);
+  });
+});
+
 describe('a revocation list', () => {
   it('takes the place of an older one, in PEM or DER, and never of a newer', async () => {
     const authority = await makeAuthority();

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 
 import {
-  type AnchorStanding,
   anchorHints,
   type Certificate,
   type CertificateFault,
@@ -27,11 +26,20 @@ import {
   type SignIn,
   type TenantId,
 } from '#mqtt';
-import type { Directory, DirectoryAnchor, DirectoryEntry, DirectoryHost } from '#store';
+import type { Egress } from '#process';
+import type {
+  Directory,
+  DirectoryAnchor,
+  DirectoryEntry,
+  DirectoryHost,
+  DirectoryOcsp,
+  DirectoryRevocation,
+} from '#store';
 
 import { tenantOfHost } from './hosts.js';
 import type { Holder, Proof } from './proof.js';
 import type { Provisioning } from './provisioning.js';
+import { Responders, type Standing } from './responders.js';
 
 /** A certificate that stands, and whose it is. */
 export interface Shown extends Proof {
@@ -61,13 +69,20 @@ const maxAnchors = 2_000;
 export class Certificates {
   readonly #directory: Directory;
   readonly #provisioning: Pick<Provisioning, 'register'>;
+  readonly #responders: Responders;
   readonly #now: () => number;
   /** By the hash of their DER. Reading one takes most of a millisecond, and a fleet that comes back asks for the same. */
   readonly #read = new Map<string, Certificate>();
 
-  constructor(directory: Directory, provisioning: Pick<Provisioning, 'register'>, now: () => number) {
+  constructor(
+    directory: Directory,
+    provisioning: Pick<Provisioning, 'register'>,
+    egress: Egress,
+    now: () => number,
+  ) {
     this.#directory = directory;
     this.#provisioning = provisioning;
+    this.#responders = new Responders(egress, now);
     this.#now = now;
   }
 
@@ -178,22 +193,40 @@ export class Certificates {
     const standing = await this.#standingOfAnchor(tenantId, proof);
     const fault = standingOf(proof, standing, this.#now());
     if (fault !== undefined) return refuse(fault, tenantId, holder?.device.id);
+    const asked = await this.#askResponder(proof, standing?.ocsp);
+    if (asked.fault !== undefined) return refuse(asked.fault, tenantId, holder?.device.id, asked.why);
     if (holder === undefined) return refuse('unknown-identity', tenantId);
     const certificate = { ...proof, credentialId: holder.credential.id };
-    return { kind: 'proof', entry, holder, certificate, until: provenUntil(proof, standing) };
+    const until = provenUntil(proof, standing);
+    return { kind: 'proof', entry, holder, certificate, until, reviewAt: asked.until };
+  }
+
+  /** Last of all, for it is asked of strangers, and takes long. */
+  async #askResponder(proof: CertificateProof, ocsp: DirectoryOcsp | undefined): Promise<Standing> {
+    if (ocsp === undefined) return { fault: undefined, until: undefined };
+    const { mode, url, certificate } = ocsp;
+    const authority = this.#authority(certificate, proof.anchorId);
+    return this.#responders.standingOf(proof, { authority, mode, url });
   }
 
   #anchor(row: DirectoryAnchor): Anchor {
-    const key = createHash('sha256').update(row.certificate).digest('base64');
-    const certificate = this.#read.get(key) ?? readCertificate(row.certificate);
-    // It was read when it was brought; one that cannot be now was changed behind our back.
-    if (certificate === undefined) throw new UnreadableAnchorError(`trust anchor ${row.id} cannot be read`);
-    if (this.#read.size >= maxAnchors) this.#read.clear();
-    this.#read.set(key, certificate);
-    return { anchorId: row.id, certificate, row };
+    return { anchorId: row.id, certificate: this.#authority(row.certificate, row.id), row };
   }
 
-  async #standingOfAnchor(tenantId: string, { anchorId, serial }: CertificateProof): Promise<AnchorStanding> {
+  #authority(der: Buffer, anchorId = ''): Certificate {
+    const key = createHash('sha256').update(der).digest('base64');
+    const certificate = this.#read.get(key) ?? readCertificate(der);
+    // It was read when it was brought; one that cannot be now was changed behind our back.
+    if (certificate === undefined) throw new UnreadableAnchorError(`trust anchor ${anchorId} cannot be read`);
+    if (this.#read.size >= maxAnchors) this.#read.clear();
+    this.#read.set(key, certificate);
+    return certificate;
+  }
+
+  async #standingOfAnchor(
+    tenantId: string,
+    { anchorId, serial }: CertificateProof,
+  ): Promise<DirectoryRevocation | undefined> {
     return anchorId === undefined ? undefined : this.#directory.revocation(tenantId, anchorId, serial);
   }
 }
@@ -254,9 +287,9 @@ const over: ReadonlySet<Fault> = new Set([
   'credential-gone',
 ]);
 
-function refuse(fault: Fault, tenantId?: string, deviceId?: string): Refusal {
+function refuse(fault: Fault, tenantId?: string, deviceId?: string, why?: string): Refusal {
   const reason: Reason = over.has(fault) ? Reasons.notAuthorized : Reasons.badUserNameOrPassword;
-  const detail = detailOf(fault);
+  const detail = why === undefined ? detailOf(fault) : `${detailOf(fault)}: ${why}`;
   return { kind: 'refused', reason, detail, tenantId: tenantId as TenantId | undefined, deviceId };
 }
 

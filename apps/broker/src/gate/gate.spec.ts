@@ -98,6 +98,8 @@ describe('a sign-in', () => {
       credentialId: device.credentialId,
       username: device.username,
       clientId: 'pump-1',
+      transport: 'tcp',
+      address: '192.0.2.1',
     });
     expect({ tenantSlug, publishDenied, expiresAt }).toEqual({
       tenantSlug: tenant.slug,

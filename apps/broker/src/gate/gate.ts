@@ -24,7 +24,6 @@ import { KeySets } from './key-sets.js';
 import { Passwords } from './password.js';
 import { UnreadableRulesError } from './policies.js';
 import { type Holder, type Proof, type Proofs, refuse, storeIsDown, tooManyFailures } from './proof.js';
-import { renewalOf, suspensionOf } from './renewal.js';
 import { Provisioning } from './provisioning.js';
 import {
   claimExchange,
@@ -33,6 +32,7 @@ import {
   renewMethod,
   tenantOfToken,
 } from './provisioning-exchange.js';
+import { renewalOf, suspensionOf } from './renewal.js';
 import { ScramExchange } from './scram-exchange.js';
 import { Throttle } from './throttle.js';
 import { Tokens } from './token.js';
@@ -92,7 +92,7 @@ export class StoreGate implements Gate {
     this.#isStoreDown = options.isStoreDown ?? (() => false);
     this.#outcome = options.outcome ?? (() => undefined);
     this.#provisioning = new Provisioning({ apiUrl: options.apiUrl ?? defaultApiUrl, secretKey, log });
-    this.#certificates = new Certificates(directory, this.#provisioning, now);
+    this.#certificates = new Certificates(directory, this.#provisioning, egress, now);
     this.#passwords = new Passwords(secretKey, new ChosenPasswords(secretKey, now));
     this.#tokens = new Tokens(directory, new KeySets(egress), now);
     this.#authenticators = new Authenticators(directory, egress, secretKey, now, log);

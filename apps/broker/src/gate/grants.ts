@@ -122,7 +122,7 @@ export class Grants {
         ...proofs.map(({ until }) => until),
         ...credentials.map(({ notAfter }) => notAfter),
       ]),
-      reviewAt,
+      reviewAt: earliest([reviewAt, ...proofs.map((one) => one.reviewAt)]),
     };
   }
 

@@ -10,6 +10,8 @@ export interface Proof {
   readonly holder: Holder;
   /** It ends by itself, whatever happens to the credential. */
   readonly until?: number | undefined;
+  /** Something that it rests on has to be asked again then. */
+  readonly reviewAt?: number | undefined;
   readonly certificate?: Principal['certificate'];
   readonly voucher?: Principal['voucher'];
 }
