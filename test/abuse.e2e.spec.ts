@@ -11,7 +11,11 @@ import { eventually } from './support/product.js';
 
 const notAuthorized = 0x87;
 const banned = 0x8a;
+const badCredential = 0x86;
+const clientIdNotValid = 0x85;
+const takenOver = 0x8e;
 const heldOff = 0x9f;
+const rateExceeded = 0x9f;
 const home = '203.0.113.9';
 const away = '198.51.100.7';
 
@@ -206,6 +210,34 @@ describe('a ban', () => {
     expect((await stranger.admin.get(`${stranger.path}/bans/${made.body.id}`)).status).toBe(404);
     expect((await api.platform.call('DELETE', `/v1/bans/${made.body.id}`)).status).toBe(204);
     expect((await visit(theirs, '100.64.1.200')).code).toBe(0);
+  });
+});
+
+describe('failed sign-ins', () => {
+  it('slow down the username and the address that they came from, and nobody else', async () => {
+    const [device, neighbour] = [await newDevice(), await newDevice()];
+    const wrong = { ...device, password: 'not the password' };
+    const codes = [];
+    for (let attempt = 0; attempt < 32; attempt += 1) codes.push((await visit(wrong, '192.0.2.130')).code);
+    expect(codes[0]).toBe(badCredential);
+    expect(codes.at(-1)).toBe(rateExceeded);
+    expect((await visit(device, '192.0.2.130')).code).toBe(rateExceeded);
+    expect((await visit(device, '::ffff:c000:282', 4)).code).toBe(3); // the same address, as IPv6 writes it
+    expect((await visit(device, '192.0.2.131')).code).toBe(0);
+    expect((await visit(neighbour, '192.0.2.130')).code).toBe(0);
+  });
+
+  it('with a client identifier that somebody holds do not count as a fight over it', async () => {
+    const device = await newDevice();
+    await api.platform.patch(tenant.path, { limits: { maxTakeovers: 2 } });
+    const live = await visit(device);
+    const stranger = await newDevice(await api.createTenant('envious'));
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      expect((await visit({ ...device, password: 'guessed' }, away)).code).toBe(badCredential);
+      expect([0, clientIdNotValid]).toContain((await visit({ ...stranger, name: device.name }, away)).code);
+    }
+    expect((await visit(device)).code).toBe(0);
+    expect(await live.ended).toBe(takenOver);
   });
 });
 

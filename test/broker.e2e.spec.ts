@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { IClientOptions, MqttClient } from 'mqtt';
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 
 import type { Rule } from '#access';
 
@@ -99,6 +99,63 @@ describe('rights', () => {
       deviceId: pump.id,
       username: pump.username,
     });
+  });
+
+  it('to a part of a filter, where the tenant grants parts, give that part alone: retained, live, queued, by wills, and never shared', async () => {
+    await receiptOf(await tenant.set({ settings: { partialCover: 'narrow' } }));
+    const publisher = await connect(open);
+    const tell = async (what: string, retain = false) => {
+      for (const name of ['pump-2', 'pump-1', 'pump-2'])
+        await publisher.publishAsync(`devices/${name}/${what}`, what, { qos: 1, retain });
+    };
+    const stays = { clean: false, properties: { sessionExpiryInterval: 600 } };
+    const first = await connect(pump, stays);
+    await tell('kept', true);
+    const here = collect(first, 3);
+    const [granted] = await first.subscribeAsync('devices/#', { qos: 1 });
+    expect(granted?.qos).toBe(1);
+    await tell('live');
+    await publisher.publishAsync('devices/pump-1/last', 'last', { qos: 1 });
+    expect(await here).toEqual([
+      'devices/pump-1/kept kept',
+      'devices/pump-1/live live',
+      'devices/pump-1/last last',
+    ]);
+    const shared = await first.subscribeAsync('$share/group/devices/#').catch(() => [{ qos: 0x87 }]);
+    expect(shared[0]?.qos).toBe(0x87);
+    await first.endAsync();
+
+    await tell('queued');
+    for (const name of ['pump-2', 'pump-1']) {
+      const will = {
+        topic: `devices/${name}/will`,
+        payload: Buffer.from('gone'),
+        qos: 1 as const,
+        retain: false,
+      };
+      const heard = collect(publisher, 1);
+      await publisher.subscribeAsync(will.topic, { qos: 1 });
+      (await connect(open, { clientId: `dies-${name}`, will })).stream.destroy();
+      await heard;
+    }
+    // What is queued may come with the CONNACK: the handler is there first.
+    const { username, password, name: clientId } = pump;
+    const second = mqtt.connect(broker.url('mqtt'), {
+      clientId,
+      username,
+      password,
+      protocolVersion: 5,
+      reconnectPeriod: 0,
+      ...stays,
+    });
+    const there = collect(second, 3);
+    await publisher.publishAsync('devices/pump-1/end', 'end', { qos: 1 });
+    expect(await there).toEqual([
+      'devices/pump-1/queued queued',
+      'devices/pump-1/will gone',
+      'devices/pump-1/end end',
+    ]);
+    await second.endAsync(true);
   });
 
   it('keep tenants apart: the same client identifier and topic twice, and neither hears of the other', async () => {

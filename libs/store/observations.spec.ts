@@ -44,7 +44,7 @@ function seen(topic: string, more: Partial<Observation> = {}): Observation {
     username: device.username,
     action: 'publish',
     topic,
-    rule: rule as Observation['rule'],
+    rule,
     at: noon,
     ...more,
   };
