@@ -84,6 +84,24 @@ describe('$tenant', () => {
     expect(watcher.messages()).toEqual([]);
   });
 
+  it('reaches one of a shared subscription, where a right names it, with what changes and not what stands', async () => {
+    const { h, news } = start();
+    news.report(tenantA, meter, 'online');
+    h.gate.allow({ subscribe: ['#'] }, 'stranger');
+    const stranger = await h.connect5('stranger');
+    for (const filter of ['$share/g/$tenant/presence/#', '$share/g/$tenant/#', '$share/g/#'])
+      await stranger.subscribe(filter);
+    const members = [await h.connect5('one'), await h.connect5('two')];
+    for (const member of members) await member.subscribe('$share/g/$tenant/presence/#');
+    for (const state of ['offline', 'online']) news.report(tenantA, meter, state);
+    for (const client of [stranger, ...members]) await client.settle();
+    const heard = members.flatMap((member) => member.messages());
+    expect(heard.toSorted()).toEqual([`${meter} offline`, `${meter} online`]);
+    expect(stranger.messages()).toEqual([]);
+    for (const member of members) await member.disconnect();
+    expect(news.followed).toEqual([]);
+  });
+
   it('is asked for again while the store is away', async () => {
     const { h, news } = start();
     news.report(tenantA, meter, 'online');
