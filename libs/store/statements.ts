@@ -6,7 +6,6 @@
  * COPY into a temporary table and INSERT from it 34–60 K / 33–39 K / 14–16 K, unnest of arrays as text 32 K / 36 K / 23 K. COPY is refused on a
  * table with row-level security, which is a fence we keep, and saves little once a batch must take one round trip.
  */
-import type { PresenceEvent } from '#mqtt';
 
 import type { Batch, Effects, SessionWrites, WillWrite } from './batch.js';
 import { Column } from './columns.js';
@@ -641,37 +640,7 @@ function followPresence(statements: Statement[], effects: Effects, processId: st
     'announce-presence',
     announcePresence('unnest($1::uuid[], $2::uuid[]) AS k (tenant_id, device_id)'),
   );
-  noteUse(statements, effects);
 }
-
-/** When and from where each credential was last used: the last sign-in of the batch. */
-function noteUse(statements: Statement[], effects: Effects): void {
-  const used = new Rows({ tenant: 'uuid', credential: 'uuid', at: 'timestamptz', address: 'text' });
-  const lastUse = new Map<string, PresenceEvent>();
-  for (const { event } of effects.presence)
-    if (event.state === 'online' && isUuid.test(event.principal.credentialId))
-      lastUse.set(event.principal.credentialId, event);
-  for (const { principal, at, detail } of lastUse.values()) {
-    const { columns } = used.next();
-    columns.tenant.uuid(principal.tenantId);
-    columns.credential.uuid(principal.credentialId);
-    columns.at.time(at);
-    if (detail['address'] === undefined) columns.address.null();
-    else columns.address.text(String(detail['address']));
-  }
-  used.statement(
-    statements,
-    'credential-used',
-    `UPDATE credentials c SET last_used_at = k.at, last_used_from = k.address
-     FROM ${placed(
-       'credentials',
-       'unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[]) AS k (tenant_id, id, at, address)',
-       ['tenant_id', 'id'],
-     )} WHERE c.ctid = k.place`,
-  );
-}
-
-const isUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 function countDenials(denials: readonly DenialCount[]): Statement {
   const rows = new Rows({
