@@ -86,17 +86,21 @@ describe('a space that nobody uses', () => {
 });
 
 describe('a message that a full queue drops', () => {
-  it('leaves a record for the tenant', async () => {
+  it('leaves a record for the tenant, and many in a short time one for all of them', async () => {
     const h = new Harness();
     h.gate.limits = { ...defaultLimits, maxQueuedMessages: 2 };
     const client = await h.connect5('alice', { expiry: 100 });
     await client.subscribe('a');
     await client.cut();
     const publisher = await h.connect('p');
-    for (let i = 0; i < 4; i++) await publisher.publish('a', String(i), { qos: 1 });
-    expect(h.broker.stats.droppedQueueFull).toBe(2);
+    for (let i = 0; i < 6; i++) await publisher.publish('a', String(i), { qos: 1 });
+    expect(h.broker.stats.droppedQueueFull).toBe(4);
     const record = { action: 'receive', clientId: 'alice', reason: { name: 'quota-exceeded' }, topic: '' };
-    expect(h.journal.denials).toMatchObject([record, record]);
+    expect(h.journal.denials).toMatchObject([{ ...record, count: 1 }]);
+    await h.clock.advance(1_000);
+    expect(h.journal.denials).toMatchObject([record, { ...record, count: 3 }]);
+    await publisher.publish('a', 'later', { qos: 1 });
+    expect(h.journal.denials).toHaveLength(3);
   });
 });
 

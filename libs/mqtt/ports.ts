@@ -406,6 +406,8 @@ export interface DenialNote {
   readonly reason: Reason;
   readonly detail: string;
   readonly at: number;
+  /** How many times; once, where it is not said. */
+  readonly count?: number;
 }
 
 export interface Reading {

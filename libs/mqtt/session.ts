@@ -22,6 +22,7 @@ export const neverExpires = 0xffff_ffff;
 const retryReadMs = 1_000;
 /** Of a queue, sent before others have their turn. */
 const mostAtOnce = 64;
+const gatherDropsMs = 250;
 
 interface SharedFlight {
   readonly message: Message;
@@ -65,6 +66,8 @@ export class Session {
   #queuedBytes = 0;
   readonly #flight = new InFlight();
   #sharedFlights: Map<number, SharedFlight> | undefined = undefined;
+  /** Messages dropped since the tenant was told of it; undefined: none was lately. */
+  #untoldDrops: number | undefined = undefined;
   #nextSequence = 1;
 
   // Of a durable session. What is below #storedTo is committed or has failed; what is below #loadedTo has passed through
@@ -246,12 +249,26 @@ export class Session {
   }
 
   /**
-   * The queue is full and the newest message goes; its publisher, who cannot help it, is not told. The tenant is: one record a
-   * client, which counts them.
+   * The queue is full and the newest message goes; its publisher, who cannot help it, is not told. The tenant is: of the first at
+   * once, then of many together. A record for each cost more than delivering it would have, when a flood met twenty full queues.
    */
   #dropped(): undefined {
+    this.space.stats.droppedQueueFull += 1;
+    if (this.#untoldDrops !== undefined) {
+      this.#untoldDrops += 1;
+      return;
+    }
+    this.#untoldDrops = 0;
+    this.#noteDrops(1);
+    this.space.clock.after(gatherDropsMs, () => {
+      const count = this.#untoldDrops ?? 0;
+      this.#untoldDrops = undefined;
+      if (count > 0) this.#noteDrops(count);
+    });
+  }
+
+  #noteDrops(count: number): void {
     const { space, principal, limits } = this;
-    space.stats.droppedQueueFull += 1;
     space.journal.denied({
       tenantId: principal.tenantId,
       deviceId: principal.deviceId,
@@ -263,6 +280,7 @@ export class Session {
       reason: Reasons.quotaExceeded,
       detail: `queue over the limit of ${limits.maxQueuedMessages} messages or ${limits.maxQueuedBytes} bytes`,
       at: space.clock.now(),
+      count,
     });
   }
 

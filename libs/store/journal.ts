@@ -40,7 +40,7 @@ export class PostgresJournal implements Journal {
     const key = full ? crowdKey(note) : kindKey(note);
     const known = this.#denials.get(key);
     if (known !== undefined) {
-      known.count += 1;
+      known.count += note.count ?? 1;
       known.lastAt = Math.max(known.lastAt, note.at);
       return;
     }
@@ -139,7 +139,7 @@ function kindOf(note: DenialNote, key: string): DenialCount {
     detail,
     firstAt: at,
     lastAt: at,
-    count: 1,
+    count: note.count ?? 1,
   };
 }
 
@@ -147,7 +147,7 @@ function crowdKey({ tenantId, action, reason }: DenialNote): string {
   return JSON.stringify([tenantId, action, reason.name]);
 }
 
-function crowdOf({ tenantId, action, reason, at }: DenialNote, key: string): DenialCount {
+function crowdOf({ tenantId, action, reason, at, count = 1 }: DenialNote, key: string): DenialCount {
   return {
     tenantId,
     key: hash(key),
@@ -161,7 +161,7 @@ function crowdOf({ tenantId, action, reason, at }: DenialNote, key: string): Den
     detail: 'many different ones in a short time, counted together',
     firstAt: at,
     lastAt: at,
-    count: 1,
+    count,
   };
 }
 

@@ -53,12 +53,12 @@ journalContract('arrays', async () => {
     denials: async (tenantId) =>
       journal.denials
         .filter((note) => note.tenantId === tenantId)
-        .map(({ clientId, action, topic, reason }) => ({
+        .map(({ clientId, action, topic, reason, count = 1 }) => ({
           clientId,
           action,
           topic,
           reason: reason.name,
-          count: 1,
+          count,
         })),
     close: async () => undefined,
   };

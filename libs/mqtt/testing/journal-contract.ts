@@ -140,12 +140,13 @@ export function journalContract(name: string, make: () => Promise<JournalFixture
 
     it('keeps denials, the same one once with its count', async () => {
       for (let i = 0; i < 3; i++) journal.denied(denial(tenantId, alice, 'secret'));
-      journal.denied(denial(tenantId, alice, 'other'));
+      journal.denied({ ...denial(tenantId, alice, 'secret'), count: 4 });
+      journal.denied({ ...denial(tenantId, alice, 'other'), count: 2 });
       await fixture.flush();
       const kept = await fixture.denials(tenantId);
       const count = (topic: string) =>
         kept.filter((row) => row.topic === topic).reduce((sum, row) => sum + row.count, 0);
-      expect([count('secret'), count('other')]).toEqual([3, 1]);
+      expect([count('secret'), count('other')]).toEqual([7, 2]);
       expect(kept[0]).toMatchObject({ action: 'publish', reason: Reasons.notAuthorized.name });
     });
 
