@@ -2,10 +2,11 @@
  * `$SYS`: what a tenant may know of its own part of the server. Values are made up when they are asked for: for a new
  * subscription at once, as retained messages are, and every few seconds while there is one. Nobody asks, nothing runs.
  */
-import type { ClientId, Message } from './message.js';
+import type { Message } from './message.js';
 import type { Timer } from './ports.js';
+import { isBelow, serverMessage } from './server-topic.js';
 import type { Space } from './space.js';
-import { isShared, matches, parseShared } from './topic.js';
+import { matches } from './topic.js';
 
 /** Often enough to watch, seldom enough to cost nothing. */
 const everyMs = 10_000;
@@ -28,9 +29,6 @@ const values: Readonly<Record<string, (space: Space) => string | number>> = {
   '$SYS/tenant/bytes/sent': ({ stats }) => stats.bytesSent,
 };
 
-/** No client's: an identifier has at least one character. */
-const nobody = '' as ClientId;
-
 export class Sys {
   readonly #space: Space;
   readonly #published = new Map<string, string>();
@@ -43,20 +41,20 @@ export class Sys {
 
   /** A subscription has been made that was not there before. */
   subscribed(filter: string): void {
-    if (!concernsSys(filter)) return;
+    if (!isBelow('$SYS', filter)) return;
     this.#subscriptions += 1;
     this.#timer ??= this.#later();
   }
 
   unsubscribed(filter: string): void {
-    if (!concernsSys(filter)) return;
+    if (!isBelow('$SYS', filter)) return;
     this.#subscriptions -= 1;
     if (this.#subscriptions === 0) this.close();
   }
 
   /** The values of now, for a subscription to this filter (not a shared one). */
   visit(filter: string, visit: (message: Message) => void): void {
-    if (!concernsSys(filter)) return;
+    if (!isBelow('$SYS', filter)) return;
     for (const [topic, value] of Object.entries(values)) {
       if (matches(filter, topic)) visit(this.#message(topic, String(value(this.#space))));
     }
@@ -86,21 +84,6 @@ export class Sys {
   }
 
   #message(topic: string, text: string): Message {
-    return {
-      topic,
-      payload: Buffer.from(text),
-      qos: 0,
-      retain: false,
-      properties: undefined,
-      publisher: nobody,
-      receivedAt: this.#space.clock.now(),
-      expiresAt: undefined,
-    };
+    return serverMessage(this.#space.clock, { topic, payload: Buffer.from(text) });
   }
-}
-
-/** A wildcard in the first level does not match `$SYS` (MQTT-4.7.2-1): those that do say its name. */
-function concernsSys(filter: string): boolean {
-  const plain = isShared(filter) ? (parseShared(filter)?.filter ?? '') : filter;
-  return plain.startsWith('$SYS/');
 }

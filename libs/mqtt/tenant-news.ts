@@ -3,18 +3,16 @@
  * what was refused (`$tenant/denials`). It comes from the News port, for all processes together, and goes out as QoS 0. What stands
  * now comes with a new subscription, as retained messages do. No client publishes here, and no leading wildcard matches it.
  */
-import type { ClientId, Message, Subscription } from './message.js';
-import type { News, NewsItem, NewsPage } from './ports.js';
+import type { Subscription } from './message.js';
+import type { News, NewsPage } from './ports.js';
+import { isBelow, serverMessage } from './server-topic.js';
 import type { Session } from './session.js';
 import type { Space } from './space.js';
-import { isShared, matches, parseShared } from './topic.js';
+import { matches } from './topic.js';
 
 /** Between two looks at a reader who has not taken the last page yet, and before a store that is away is asked again. */
 const waitMs = 200;
 const retryMs = 1_000;
-
-/** No client's: an identifier has at least one character. */
-const nobody = '' as ClientId;
 
 export class TenantNews {
   readonly #space: Space;
@@ -27,24 +25,24 @@ export class TenantNews {
 
   /** A subscription has been made that was not there before. */
   subscribed(filter: string): void {
-    if (!concernsTenant(filter)) return;
+    if (!isBelow('$tenant', filter)) return;
     this.#subscriptions += 1;
     const { news, tenantId } = this.#space;
     this.#unfollow ??= news?.follow(tenantId, (item) => {
-      const message = this.#message(item);
-      if (this.#space.hasSubscribers(message.topic)) this.#space.publish(message, undefined, undefined);
+      if (!this.#space.hasSubscribers(item.topic)) return;
+      this.#space.publish(serverMessage(this.#space.clock, item), undefined, undefined);
     });
   }
 
   unsubscribed(filter: string): void {
-    if (!concernsTenant(filter)) return;
+    if (!isBelow('$tenant', filter)) return;
     this.#subscriptions -= 1;
     if (this.#subscriptions === 0) this.close();
   }
 
   /** What stands now goes to a new subscription, page by page, as fast as its client reads. */
   send(session: Session, subscription: Subscription): void {
-    if (this.#space.news === undefined || !concernsTenant(subscription.filter)) return;
+    if (this.#space.news === undefined || !isBelow('$tenant', subscription.filter)) return;
     void this.#sendStanding(this.#space.news, session, subscription);
   }
 
@@ -73,7 +71,7 @@ export class TenantNews {
       if (!isWanted()) return;
       for (const item of page.items) {
         if (!matches(filter, item.topic) || !session.mayReceive(item.topic)) continue;
-        session.offerRetained(this.#message(item), 0, ids);
+        session.offerRetained(serverMessage(this.#space.clock, item), 0, ids);
       }
       session.pump();
       if (page.next === undefined) return;
@@ -83,23 +81,4 @@ export class TenantNews {
   #wait(ms: number): Promise<void> {
     return new Promise((resolve) => this.#space.clock.after(ms, resolve));
   }
-
-  #message({ topic, payload }: NewsItem): Message {
-    return {
-      topic,
-      payload,
-      qos: 0,
-      retain: false,
-      properties: undefined,
-      publisher: nobody,
-      receivedAt: this.#space.clock.now(),
-      expiresAt: undefined,
-    };
-  }
-}
-
-/** A wildcard in the first level does not match `$tenant` (MQTT-4.7.2-1): those that do say its name. */
-function concernsTenant(filter: string): boolean {
-  const plain = isShared(filter) ? (parseShared(filter)?.filter ?? '') : filter;
-  return plain.startsWith('$tenant/');
 }
