@@ -267,11 +267,12 @@ export class Broker {
   /** A session's rights change by themselves, and now is the moment (Grant.reviewAt). Asked for until the Gate has an answer. */
   reviewDue(session: Session): void {
     reviewSession(session, this.rightsVersion, nothingDone())
-      .then((isJudged) => {
-        if (!isJudged && session.connection !== undefined)
-          this.clock.after(reviewAgainMs, () => this.reviewDue(session));
-      })
+      .then((isJudged) => (isJudged ? undefined : this.#reviewAgain(session)))
       .catch(this.onFault);
+  }
+
+  #reviewAgain(session: Session): void {
+    if (session.connection !== undefined) this.clock.after(reviewAgainMs, () => this.reviewDue(session));
   }
 
   /** Shows a client out, and says what became of its will. */

@@ -57,6 +57,12 @@ const unitsOfDelivery = 1;
 /** What a packet costs that is read, and so many bytes of it. */
 const unitsOfPacket = 2;
 const bytesOfUnit = 512;
+/**
+ * An acknowledgement costs so little that all those of a full window are one share. Of half of them, the other half would wait
+ * behind messages for which there is no room in the window any more: they are queued, which costs three times as much.
+ */
+const bytesOfAcknowledgement = 4;
+const unitsOfAcknowledgement = 0.5;
 /** Bytes of a PUBACK, PUBREC or DISCONNECT beside its Reason String. */
 const mostAround = 16;
 /** Rights are remembered for topics of so many characters in all: a thousand of the usual ones. */
@@ -90,6 +96,8 @@ export class Connection implements LinkSink {
 
   readonly #framer: Framer;
   #holds = 0;
+  /** So the link was told. */
+  #isPaused = false;
   #isReading = false;
   /** The link is gone, and some of what it brought is still held. */
   #hasLeft = false;
@@ -146,11 +154,13 @@ export class Connection implements LinkSink {
   received(chunk: Buffer): void {
     if (this.state === 'closed') return;
     this.now = this.broker.clock.now();
+    this.broker.turns.begin();
+    if (this.#holds !== 0) this.#pause();
     this.#isReading = true;
     try {
       this.#framer.push(chunk, this.#onFrame);
       // A WebSocket's chunk is a whole message, which may be as large as a packet.
-      const mostBytes = mostHeldBytes + this.limits.maxPacketBytes;
+      const mostBytes = mostHeldBytes + this.#framer.maxPacketBytes;
       if (this.#framer.heldBytes > mostBytes) this.end(Reasons.quotaExceeded, 'protocol-error');
     } catch (error) {
       this.fail(error);
@@ -163,7 +173,8 @@ export class Connection implements LinkSink {
   readonly #onFrame = (frame: Buffer, bodyOffset: number): boolean => {
     const { turns } = this.broker;
     const before = turns.spent;
-    turns.spend(unitsOfPacket + frame.length / bytesOfUnit);
+    const isSmall = frame.length <= bytesOfAcknowledgement;
+    turns.spend(isSmall ? unitsOfAcknowledgement : unitsOfPacket + frame.length / bytesOfUnit);
     this.#handle(decode(frame, bodyOffset, this.version, this.limits));
     this.#charge(turns.spent - before);
     return this.#holds === 0 && this.state !== 'closed';
@@ -179,21 +190,21 @@ export class Connection implements LinkSink {
     }
     this.#spentInTurn += units;
     if (this.#spentInTurn < turns.share || this.#holds !== 0) return;
-    this.hold(Hold.turn);
-    turns.wait(this.#goOn);
+    this.#holds |= Hold.turn; // the link hears of it only if more comes: it will be over soon
+    turns.waitToRead(this.#goOn);
   }
 
   readonly #goOn = (): void => this.release(Hold.turn);
 
   /**
-   * Work for this client, step by step in as many turns as it takes (`Turns.work`), and then `done`, also where the connection
-   * is closed by then. Where it does not end at once nothing else is read, until `done` or what comes of it releases the hold.
+   * Work for this client, step by step in as many turns as it takes (`Turns.work`), and then `whenDone`, also where the connection
+   * is closed by then. Where it does not end at once nothing else is read, until `whenDone` or what comes of it releases the hold.
    */
-  inTurns(why: HoldBit, step: () => boolean, done: () => void): void {
+  inTurns(why: HoldBit, step: () => boolean, whenDone: () => void): void {
     const rest = this.broker.turns.work(step);
-    if (rest === undefined) return done();
+    if (rest === undefined) return whenDone();
     this.hold(why);
-    rest.then(done).catch((error: unknown) => this.fail(error));
+    rest.then(whenDone).catch((error: unknown) => this.fail(error));
   }
 
   #handle(packet: ClientPacket): void {
@@ -241,8 +252,14 @@ export class Connection implements LinkSink {
 
   /** Reading stops until every hold is released. */
   hold(why: HoldBit): void {
-    if (this.#holds === 0) this.link.pause();
     this.#holds |= why;
+    this.#pause();
+  }
+
+  #pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.link.pause();
   }
 
   release(why: HoldBit): void {
@@ -251,12 +268,15 @@ export class Connection implements LinkSink {
     if (this.#holds !== 0) return;
     if (!this.#isReading) this.#readHeld();
     if (this.#holds !== 0 || this.isClosed) return;
-    if (this.#hasLeft) this.#lost();
-    else this.link.resume();
+    if (this.#hasLeft) return this.#lost();
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.link.resume();
   }
 
   #readHeld(): void {
     this.now = this.broker.clock.now();
+    this.broker.turns.begin();
     this.#isReading = true;
     try {
       this.#framer.resume(this.#onFrame);

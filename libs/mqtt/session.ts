@@ -180,6 +180,7 @@ export class Session {
       !connection.outbox.hasRoom ||
       !this.#flight.mayBegin(sequence)
     ) {
+      if (!this.hasQueueRoom) return this.#dropped(); // before it is copied
       return this.#enqueue(publication.kept(), qos, retain, subscriptionIds, group);
     }
     if (!connection.sendShared(publication, qos, retain, subscriptionIds, packetIdOf(sequence))) return;

@@ -36,11 +36,11 @@ describe('a turn of the loop', () => {
       harness.connect('other'),
     ]);
     await reading.subscribe('flood/#', { qos: 0 });
-    flooding.link.send(backlog(flooding, 5_000, 'flood/x'));
+    flooding.link.send(backlog(flooding, 10_000, 'flood/x'));
     for (let asked = 0; asked < 5; asked++) expect(await turnsToAnswer(other)).toBeLessThanOrEqual(2);
-    expect(reading.link.received.length).toBeLessThan(10_000); // it is far from done
+    expect(reading.link.received.length).toBeLessThan(60_000); // it is far from done
     await reading.settle();
-    expect(reading.messages()).toEqual(Array.from({ length: 5_000 }, (_, n) => `flood/x ${n}`));
+    expect(reading.messages()).toEqual(Array.from({ length: 10_000 }, (_, n) => `flood/x ${n}`));
   });
 
   it.each([
@@ -78,7 +78,7 @@ describe('a turn of the loop', () => {
     await reading.settle();
     const order = reading.messages().map((message) => message.split(' ')[0]);
     const shares = many.map(
-      ({ clientId }) => order.slice(0, 1_500).filter((topic) => topic === `flood/${clientId}`).length,
+      ({ clientId }) => order.slice(0, 2_500).filter((topic) => topic === `flood/${clientId}`).length,
     );
     for (const share of shares) expect(share).toBeGreaterThan(200);
     expect(order).toHaveLength(5_000);
@@ -139,6 +139,33 @@ describe('outboxes', () => {
     expect(written).toHaveLength(1_001);
   });
 
+  it('to which one who stands in line sends are written to once, when it is done, and those of others at once', () => {
+    const waiting: (() => void)[] = [];
+    const turns = new Turns((callback) => waiting.push(callback));
+    const written: string[] = [];
+    const outbox = (name: string) => ({ flush: () => void written.push(name) });
+    turns.begin();
+    turns.add(outbox('its first slice'));
+    let slices = 0;
+    const goOn = (): void => {
+      turns.add(outbox(`slice ${++slices}`));
+      turns.spend(300);
+      if (slices < 5) turns.wait(goOn);
+    };
+    turns.waitToRead(goOn);
+    for (let turn = 0; written.length === 0 && turn < 20; turn++) {
+      waiting.shift()?.();
+      if (slices >= 5) break;
+      expect(written).toEqual([]);
+    }
+    turns.begin();
+    turns.add(outbox('other'));
+    waiting.shift()?.();
+    expect([...written].sort()).toEqual(
+      ['other', 'its first slice', ...Array.from({ length: 5 }, (_, n) => `slice ${n + 1}`)].sort(),
+    );
+  });
+
   it('are served before long work goes on', () => {
     const waiting: (() => void)[] = [];
     const turns = new Turns((callback) => waiting.push(callback));
@@ -147,10 +174,10 @@ describe('outboxes', () => {
     void turns.work(() => {
       turns.spend(50);
       order.push('step');
-      return ++steps < 100;
+      return ++steps < 200;
     });
     const first = order.length;
-    expect(first).toBeLessThan(20);
+    expect(first).toBeLessThan(30);
     turns.add({ flush: () => void order.push('flush') });
     waiting.shift()?.();
     expect(order[first]).toBe('flush');

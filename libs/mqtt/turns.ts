@@ -8,8 +8,10 @@
  * - What is to be sent goes out at the end of the turn, each outbox in one write. After a fan-out to thousands the writes are
  *   spread over turns too; those of the newest turn come first, for the rest of them wait already.
  *
- * A small share costs throughput: each turn asks the kernel what there is to read, and writes once to every outbox. So the share
- * grows with the outboxes that wait, which cost as much anyway, and while only one connection has anything to say.
+ * What that costs is mostly system calls: the shorter a turn, the less it finds to read in each socket, and has to write to each. So
+ * the share grows with the connections that are read from or written to, which make the turn that much longer anyway, and is at
+ * its largest while only one has anything to say. And what those in line send is written when they are done, or when enough was
+ * spent that the writes count for little beside it: no later than if their chunks were read to their ends.
  */
 
 /** What is written to at the end of a turn. */
@@ -17,15 +19,18 @@ export interface Flushed {
   flush(): void;
 }
 
-const smallestShare = 256;
-const largestShare = 2048;
+const smallestShare = 1024;
+const largestShare = 4096;
+/** Of a share, for each connection that is read from or written to: a system call or two, and what belongs to them. */
+const unitsOfCall = 64;
 /** While nobody but one connection has said anything for so many turns. */
-const shareAlone = 1024;
 const turnsAlone = 32;
-/** A write is a system call, as long as this. */
-const unitsOfWrite = 32;
-/** Outboxes of the newest turn, and as many of those before it, that are written to in one turn. */
-const mostWrites = 32;
+/** What those in line spend before what they send is written: at least, and at most if there are many to write to. */
+const leastOfBatch = 4096;
+const mostOfBatch = 16_384;
+/** Outboxes that are written to in one turn; so many of those that earlier turns left are among them, or beside them. */
+const mostWrites = 128;
+const leastOlder = 32;
 
 /** Of a topic, or filter, that is looked up in a tree for the first time. */
 export function unitsOfLookUp(topic: string): number {
@@ -33,19 +38,27 @@ export function unitsOfLookUp(topic: string): number {
 }
 
 export class Turns {
-  /** Of the turn that is under way. */
-  number = 0;
-  /** Connections that were read from in this turn; turns in which there was one at most. */
+  /** What one connection, or all that stand in line together, may spend in a turn. */
+  share = smallestShare;
+  /** Connections that said something in this turn; turns in which there was one at most. */
   #voices = 0;
   #turnsAlone = 0;
+  /** Of the turn that is under way. */
+  number = 0;
   readonly #soon: (callback: () => void) => void;
   #isScheduled = false;
   #spent = 0;
+  #isServing = false;
   #fresh: Flushed[] = [];
+  /** Where those begin in `#fresh` that the chunk which is being read has to do with. */
+  #freshAt = 0;
   /** Those that earlier turns left, from `#olderAt` on. */
   #older: Flushed[] = [];
   #olderAt = 0;
   #line: (() => void)[] = [];
+  /** Those that whoever stands in line has to do with, and what was spent on them. */
+  #batch: Flushed[] = [];
+  #batchSpent = 0;
 
   constructor(soon: (callback: () => void) => void) {
     this.#soon = soon;
@@ -60,23 +73,27 @@ export class Turns {
     this.#spent += units;
   }
 
+  /** A chunk is read. */
+  begin(): void {
+    this.#freshAt = this.#fresh.length;
+  }
+
   /** A connection says something for the first time in this turn. */
   heard(): void {
     this.#voices += 1;
-    if (this.#voices > 1) this.#turnsAlone = 0;
-  }
-
-  /** What one connection, or all that stand in line together, may spend in this turn. */
-  get share(): number {
-    const writes = (this.#fresh.length + this.#older.length - this.#olderAt) * unitsOfWrite;
-    const least = this.#turnsAlone < turnsAlone ? smallestShare : shareAlone;
-    return Math.min(largestShare, Math.max(least, writes));
   }
 
   /** It is flushed at the end of this turn, or soon after. */
   add(outbox: Flushed): void {
-    this.#fresh.push(outbox);
+    if (this.#isServing) this.#batch.push(outbox);
+    else this.#fresh.push(outbox);
     this.#schedule();
+  }
+
+  /** Whoever is being read goes on when others have had their turn. `goOn` must not throw. */
+  waitToRead(goOn: () => void): void {
+    while (this.#fresh.length > this.#freshAt) this.#batch.push(this.#fresh.pop() as Flushed);
+    this.wait(goOn);
   }
 
   /** Goes on when others have had their turn. `goOn` must not throw. */
@@ -97,7 +114,7 @@ export class Turns {
           if (this.#goOn(step)) resolve();
           else this.wait(goOn);
         } catch (error) {
-          reject(error as Error);
+          reject(error);
         }
       };
       this.wait(goOn);
@@ -122,34 +139,59 @@ export class Turns {
     this.#isScheduled = false;
     this.number += 1;
     this.#spent = 0;
-    this.#turnsAlone += 1;
+    this.share = this.#nextShare();
     this.#voices = 0;
     this.#flush();
     this.#serve();
-    if (this.#line.length > 0 || this.#older.length > 0) this.#schedule();
+    if (this.#line.length + this.#batch.length + this.#older.length > 0) this.#schedule();
   };
 
+  #nextShare(): number {
+    this.#turnsAlone = this.#voices > 1 ? 0 : this.#turnsAlone + 1;
+    if (this.#turnsAlone >= turnsAlone) return largestShare;
+    const calls = Math.max(this.#voices, this.#batch.length);
+    return Math.min(largestShare, Math.max(smallestShare, calls * unitsOfCall));
+  }
+
   #flush(): void {
-    const fresh = this.#fresh;
+    let fresh = this.#fresh;
     this.#fresh = [];
-    for (let i = 0; i < mostWrites && this.#olderAt < this.#older.length; i++) {
+    this.#freshAt = 0;
+    if (this.#isBatchDone()) {
+      if (this.#batch.length > 0) fresh = [...this.#batch, ...fresh];
+      this.#batch = [];
+      this.#batchSpent = 0;
+    }
+    const older = Math.max(leastOlder, mostWrites - fresh.length);
+    for (let i = 0; i < older && this.#olderAt < this.#older.length; i++) {
       (this.#older[this.#olderAt++] as Flushed).flush();
     }
     if (this.#olderAt === this.#older.length) {
       this.#older = [];
       this.#olderAt = 0;
     }
-    // The last first: what came in is read after those in line have gone on, and so its outboxes come after theirs.
+    // The last first: they are of what came in just now.
     const left = Math.max(0, fresh.length - mostWrites);
     for (let i = left; i < fresh.length; i++) (fresh[i] as Flushed).flush();
     for (let i = 0; i < left; i++) this.#older.push(fresh[i] as Flushed);
   }
 
+  #isBatchDone(): boolean {
+    if (this.#line.length === 0) return true;
+    const enough = Math.max(leastOfBatch, this.#batch.length * unitsOfCall);
+    return this.#batchSpent >= Math.min(mostOfBatch, enough);
+  }
+
   #serve(): void {
     const line = this.#line;
+    if (line.length === 0) return;
     this.#line = [];
+    this.#isServing = true;
+    const before = this.#spent;
     let served = 0;
-    while (served < line.length && this.#spent < this.share) (line[served++] as () => void)();
+    while (served < line.length && this.#spent - before < this.share) (line[served++] as () => void)();
+    this.#isServing = false;
+    this.#batchSpent += this.#spent - before;
     if (served < line.length) this.#line = [...line.slice(served), ...this.#line];
   }
 }
