@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { WebSocket as NodeWebSocket } from 'ws';
+
+import { internalKey } from '#process';
+
 import {
   queryAsSuperuser,
   startTestApi,
@@ -226,6 +229,21 @@ describe('too many requests', () => {
     }
   });
 
+  it('without a key are 429 for their address, and brokers that have it too go on', async () => {
+    const limited = await startTestApi({ rateLimits: { perKey: 5, failedSignIns: 100 } });
+    try {
+      const statuses = [];
+      for (let index = 0; index < 6; index += 1)
+        statuses.push((await limited.anonymous.post('/v1/claims', {})).status);
+      expect(statuses).toEqual([422, 422, 422, 422, 422, 429]);
+      const broker = limited.anonymous.with(internalKey(limited.database.secretKey));
+      expect((await broker.post('/internal/claims', {})).status).toBe(422);
+      expect((await limited.anonymous.post('/internal/claims', {})).status).toBe(404);
+    } finally {
+      await limited.stop();
+    }
+  });
+
   it('with keys that are not valid are 429 for their address', async () => {
     const limited = await startTestApi({ rateLimits: { perKey: 1_000, failedSignIns: 3 } });
     try {
@@ -251,7 +269,10 @@ describe('keys that are not valid', () => {
     try {
       const wrong = `moo_000000000000_${'A'.repeat(43)}`;
       for (let index = 0; index < 3; index += 1) {
-        const socket = new NodeWebSocket(`${limited.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+        const socket = new NodeWebSocket(
+          `${limited.url.replace('http', 'ws')}/graphql`,
+          'graphql-transport-ws',
+        );
         const payload = { authorization: `Bearer ${wrong}` };
         socket.once('open', () => socket.send(JSON.stringify({ type: 'connection_init', payload })));
         expect(await new Promise((resolve) => socket.once('close', resolve))).toBe(4403);

@@ -30,10 +30,18 @@ export async function registerRateLimit(fastify: FastifyInstance, limits: RateLi
 
 const windowMs = 60_000;
 
-/** Not the whole key, so that no secret stays in memory; by address too, so that nobody uses up another's allowance. */
-function keyOf(request: FastifyRequest): string {
-  const shown = /^Bearer +(moo_[a-z0-9]{12})_/i.exec(request.headers.authorization ?? '')?.[1];
-  return `${request.ip} ${shown ?? ''}`;
+/**
+ * Not the whole key, so that no secret stays in memory; by address too, so that nobody uses up another's allowance. Brokers, which may
+ * come from the address of strangers' proxy, have one of their own.
+ */
+function keyOf({ ip, url, headers: { authorization = '' } }: FastifyRequest): string {
+  if (url.startsWith('/internal/')) return `${ip} internal ${markOf(authorization)}`;
+  const shown = /^Bearer +(moo_[a-z0-9]{12})_/i.exec(authorization)?.[1];
+  return `${ip} ${shown ?? ''}`;
+}
+
+function markOf(authorization: string): string {
+  return createHash('sha256').update(authorization).digest('base64');
 }
 
 /** Keys in use of an installation: programs, dashboards and people. */
@@ -64,7 +72,7 @@ export class SignInThrottle {
     signIn: () => Promise<T>,
   ): Promise<T> {
     if (authorization === undefined) return this.slowed(request, false, signIn);
-    const mark = createHash('sha256').update(authorization).digest('base64');
+    const mark = markOf(authorization);
     try {
       const access = await this.slowed(request, true, signIn, this.#known.has(mark));
       this.#known.delete(mark);
