@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { maxDeviceNameLength } from '#access';
 import { type Reason, Reasons, type Refusal, type TenantId } from '#mqtt';
 import { internalKey, type Logger } from '#process';
 
@@ -46,12 +47,14 @@ export class Provisioning {
     readonly name: string;
     readonly address: string;
   }): Promise<Refusal | undefined> {
+    const { tenantId } = unknown;
+    // The api would take it for a request that is none, and the device would come again for ever.
+    if (unknown.name.length > maxDeviceNameLength) return staysOut('name-not-allowed', tenantId);
     const answer = await this.#ask('registrations', unknown);
     const outcome = answer?.status === 200 ? registration.safeParse(answer.body) : undefined;
     if (outcome?.success !== true) return unavailable;
     if (outcome.data.registered) return undefined;
-    const detail = `provisioning: ${outcome.data.why ?? 'off'}`;
-    return { kind: 'refused', reason: Reasons.notAuthorized, detail, tenantId: unknown.tenantId as TenantId };
+    return staysOut(outcome.data.why ?? 'off', tenantId);
   }
 
   /** What the device is to be told, as JSON. `tenantId`: who sees a refusal of somebody who has proven to be its. */
@@ -89,6 +92,11 @@ export class Provisioning {
       return undefined;
     }
   }
+}
+
+function staysOut(why: string, tenantId: string): Refusal {
+  const detail = `provisioning: ${why}`;
+  return { kind: 'refused', reason: Reasons.notAuthorized, detail, tenantId: tenantId as TenantId };
 }
 
 function reasonOf(code: string): Reason {
