@@ -95,6 +95,19 @@ describe('the product', () => {
     expect(product.output()).not.toContain(bootstrap.open.password);
   });
 
+  it('lets the demo credential "open" use any client identifier, and hear of its whole tenant', async () => {
+    const client = await connect({ clientId: 'whoever-i-am', ...bootstrap.open });
+    const heard = new Set<string>();
+    client.on('message', (from: string) => heard.add(from));
+    const granted = await client.subscribeAsync(['#', '$SYS/#', '$tenant/#'], { qos: 1 });
+    expect(granted.map(({ qos }) => qos)).toEqual([1, 1, 1]);
+    await eventually(
+      async () => [...heard],
+      (topics) => topics.includes('$tenant/presence/wearable-1'),
+    );
+    await client.endAsync();
+  });
+
   it('makes a tenant, a device and a credential by REST', async () => {
     await create('/v1/tenants', { slug: 'acme', name: 'Acme Clinics' });
     deviceId = String((await create('/v1/tenants/acme/devices', { name: 'pump-7' }))['id']);

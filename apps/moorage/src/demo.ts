@@ -25,7 +25,9 @@ const openDevice = 'open';
 const openPolicy = {
   name: 'open',
   description: 'Everything, for the demo credential "open".',
-  rules: [{ effect: 'allow', actions: ['publish', 'subscribe', 'retain'], topics: ['#', '$SYS/#'] }],
+  rules: [
+    { effect: 'allow', actions: ['publish', 'subscribe', 'retain'], topics: ['#', '$SYS/#', '$tenant/#'] },
+  ],
 };
 
 const identified = z.object({ id: z.string() });
