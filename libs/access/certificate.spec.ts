@@ -67,6 +67,14 @@ describe('a path', () => {
     expect(judge(leaf, [line])).toMatchObject({ serial: leaf.serial }); // an intermediate as anchor
   });
 
+  it('leads to a renewed authority, too: its key has signed', async () => {
+    const authority = await makeAuthority('Factory');
+    const notAfter = new Date('2040-01-01T00:00:00Z');
+    const renewed = await authority.renew('Factory', { notAfter });
+    const leaf = await authority.issue('d', { notAfter });
+    expect(judge(leaf, [renewed])).toMatchObject({ anchorId: 'a0', notAfter: notAfter.getTime() });
+  });
+
   it('ends: certificates that have signed each other do not keep it busy', async () => {
     const [a, other] = await Promise.all([makeAuthority('A'), makeAuthority('B')]);
     const sent = [a, a, a, a, a];

@@ -28,7 +28,7 @@ export interface NewTrustAnchor extends AnchorCertificate {
   readonly ocspUrl?: string | null;
 }
 
-export interface TrustAnchorChange {
+export interface TrustAnchorChange extends Partial<AnchorCertificate> {
   readonly name?: string | undefined;
   readonly provenAt?: Date | undefined;
   readonly crlWhenStale?: string | undefined;

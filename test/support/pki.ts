@@ -27,6 +27,8 @@ export interface CertificateOptions {
   readonly extendedKeyUsage?: readonly string[];
   readonly san?: x509.JsonGeneralNames;
   readonly serial?: string;
+  /** In place of the subject key identifier that its key has. */
+  readonly keyId?: x509.Extension;
   readonly extensions?: readonly x509.Extension[];
 }
 
@@ -38,6 +40,8 @@ export interface Pair {
   /** A certificate by this one. */
   issue(commonName: string, options?: CertificateOptions): Promise<Pair>;
   issueAuthority(commonName: string, options?: CertificateOptions): Promise<Pair>;
+  /** Another certificate of the same key: a renewed one. */
+  renew(commonName: string, options?: CertificateOptions): Promise<Pair>;
   /** A revocation list by this one. */
   revoke(serials: readonly string[], options?: RevocationOptions): Promise<string>;
 }
@@ -109,12 +113,12 @@ async function make(
   issuer: Issuer | undefined,
   commonName: string,
   options: CertificateOptions,
+  known?: webcrypto.CryptoKeyPair,
 ): Promise<Pair> {
   const algorithm = algorithms[options.keyKind ?? 'p256'];
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, [
-    'sign',
-    'verify',
-  ])) as webcrypto.CryptoKeyPair;
+  const keys =
+    known ??
+    ((await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair);
   const serial = options.serial ?? randomSerial();
   const common = {
     serialNumber: serial,
@@ -149,6 +153,7 @@ async function make(
     issue: (cn, more = {}) => make(own, cn, { ...ofClient, ...more }),
     issueAuthority: (cn, more = {}) =>
       make(own, cn, { isAuthority: true, keyUsage: keyCertSign | cRLSign, ...more }),
+    renew: (cn, more = {}) => make(undefined, cn, { ...options, ...more }, keys),
     revoke: (serials, more) => makeList(own, serials, more),
   };
 }
@@ -156,14 +161,22 @@ async function make(
 async function extensionsOf(
   keys: webcrypto.CryptoKeyPair,
   issuer: Issuer | undefined,
-  { isAuthority = false, pathLength, keyUsage, extendedKeyUsage, san, extensions = [] }: CertificateOptions,
+  {
+    isAuthority = false,
+    pathLength,
+    keyUsage,
+    extendedKeyUsage,
+    san,
+    keyId,
+    extensions = [],
+  }: CertificateOptions,
 ): Promise<x509.Extension[]> {
   return [
     new x509.BasicConstraintsExtension(isAuthority, pathLength, true),
     ...(keyUsage === undefined ? [] : [new x509.KeyUsagesExtension(keyUsage, true)]),
     ...(extendedKeyUsage === undefined ? [] : [new x509.ExtendedKeyUsageExtension([...extendedKeyUsage])]),
     ...(san === undefined ? [] : [new x509.SubjectAlternativeNameExtension(san)]),
-    await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    keyId ?? (await x509.SubjectKeyIdentifierExtension.create(keys.publicKey)),
     ...(issuer === undefined
       ? []
       : [await x509.AuthorityKeyIdentifierExtension.create(issuer.certificate.publicKey)]),

@@ -103,7 +103,8 @@ export class TrustAnchorController {
   @NeedsIfMatch()
   @ApiConsumes('application/merge-patch+json', 'application/json')
   @Answers(200, trustAnchorView, {
-    summary: 'Rename a trust anchor, or say how revocations are learnt of and what it means if they are not',
+    summary:
+      'Rename a trust anchor, renew its certificate, or say how revocations are learnt of and what it means if they are not',
   })
   async update(
     @InTenant() scope: TenantScope,

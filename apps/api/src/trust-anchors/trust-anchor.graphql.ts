@@ -77,6 +77,8 @@ export const trustAnchorTypes = /* GraphQL */ `
 
   input TrustAnchorPatch {
     name: String
+    "A renewed one, self-signed, of the same key and subject"
+    certificate: String
     crlWhenStale: String
     crlGraceS: Int
     ocsp: String

@@ -47,7 +47,14 @@ export const newTrustAnchor = z
 export type NewTrustAnchorInput = z.output<typeof newTrustAnchor>;
 
 export const trustAnchorPatch = z
-  .strictObject({ name: displayName, crlWhenStale, crlGraceS, ocsp, ocspUrl })
+  .strictObject({
+    name: displayName,
+    certificate: pem.describe('A renewed one, self-signed, of the same key and subject'),
+    crlWhenStale,
+    crlGraceS,
+    ocsp,
+    ocspUrl,
+  })
   .partial()
   .meta({ id: 'TrustAnchorPatch' });
 export type TrustAnchorPatchInput = z.output<typeof trustAnchorPatch>;

@@ -112,13 +112,16 @@ export class TrustAnchorService {
     scope: TenantScope,
     id: string,
     expected: ExpectedVersion,
-    patch: TrustAnchorPatchInput,
+    { certificate, ...patch }: TrustAnchorPatchInput,
   ): Promise<Changed<TrustAnchor>> {
+    const authority = certificate === undefined ? undefined : authorityOf(certificate);
     return refusingTaken(() =>
       this.store.tenant(scope.tenantId, async (tx) => {
         const current = await existing(tx, id);
         requireVersion(current, expected);
-        const value = await updateTrustAnchor(tx, id, current.version, patch);
+        if (authority !== undefined) await requireRenewal(tx, current, authority);
+        const renewed = authority === undefined ? {} : columnsOf(authority);
+        const value = await updateTrustAnchor(tx, id, current.version, { ...patch, ...renewed });
         if (value === undefined) throw staleVersion();
         return { value, operation: await record(tx, scope, about(value, 'trust-anchor.update')) };
       }),
@@ -164,6 +167,24 @@ function authorityOf(encoded: string): Certificate {
   const fault = authority === undefined ? 'malformed' : anchorFault(authority, Date.now());
   if (authority === undefined || fault !== undefined) throw certificateFault(fault ?? 'malformed');
   return authority;
+}
+
+/** The same key under the same name: what has been proven of it, and what it has signed, stands. */
+async function requireRenewal(tx: TenantTx, current: TrustAnchor, authority: Certificate): Promise<void> {
+  const { spkiHash, subjectHash, keyId } = columnsOf(authority);
+  if ((await findIssuingAuthority(tx, current.id)) !== null) throw certificateFault('issued-here');
+  if (!isSame(spkiHash, current.spkiHash)) throw certificateFault('other-key');
+  if (!isSame(subjectHash, current.subjectHash)) throw certificateFault('other-subject');
+  if (!isSame(keyId, current.keyId)) throw certificateFault('other-key-id');
+  // Nothing else shows that it is the authority that has renewed it.
+  const { certificate, notBefore } = authority;
+  if (!certificate.verify(certificate.publicKey)) throw certificateFault('not-signed-by-anchor');
+  // It takes the place of one that is in force.
+  if (notBefore > Date.now()) throw certificateFault('not-yet-valid');
+}
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return Buffer.compare(one, other) === 0;
 }
 
 function storedAuthority(row: TrustAnchor): Certificate {
@@ -235,6 +256,11 @@ const messages: Readonly<Record<string, string>> = {
   expired: 'It has expired.',
   'not-signed-by-anchor': 'The key of the trust anchor has not signed it.',
   'wrong-common-name': 'Its common name is not the challenge.',
+  'not-yet-valid': 'It is not valid yet.',
+  'other-key': 'It has another key: bring it as a trust anchor of its own.',
+  'other-subject': 'It has another subject: bring it as a trust anchor of its own.',
+  'other-key-id': 'It has another subject key identifier: what was issued before would not lead to it.',
+  'issued-here': 'The authority is of the platform.',
 };
 
 function certificateFault(code: string): Failure {

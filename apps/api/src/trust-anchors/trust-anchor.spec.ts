@@ -14,6 +14,7 @@ import {
   type CertificateOptions,
   type Pair,
 } from '../../../../test/support/pki.js';
+import { toPem } from './trust-anchor.schema.js';
 
 const dayMs = 24 * 3600 * 1000;
 const past = new Date(Date.now() - dayMs);
@@ -150,6 +151,38 @@ describe('trust anchors', () => {
     expect([taken.status, taken.body.errors[0].pointer]).toEqual([409, '#/name']);
   });
 
+  it('are renewed under the same key and name, without another proof, and not by anything else', async () => {
+    const authority = await makeAuthority('Factory');
+    const { self, body, of } = await bring(authority);
+    const { pem } = await authority.issue(body.challenge);
+    await of.operator.post(`${self}/proof`, { certificate: pem });
+    const renewed = await authority.renew('Factory', { notAfter: new Date(Date.now() + 7 * dayMs) });
+    const { body: after } = await of.operator.patch(self, { certificate: renewed.pem });
+    expect(after).toMatchObject({ state: 'trusted', publicKeyHash: body.publicKeyHash, version: 3 });
+    expect(after.fingerprint).not.toBe(body.fingerprint);
+    expect(Date.parse(after.notAfter) - Date.parse(body.notAfter)).toBeGreaterThan(5 * dayMs);
+    const forged = toPem(withLastByteChanged(renewed.der));
+    const farAhead = new Date(future.getTime() + dayMs);
+    const longAgo = new Date(past.getTime() - dayMs);
+    const otherKeyId = new Extension('2.5.29.14', false, Buffer.from('0403616263', 'hex'));
+    for (const [code, other] of [
+      ['not-signed-by-anchor', { pem: forged }],
+      ['not-yet-valid', await authority.renew('Factory', { notBefore: future, notAfter: farAhead })],
+      ['other-key', await makeAuthority('Factory')],
+      ['other-subject', await authority.renew('Plant')],
+      ['other-key-id', await authority.renew('Factory', { keyId: otherKeyId })],
+      ['wrong-usage', await authority.renew('Factory', { keyUsage: usages.cRLSign })],
+      ['expired', await authority.renew('Factory', { notBefore: longAgo, notAfter: past })],
+    ] as const) {
+      const refused = await of.operator.patch(self, { certificate: other.pem });
+      expect([code, refused.status, refused.body.errors?.[0]]).toMatchObject([
+        code,
+        422,
+        { pointer: '#/certificate', code },
+      ]);
+    }
+  });
+
   it('are changed and deleted under If-Match, each a change that brokers follow', async () => {
     const { self, body, of } = await bring(await makeAuthority());
     expect((await of.operator.call('PATCH', self, { body: { name: 'x' } })).status).toBe(428);
@@ -167,6 +200,12 @@ describe('trust anchors', () => {
     expect(changes).toEqual([1, 2].map(() => ({ subject: { anchorId: body.id } })));
   });
 });
+
+function withLastByteChanged(der: Buffer): Buffer {
+  const changed = Buffer.from(der);
+  changed[changed.length - 1]! ^= 1;
+  return changed;
+}
 
 describe('a responder of an anchor', () => {
   it('is asked where the tenant says so: never, or at an address of its own, or where certificates say', async () => {
