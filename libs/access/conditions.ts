@@ -11,7 +11,7 @@ import { type TimeWindow, timeWindowSchema, windowAt } from './time-window.js';
 import { z } from 'zod';
 
 /** tls and wss hold with and without a client's certificate; mtls holds where one was shown, over TCP or WebSocket. */
-export const transportNames = ['tcp', 'tls', 'mtls', 'ws', 'wss'] as const;
+const transportNames = ['tcp', 'tls', 'mtls', 'ws', 'wss'] as const;
 export type TransportName = (typeof transportNames)[number];
 
 export const connectionConditions = {

@@ -32,7 +32,7 @@ export { chosenPasswordLimits, hashPassword, passwordFault, verifyPassword } fro
 export type { PasswordFault } from './chosen-password.js';
 export { assignClientId, clientIdRuleSchema, mayUseClientId } from './client-id.js';
 export type { ClientIdRule } from './client-id.js';
-export { isConditional, settle, transportNames, transportsOf } from './conditions.js';
+export { isConditional, settle, transportsOf } from './conditions.js';
 export type { Circumstances, Conditions, Settled, TransportName } from './conditions.js';
 export { deviceNameOf, maxDeviceNameLength, namePatternSchema, nameTemplateSchema } from './device-name.js';
 export { explain } from './explain.js';
@@ -74,7 +74,7 @@ export type { SealPlace } from './seal.js';
 export { generateSecret, hashSecret, prepareSecretKey, verifySecret } from './secret.js';
 export { suggestRules } from './suggest.js';
 export type { Deed } from './suggest.js';
-export { telemetryRuleSchema, telemetryRulesSchema } from './telemetry.js';
+export { telemetryRulesSchema } from './telemetry.js';
 export type { TelemetryRule } from './telemetry.js';
 export {
   issuerOf,
@@ -100,7 +100,7 @@ export { anchorFault, identityOf, identityTemplateSchema, possessionFault } from
 export type { AnchorFault, Identity, IdentityTemplate, PossessionFault } from './trust-anchor.js';
 export { validityAt } from './validity.js';
 export type { Validity, ValidityState } from './validity.js';
-export { isExpandable, valueOfVariable, variablesIn } from './variables.js';
+export { isExpandable } from './variables.js';
 export type { Variables } from './variables.js';
 export type { Origin } from './verdict.js';
 export { isSignedBy, readCertificate, readRevocationList } from './x509.js';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 import { topicFault } from './rules.js';
 
-export const telemetryRuleSchema = z.strictObject({
+const telemetryRuleSchema = z.strictObject({
   /** A topic filter that may hold variables, like a rule's. */
   filter: z
     .string()

@@ -98,17 +98,8 @@ export function wordOf({ text, name, opensTopic }: LevelTemplate, variables: Var
   return opensTopic && word?.startsWith('$') === true ? undefined : word;
 }
 
-/** The names of all variables in the templates, each once. */
-export function variablesIn(templates: readonly string[]): string[] {
-  const found = new Set<string>();
-  for (const template of templates) {
-    for (const [, name = ''] of template.matchAll(variable)) found.add(name);
-  }
-  return [...found];
-}
-
 /** Undefined: it has none. */
-export function valueOfVariable(name: string, variables: Variables): string | undefined {
+function valueOfVariable(name: string, variables: Variables): string | undefined {
   switch (name) {
     case 'tenant':
       return variables.tenant;
