@@ -132,7 +132,8 @@ export function topicFault(text: string): { readonly code: string; readonly mess
 }
 
 const variableMessages = {
-  unknown_variable: 'Variables are ${tenant}, ${device}, ${clientId}, ${username}, ${cert.cn} and ${attr.name}.',
+  unknown_variable:
+    'Variables are ${tenant}, ${device}, ${clientId}, ${username}, ${cert.cn} and ${attr.name}.',
   malformed_variable: 'A variable is written ${name}.',
 } as const;
 
