@@ -411,7 +411,8 @@ const nothing = {
 /** What the document says: a row for each change, with what becomes of the connection and the code that 5.0 is told. */
 async function documented(): Promise<string[][]> {
   const text = await readFile(join(import.meta.dirname, '../docs/security-model.md'), 'utf8');
-  const section = text.slice(text.indexOf('## Live connections'), text.indexOf('## Strangers'));
+  const start = text.indexOf('## Live connections');
+  const section = text.slice(start, text.indexOf('\n## ', start));
   return [...section.matchAll(/^\| (.+) \|$/gm)]
     .map(([, row = '']) => row.split('|').map((cell) => cell.trim()))
     .slice(2)
