@@ -88,6 +88,10 @@ export class Connection implements LinkSink {
   facts: Readonly<Record<string, string | number | boolean>> = {};
   /** When the bytes that are being handled arrived. */
   now: number;
+  // What is told of it when it has ended, beside what the outbox counts.
+  bytesReceived = 0;
+  messagesReceived = 0;
+  messagesSent = 0;
   /** Nothing larger is sent to the client (MQTT-3.1.2-24). */
   maximumPacketSize = Number.MAX_SAFE_INTEGER;
   /** QoS 1 and 2 messages that may be unacknowledged towards this client. */
@@ -154,6 +158,7 @@ export class Connection implements LinkSink {
   received(chunk: Buffer): void {
     if (this.state === 'closed') return;
     this.now = this.broker.clock.now();
+    this.bytesReceived += chunk.length;
     this.broker.turns.begin();
     if (this.#holds !== 0) this.#pause();
     this.#isReading = true;
@@ -533,6 +538,7 @@ export class Connection implements LinkSink {
 
   #countSent(units: number): void {
     this.broker.turns.spend(units);
+    this.messagesSent += 1;
     if (this.session !== undefined) this.session.space.stats.messagesSent += 1;
   }
 

@@ -443,7 +443,14 @@ export class Space {
       state: 'offline',
       cause: ending.cause,
       at: this.clock.now(),
-      detail: { ...connection.facts, reason: ending.reason.name },
+      detail: {
+        ...connection.facts,
+        reason: ending.reason.name,
+        bytesReceived: connection.bytesReceived,
+        bytesSent: connection.outbox.bytesSent,
+        messagesReceived: connection.messagesReceived,
+        messagesSent: connection.messagesSent,
+      },
       will: ending.will === 'discarded' ? undefined : will,
     });
     if (endsNow) this.end(session);

@@ -299,6 +299,38 @@ describe('a second connection of the same client', () => {
   });
 });
 
+describe('the end of a connection', () => {
+  it('tells what went over it in both directions, and by which credential', async () => {
+    const h = new Harness();
+    const alice = await h.connect('alice', { clean: false });
+    const bob = await h.connect('bob');
+    await alice.subscribe('a');
+    await bob.publish('a', 'to alice');
+    await bob.publish('a', 'and again', { qos: 1 });
+    await bob.publish('b', 'to nobody');
+    await alice.settle();
+    const taken = alice.link.received.length;
+    alice.link.cut();
+    bob.link.send(Buffer.from([0xe0, 0]));
+    await h.settle();
+    const ended = (name: string) =>
+      h.journal.events.find(({ state, principal }) => state === 'offline' && principal.clientId === name)!
+        .detail;
+    expect(ended('alice')).toMatchObject({ bytesSent: taken, messagesReceived: 0, messagesSent: 2 });
+    expect(ended('bob')).toMatchObject({
+      credentialId: expect.any(String),
+      bytesReceived: bob.link.sentBytes,
+      bytesSent: bob.link.received.length,
+      messagesReceived: 3,
+      messagesSent: 0,
+    });
+    const back = await h.connect('alice', { clean: false });
+    back.link.cut();
+    await h.settle();
+    expect(h.journal.events.at(-1)!.detail).toMatchObject({ messagesReceived: 0, bytesSent: 4 }); // its own alone
+  });
+});
+
 describe('keep-alive', () => {
   it('ends a connection one and a half times after the last packet of the client', async () => {
     const h = new Harness();

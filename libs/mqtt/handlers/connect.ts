@@ -11,7 +11,7 @@ import { Hold } from '../hold.js';
 import type { Limits } from '../limits.js';
 import type { ClientId, Will } from '../message.js';
 import type { ConnectPacket } from '../packets.js';
-import type { ClaimedSession, Grant, Refusal, SignIn } from '../ports.js';
+import type { ClaimedSession, Grant, Principal, Refusal, SignIn } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
 import { isRefused } from '../refused.js';
 import { mayPublish, reviewSubscriptions, whyNot } from '../rights.js';
@@ -317,6 +317,7 @@ function welcome(
     transport: connection.link.transport,
     protocol: packet.protocolVersion,
     username: grant.principal.username,
+    ...credentialsOf(grant.principal),
     keepAliveS,
     sessionExpiryS: expiryIntervalS,
     sessionPresent,
@@ -360,6 +361,12 @@ function welcome(
     detail: connection.facts,
     will: undefined,
   });
+}
+
+/** What it has signed in with: two of them where a certificate was asked for beside the password. */
+function credentialsOf({ credentialId, certificate }: Principal): Readonly<Record<string, string>> {
+  if (certificate === undefined || certificate.credentialId === credentialId) return { credentialId };
+  return { credentialId, certificateCredentialId: certificate.credentialId };
 }
 
 /** 3.x cannot be told of another keep-alive than its own. */

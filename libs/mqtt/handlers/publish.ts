@@ -17,6 +17,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
   const { qos, packetId, payload } = packet;
   const { space } = session;
   space.stats.messagesReceived += 1;
+  connection.messagesReceived += 1;
   connection.countRate(payload.length);
   const topic =
     packet.topicAlias === undefined ? packet.topic : connection.resolveAlias(packet.topic, packet.topicAlias);

@@ -12,6 +12,8 @@ export class TestLink implements Link {
   /** What the client has got so far. */
   received: Buffer = Buffer.alloc(0);
   writes = 0;
+  /** Of the client, as far as the core has read. */
+  sentBytes = 0;
   isPaused = false;
   /** The core has ended the link. */
   isEnded = false;
@@ -54,8 +56,12 @@ export class TestLink implements Link {
 
   /** Bytes from the client; they wait while the core has paused the link. */
   send(bytes: Buffer): void {
-    if (this.isPaused) this.#waiting.push(bytes);
-    else this.sink?.received(bytes);
+    if (this.isPaused) {
+      this.#waiting.push(bytes);
+      return;
+    }
+    this.sentBytes += bytes.length;
+    this.sink?.received(bytes);
   }
 
   /** The client stops reading. */

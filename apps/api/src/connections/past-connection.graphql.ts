@@ -17,8 +17,17 @@ export const pastConnectionTypes = /* GraphQL */ `
     transport: String
     protocol: Int
     username: String
+    "The credential it signed in with"
+    credentialId: ID
+    "That of its certificate, where one was asked for beside another credential"
+    certificateCredentialId: ID
     keepAliveS: Int
     sessionExpiryS: Float
+    "Of MQTT, from the device; what is counted is null until the connection has ended"
+    bytesReceived: Float
+    bytesSent: Float
+    messagesReceived: Float
+    messagesSent: Float
   }
 
   ${connectionTypes('PastConnection')}

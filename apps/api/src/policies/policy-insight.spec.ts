@@ -93,16 +93,25 @@ describe('the connections of a device', () => {
          VALUES ($1, $2, $3, 'pump-1', $4, $5, $6, $7)`,
         [acme.id, device.id, at, epoch, state, cause, detail],
       );
-    const facts = { address: '192.0.2.1', transport: 'tls', protocol: 5, username: 'a@acme', keepAliveS: 60 };
+    const facts = {
+      address: '192.0.2.1',
+      transport: 'tls',
+      protocol: 5,
+      username: 'a@acme',
+      credentialId: device.id,
+      keepAliveS: 60,
+    };
+    const traffic = { bytesReceived: 900, bytesSent: 5_000_000_000, messagesReceived: 3, messagesSent: 7 };
     await event(1, 'online', '2026-01-01T00:00:00Z', 'connected', facts);
     await event(2, 'online', '2026-01-01T02:00:00Z', 'connected', { ...facts, transport: 'ws' });
     await event(1, 'offline', '2026-01-01T02:00:01Z', 'taken-over', {
       ...facts,
+      ...traffic,
       reason: 'session-taken-over',
     });
     const path = `${acme.path}/devices/${device.id}/connections?limit=1`;
     const first = (await acme.viewer.get(path)).body;
-    expect(first.items).toMatchObject([{ transport: 'ws', until: null, cause: null }]);
+    expect(first.items).toMatchObject([{ transport: 'ws', until: null, cause: null, bytesSent: null }]);
     const second = (await acme.viewer.get(`${path}&after=${first.next}`)).body;
     expect(second).toMatchObject({
       items: [
@@ -113,6 +122,7 @@ describe('the connections of a device', () => {
           cause: 'taken-over',
           reason: 'session-taken-over',
           ...facts,
+          ...traffic,
         },
       ],
       next: null,
