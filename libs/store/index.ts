@@ -47,24 +47,22 @@ export * from './telemetry.js';
 export * from './tenants.js';
 export * from './token-issuers.js';
 export * from './trust-anchors.js';
-export { openDirectory } from './directory.js';
+export { openDirectory } from './directory/directory.js';
+export type { Directory, DirectoryOptions } from './directory/directory.js';
 export type {
   AnchorQuery,
-  BanQuery,
-  CertificateQuery,
-  Directory,
   DirectoryAnchor,
-  DirectoryAuthenticator,
-  DirectoryBan,
-  DirectoryCredential,
-  DirectoryDevice,
-  DirectoryDocument,
-  DirectoryEntry,
-  DirectoryHost,
-  DirectoryOptions,
   DirectoryOcsp,
   DirectoryRevocation,
+} from './directory/anchors.js';
+export type { BanQuery, DirectoryBan } from './directory/bans.js';
+export type { DirectoryDocument, PolicyVersionKey } from './directory/documents.js';
+export type {
+  CertificateQuery,
+  DirectoryCredential,
+  DirectoryDevice,
+  DirectoryEntry,
   DirectoryTenant,
-  DirectoryTokenIssuer,
-  PolicyVersionKey,
-} from './directory.js';
+} from './directory/entries.js';
+export type { DirectoryHost } from './directory/tenants.js';
+export type { DirectoryAuthenticator, DirectoryTokenIssuer } from './directory/vouchers.js';

@@ -1,0 +1,56 @@
+/** When and from where were credentials last used? Written down within seconds: it is for people, not for decisions. */
+import type { Pool } from 'pg';
+
+import { withStoreErrors } from '../errors.js';
+
+const noteEveryMs = 5_000;
+
+export class LastUses {
+  readonly #pool: Pool;
+  readonly #onError: (error: unknown) => void;
+  #uses = new Map<string, Use>();
+  #noting: NodeJS.Timeout | undefined;
+
+  constructor(pool: Pool, onError: (error: unknown) => void) {
+    this.#pool = pool;
+    this.#onError = onError;
+  }
+
+  note(tenantId: string, credentialId: string, remoteAddress: string, at: number): void {
+    this.#uses.set(`${tenantId} ${credentialId}`, { tenantId, credentialId, remoteAddress, at });
+    this.#noting ??= setTimeout(() => void this.write(), noteEveryMs).unref();
+  }
+
+  async write(): Promise<void> {
+    clearTimeout(this.#noting);
+    this.#noting = undefined;
+    const uses = [...this.#uses.values()];
+    this.#uses = new Map();
+    if (uses.length === 0) return;
+    try {
+      await withStoreErrors(() =>
+        this.#pool.query(noteUses, [
+          uses.map((use) => use.tenantId),
+          uses.map((use) => use.credentialId),
+          uses.map((use) => use.remoteAddress),
+          uses.map((use) => new Date(use.at)),
+        ]),
+      );
+    } catch (error) {
+      // Safe to go on without: the next use of the credential says the same.
+      this.#onError(error);
+    }
+  }
+}
+
+interface Use {
+  readonly tenantId: string;
+  readonly credentialId: string;
+  readonly remoteAddress: string;
+  readonly at: number;
+}
+
+const noteUses = `
+  UPDATE credentials c SET last_used_at = used.at, last_used_from = used.address
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) AS used (tenant_id, credential_id, address, at)
+   WHERE c.tenant_id = used.tenant_id AND c.id = used.credential_id`;
