@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { Client } from 'pg';
 
 import type { Rule } from '#access';
 
@@ -256,6 +257,41 @@ describe('a change of rights reaches a live connection:', () => {
     await expect(connect(pump)).rejects.toMatchObject({ code: expect.any(Number) });
   });
 
+  it('the end of a deleted device is confirmed when all that it leaves is stored', async () => {
+    const [first, second] = [0, 1].map(() => new Client(installation.database.superuserUrl));
+    if (first === undefined || second === undefined) throw new Error('two clients');
+    await Promise.all([first.connect(), second.connect()]);
+    const client = await connect(pump);
+    await eventually(
+      () => presenceOf(pump),
+      (state) => state === 'online',
+    );
+    // A batch waits for the first lock; the second is had between it and the next, in which the device's departure is.
+    await first.query('BEGIN; LOCK TABLE presence_events IN SHARE MODE');
+    await connect(open);
+    await waiting(first, 1);
+    const locked = second.query('BEGIN; LOCK TABLE presence_events IN EXCLUSIVE MODE');
+    await waiting(first, 2);
+    const isShownOut = farewell(client);
+    const number = await tenant.change('device', { deviceId: pump.id, isDeleted: true }, ({ db }) =>
+      db.device.deleteMany({ where: { id: pump.id } }),
+    );
+    await isShownOut;
+    await first.query('COMMIT');
+    await locked;
+    const receipts = (): Promise<number> =>
+      installation.store.tenant(tenant.id, ({ db }) => db.changeReceipt.count({ where: { number } }));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await receipts()).toBe(0);
+    await second.query('COMMIT');
+    expect(await receiptOf(number)).toMatchObject({ connectionsClosed: 1 });
+    const departures = await installation.store.tenant(tenant.id, ({ db }) =>
+      db.presenceEvent.count({ where: { deviceId: pump.id, state: 'offline' } }),
+    );
+    expect(departures).toBe(1);
+    await Promise.all([first.end(), second.end()]);
+  });
+
   it('a session that an administrator ends gets 0x98', async () => {
     const client = await connect(pump);
     const disconnected = farewell(client);
@@ -371,6 +407,19 @@ async function presenceOf({ id }: TestDevice): Promise<string | undefined> {
     db.presence.findFirst({ where: { deviceId: id } }),
   );
   return row?.state;
+}
+
+/** Resolves when so many wait for a lock on presence_events. */
+async function waiting(superuser: Client, count: number): Promise<void> {
+  await eventually(
+    async () => {
+      const { rows } = await superuser.query<{ waiting: number }>(
+        `SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted AND relation = 'presence_events'::regclass`,
+      );
+      return rows[0]?.waiting;
+    },
+    (found) => found === count,
+  );
 }
 
 async function receiptOf(number: bigint): Promise<unknown> {

@@ -203,6 +203,8 @@ function makeFeed(
       remembered.forget(whomToForget(change));
       const receipt = await applyChange(core, made, change);
       const { number, kind, tenantId, subject } = change;
+      // Whoever reads that a device is gone from here clears up behind it: what it was still to leave must be there by then.
+      if (subject['isDeleted'] === true) await brokerStore.drain();
       if (kind === 'device' && typeof subject['deviceId'] === 'string')
         brokerStore.news.deviceChanged(tenantId, subject['deviceId']);
       log.info('change.applied', { number: String(number), kind, tenant: tenantId, ...receipt });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import {
   clearHistory,
@@ -43,6 +44,9 @@ import {
   type DevicePatchInput,
   type NewDeviceInput,
 } from './device.schema.js';
+
+/** While broker processes that live have not confirmed that a device is gone. */
+const betweenClearingsMs = 250;
 
 type BulkOutcome = BulkResult['rows'][number];
 
@@ -113,8 +117,16 @@ export class DeviceService {
       return record(tx, scope, { ...about(current, 'device.delete'), subject });
     });
     // Nobody waits for it; where it fails or the api stops, housekeeping goes on with it.
-    clearHistory(this.store, scope.tenantId, id).catch(() => undefined);
+    this.#clear(scope, id, operation).catch(() => undefined);
     return this.operations.settled(scope, operation);
+  }
+
+  /** A process writes what it has of the device, its last departure for one, before it confirms: nothing comes after the last of them. */
+  async #clear(scope: TenantScope, id: string, operation: bigint): Promise<void> {
+    for (let isOver = false; !isOver; await sleep(betweenClearingsMs, undefined, { ref: false })) {
+      isOver = (await this.operations.get(scope, operation)).waitingFor.length === 0;
+      await clearHistory(this.store, scope.tenantId, id);
+    }
   }
 
   /** Each row is taken or refused by itself; those that are taken are created together, or in a dry run not at all. */

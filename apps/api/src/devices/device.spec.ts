@@ -6,6 +6,7 @@ import {
   type TestApi,
   type TestTenant,
 } from '../../../../test/support/api.js';
+import { eventually } from '../../../../test/support/product.js';
 
 let api: TestApi;
 let tenant: TestTenant;
@@ -163,6 +164,35 @@ describe('devices', () => {
       expect([table, rows]).toEqual([table, []]);
     }
     expect((await tenant.admin.post(path, { name: 'leaving' })).status).toBe(201);
+  });
+
+  it('are gone when the last broker process has confirmed it, with what it wrote of them until then', async () => {
+    const { body: device } = await tenant.admin.post(path, { name: 'talkative' });
+    const processId = '018f4e8e-0000-7000-8000-000000000002';
+    await queryAsSuperuser(
+      api.database,
+      `INSERT INTO broker_processes (id, lease_until, applied) VALUES ($1, now() + interval '1 hour', 0)`,
+      [processId],
+    );
+    const deleted = await tenant.admin.delete(`${path}/${device.id}`);
+    expect(deleted.status).toBe(202);
+    const self = deleted.headers.get('operation-location') ?? '';
+    await queryAsSuperuser(
+      api.database,
+      `INSERT INTO presence_events (tenant_id, device_id, at, client_id, epoch, state, cause)
+       VALUES ($1, $2, now(), 'c', 1, 'offline', 'kicked')`,
+      [tenant.id, device.id],
+    );
+    await queryAsSuperuser(
+      api.database,
+      'INSERT INTO change_receipts (tenant_id, number, process_id, result) VALUES ($1, $2, $3, $4)',
+      [tenant.id, self.split('/').at(-1), processId, '{}'],
+    );
+    await eventually(
+      async () => (await tenant.viewer.get(self)).body.status,
+      (status) => status === 'applied',
+    );
+    await queryAsSuperuser(api.database, 'DELETE FROM broker_processes WHERE id = $1', [processId]);
   });
 
   it('leave a row in the audit for what was done to them', async () => {
