@@ -1,6 +1,6 @@
 /**
- * Reads X.509 certificates and revocation lists (RFC 5280) into the facts that decisions are made of. The only place in the
- * libraries that knows ASN.1; signatures are checked by node:crypto. Whatever cannot be read without doubt is not read.
+ * Reads X.509 certificates (RFC 5280) into the facts that decisions are made of; signatures are checked by node:crypto. Whatever
+ * cannot be read without doubt is not read. Revocation lists, which may be large, are in revocation-list.ts.
  */
 import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
 import { createRequire } from 'node:module';
@@ -179,69 +179,6 @@ function isStrongSignature(oid: string | undefined, hash: unknown): boolean {
   return isStrongHash(hash);
 }
 
-// ------------------------------------------------------------------------------------------------------ revocation lists
-
-export interface RevocationList {
-  readonly list: Asn1.X509Crl;
-  readonly number: bigint;
-  readonly thisUpdate: number;
-  readonly nextUpdate: number;
-  /** Serial numbers of what it revokes. */
-  readonly serials: readonly string[];
-}
-
-export type RevocationListFault =
-  | 'malformed'
-  | 'weak-signature'
-  | 'no-number'
-  | 'no-next-update'
-  | 'partial-list';
-
-const crlNumber = '2.5.29.20';
-const understoodOfLists = new Set([crlNumber, '2.5.29.35']);
-
-/** DER, or one PEM block. Lists that cover a part only (deltas, distribution points, indirect ones) are not taken. */
-export function readRevocationList(encoded: Buffer | string): RevocationList | RevocationListFault {
-  const list = parseList(encoded);
-  if (list === undefined) return 'malformed';
-  const { extensions, nextUpdate, signatureAlgorithm } = list;
-  if (!isStrongAlgorithm(signatureAlgorithm)) return 'weak-signature';
-  if (extensions.some(({ type, critical }) => critical && !understoodOfLists.has(type)))
-    return 'partial-list';
-  const number = numberOf(extensions.find(({ type }) => type === crlNumber));
-  if (number === undefined) return 'no-number';
-  if (nextUpdate === undefined) return 'no-next-update';
-  try {
-    const serials = [...new Set(list.entries.map(({ serialNumber }) => plainSerial(serialNumber)))];
-    // RFC 5280, 5.3: an entry with a critical extension may be another issuer's.
-    if (list.entries.some((entry) => entry.extensions.some(({ critical }) => critical)))
-      return 'partial-list';
-    const times = { thisUpdate: list.thisUpdate.getTime(), nextUpdate: nextUpdate.getTime() };
-    return { list, number, ...times, serials };
-  } catch {
-    return 'malformed';
-  }
-}
-
-/** True: the key of this authority has signed the list, and may. */
-export async function isSignedBy(list: RevocationList, authority: Certificate): Promise<boolean> {
-  if (authority.maySignRevocations === false) return false;
-  const issuer = sha256(Buffer.from(list.list.issuerName.toArrayBuffer()));
-  if (issuer !== authority.subjectHash) return false;
-  const publicKey = new (asn1().X509Certificate)(Uint8Array.from(authority.certificate.raw)).publicKey;
-  return list.list.verify({ publicKey }).catch(() => false);
-}
-
-function parseList(encoded: Buffer | string): Asn1.X509Crl | undefined {
-  try {
-    const pem = /^\s*-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----\s*$/;
-    const der = typeof encoded === 'string' ? Buffer.from(pem.exec(encoded)?.[1] ?? '', 'base64') : encoded;
-    return new (asn1().X509Crl)(Uint8Array.from(der));
-  } catch {
-    return undefined;
-  }
-}
-
 export function isStrongAlgorithm(algorithm: { readonly name?: string; readonly hash?: unknown }): boolean {
   const { name = '', hash } = algorithm;
   return name === 'Ed25519' || name === 'Ed448' || isStrongHash(hash);
@@ -250,16 +187,6 @@ export function isStrongAlgorithm(algorithm: { readonly name?: string; readonly 
 function isStrongHash(hash: unknown): boolean {
   const name = typeof hash === 'object' && hash !== null ? Reflect.get(hash, 'name') : hash;
   return typeof name === 'string' && strongHashes.has(name);
-}
-
-/** A DER INTEGER of at most 20 bytes (RFC 5280, 5.2.3). */
-function numberOf(extension: Asn1.Extension | undefined): bigint | undefined {
-  if (extension === undefined) return undefined;
-  const der = Buffer.from(extension.value);
-  const [tag, length = 0] = der;
-  if (tag !== 2 || length < 1 || length > 20 || der.length !== length + 2) return undefined;
-  const value = BigInt(`0x${der.subarray(2).toString('hex')}`);
-  return ((der[2] ?? 0) & 0x80) === 0 ? value : undefined;
 }
 
 // ----------------------------------------------------------------------------------------------------------------- bytes

@@ -7,7 +7,9 @@ import { replyWithProblem } from './problem-reply.js';
 
 export const maxBodyBytes = 256 * 1024;
 export const maxUploadBytes = 16 * 1024 * 1024;
-export const uploadMediaTypes = ['application/x-ndjson', 'text/csv'];
+export const rowMediaTypes = ['application/x-ndjson', 'text/csv'];
+/** RFC 2585, and what PEM is sent as. */
+export const listMediaTypes = ['application/pkix-crl', 'application/x-pem-file'];
 
 /** Fastify with our limits, ids and headers; knows nothing of routes. */
 export function createAdapter(log: Logger): FastifyAdapter {
@@ -79,7 +81,8 @@ function registerBodyParsers(fastify: FastifyInstance): void {
     { parseAs: 'string', bodyLimit: maxBodyBytes },
     fastify.getDefaultJsonParser('error', 'error'),
   );
-  fastify.addContentTypeParser(uploadMediaTypes, { bodyLimit: maxUploadBytes }, (_request, payload, done) => {
+  const uploads = [...rowMediaTypes, ...listMediaTypes];
+  fastify.addContentTypeParser(uploads, { bodyLimit: maxUploadBytes }, (_request, payload, done) => {
     done(null, payload);
   });
 }

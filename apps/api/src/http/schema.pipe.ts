@@ -20,12 +20,23 @@ export class SchemaPipe implements PipeTransform {
         errors,
       );
     }
-    throw new Failure(
-      'invalid',
-      'The body does not have the form this resource asks for.',
-      fieldErrors(parsed.error, 'body'),
-    );
+    throw badBody(parsed.error);
   }
+}
+
+/** For a route whose body may be something else than what this schema is of. */
+export function checkBody<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
+  const parsed = schema.safeParse(body, { reportInput: false });
+  if (!parsed.success) throw badBody(parsed.error);
+  return parsed.data;
+}
+
+function badBody(error: z.ZodError): Failure {
+  return new Failure(
+    'invalid',
+    'The body does not have the form this resource asks for.',
+    fieldErrors(error, 'body'),
+  );
 }
 
 export function fieldErrors(error: z.ZodError, place: FieldError['in']): FieldError[] {

@@ -21,8 +21,11 @@ import { IfMatch, NeedsIfMatch, tagged } from '../http/etag.js';
 import { announceOperation, changed } from '../http/operation.js';
 import { pageOf, sendPage } from '../http/paging.js';
 import { InTenant, Requires } from '../http/requires.decorator.js';
+import { checkBody } from '../http/schema.pipe.js';
+import { TakesRevocationList } from '../http/upload.interceptor.js';
 import type { TenantScope } from '../scope.js';
 import {
+  encodedList,
   newRevocationList,
   newTrustAnchor,
   possessionProof,
@@ -31,7 +34,6 @@ import {
   trustAnchorPath,
   trustAnchorQuery,
   trustAnchorView,
-  type NewRevocationListInput,
   type NewTrustAnchorInput,
   type PossessionProofInput,
   type TrustAnchorPatchInput,
@@ -119,6 +121,9 @@ export class TrustAnchorController {
 
   @Put(':anchor/crl')
   @Requires('trust-anchors:write')
+  @TakesRevocationList(
+    'DER or PEM as it is, up to 16 MiB; or one of up to 256 KiB in JSON: PEM, or DER in base64',
+  )
   @Answers(200, trustAnchorView, {
     summary: 'Bring a newer revocation list; connections with what it revokes are closed',
     description: 'Takes no If-Match: the number of the list says which one is newer.',
@@ -126,10 +131,11 @@ export class TrustAnchorController {
   async revoke(
     @InTenant() scope: TenantScope,
     @Param('anchor', { schema: trustAnchorPath }) id: string,
-    @Body({ schema: newRevocationList }) input: NewRevocationListInput,
+    @Body() body: unknown,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<View> {
-    const { value, operation } = await this.anchors.revoke(scope, id, input);
+    const list = Buffer.isBuffer(body) ? body : encodedList(checkBody(newRevocationList, body));
+    const { value, operation } = await this.anchors.revoke(scope, id, list);
     return changed(reply, scope, { value: presentTrustAnchor(value), operation });
   }
 

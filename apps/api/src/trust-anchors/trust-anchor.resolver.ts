@@ -14,6 +14,7 @@ import { FieldScope } from '../graphql/scope.js';
 import { Requires } from '../http/requires.decorator.js';
 import type { TenantScope } from '../scope.js';
 import {
+  encodedList,
   newRevocationList,
   newTrustAnchor,
   possessionProof,
@@ -66,8 +67,8 @@ export class TrustAnchorResolver {
   @Mutation('revokeCertificates')
   @Requires('trust-anchors:write')
   async revoke(@FieldScope() scope: TenantScope, @Args('id') id: string, @Args('crl') crl: string) {
-    const input = checkArguments(newRevocationList, { crl });
-    const { value, operation } = await this.anchors.revoke(scope, idOf(id), input);
+    const list = encodedList(checkArguments(newRevocationList, { crl }));
+    const { value, operation } = await this.anchors.revoke(scope, idOf(id), list);
     return { trustAnchor: presentTrustAnchor(value), operation: operationId(operation) };
   }
 

@@ -68,10 +68,13 @@ export type PossessionProofInput = z.output<typeof possessionProof>;
 
 export const newRevocationList = z
   .strictObject({
-    crl: z.string().min(1).max(1_048_576).describe('PEM, or DER in base64'),
+    crl: z.string().min(1).max(262_144).describe('PEM, or DER in base64'),
   })
   .meta({ id: 'NewRevocationList' });
-export type NewRevocationListInput = z.output<typeof newRevocationList>;
+
+export function encodedList({ crl }: z.output<typeof newRevocationList>): Buffer | string {
+  return crl.trimStart().startsWith('-----') ? crl : Buffer.from(crl, 'base64');
+}
 
 export const trustAnchorQuery = z.strictObject(pageQuery);
 export const trustAnchorPath = z.uuid();

@@ -38,7 +38,6 @@ import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type {
-  NewRevocationListInput,
   NewTrustAnchorInput,
   PossessionProofInput,
   TrustAnchorPatchInput,
@@ -129,15 +128,14 @@ export class TrustAnchorService {
   }
 
   /** A newer list takes the place of the one before, and everybody whom it revokes is shown out. */
-  async revoke(scope: TenantScope, id: string, input: NewRevocationListInput): Promise<Changed<TrustAnchor>> {
-    const list = listOf(input.crl);
+  async revoke(scope: TenantScope, id: string, encoded: Buffer | string): Promise<Changed<TrustAnchor>> {
+    const list = listOf(encoded);
     return this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, id);
       // The platform keeps its own book for its own authorities: a list of yesterday must not take back what was revoked since.
       if ((await findIssuingAuthority(tx, id)) !== null) throw listFault('issued-here');
-      if (!(await isSignedBy(list, storedAuthority(current)))) throw listFault('not-signed-by-anchor');
-      if (current.crlNumber !== null && list.number <= BigInt(current.crlNumber))
-        throw listFault('not-newer');
+      if (!isSignedBy(list, storedAuthority(current))) throw listFault('not-signed-by-anchor');
+      if (!isNewer(list, current)) throw listFault('not-newer');
       const value = await replaceRevocationList(tx, id, current.version, {
         number: String(list.number),
         thisUpdate: new Date(list.thisUpdate),
@@ -207,14 +205,19 @@ export function columnsOf(authority: Certificate): AnchorCertificate {
   };
 }
 
-function listOf(encoded: string): RevocationList {
-  const isPem = encoded.trimStart().startsWith('-----');
-  const list = readRevocationList(isPem ? encoded : Buffer.from(encoded, 'base64'));
+function listOf(encoded: Buffer | string): RevocationList {
+  const list = readRevocationList(encoded);
   if (typeof list === 'string') throw listFault(list);
   const now = Date.now();
   if (list.thisUpdate > now) throw listFault('not-yet-valid');
   if (list.nextUpdate <= now) throw listFault('expired');
   return list;
+}
+
+/** By its number; and never by going back in time, whatever the number says. */
+function isNewer({ number, thisUpdate }: RevocationList, { crlNumber, crlThisUpdate }: TrustAnchor): boolean {
+  if (crlNumber === null || crlThisUpdate === null) return true;
+  return number > BigInt(crlNumber) && thisUpdate >= crlThisUpdate.getTime();
 }
 
 async function existing(tx: TenantTx, id: string): Promise<TrustAnchor> {
@@ -273,7 +276,7 @@ const listMessages: Readonly<Record<string, string>> = {
   'no-next-update': 'It does not say when the next one comes.',
   'partial-list':
     'It has critical extensions: a delta, or a list for a part of the certificates, is not taken.',
-  'not-newer': 'The list that is in force has this number, or a higher one.',
+  'not-newer': 'The list that is in force has this number or a higher one, or is of a later time.',
   'not-yet-valid': 'Its thisUpdate is in the future.',
   expired: 'Its nextUpdate is in the past.',
   'issued-here': 'The authority is of the platform: revoke its certificates one by one.',

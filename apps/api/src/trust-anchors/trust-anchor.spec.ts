@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   queryAsSuperuser,
@@ -234,8 +238,9 @@ describe('a revocation list', () => {
     const first = await put(await authority.revoke(['0a', '00ff'], { number: 5 }));
     expect([first.status, first.body.crl]).toMatchObject([200, { number: '5', entries: 2 }]);
     expect(first.headers.get('operation-location')).not.toBeNull();
-    for (const number of [5, 4]) {
-      const refused = await put(await authority.revoke([], { number }));
+    const earlier = { number: 6, thisUpdate: new Date(Date.now() - 3_600_000) };
+    for (const older of [{ number: 5 }, { number: 4 }, earlier]) {
+      const refused = await put(await authority.revoke([], older));
       expect([refused.status, refused.body.errors[0].code]).toEqual([422, 'not-newer']);
     }
     const pem = await authority.revoke(['0b'], { number: 6 });
@@ -248,6 +253,63 @@ describe('a revocation list', () => {
     );
     expect(rows).toEqual([{ serial: 'b' }]);
   });
+
+  it('of a large fleet is sent as it is, DER or PEM, up to 16 MiB', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'moorage-crl-'));
+    const run = (command: string) => execFileSync('openssl', command.split(' '), { cwd: dir, stdio: 'pipe' });
+    try {
+      run('req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=Fleet -days 30');
+      await writeFile(
+        join(dir, 'ca.cnf'),
+        '[ca]\ndefault_ca=c\n[c]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\ndefault_crl_days=30\n',
+      );
+      const make = async (first: number, count: number, number: string): Promise<Buffer> => {
+        const serial = (index: number) => (0x7a00_0000_0000 + first + index).toString(16).toUpperCase();
+        const line = (_: unknown, index: number) =>
+          `R\t391231235959Z\t260101000000Z\t${serial(index)}\tunknown\t/CN=x\n`;
+        await writeFile(join(dir, 'index'), Array.from({ length: count }, line).join(''));
+        await writeFile(join(dir, 'index.attr'), 'unique_subject = no\n');
+        await writeFile(join(dir, 'number'), `${number}\n`);
+        run('ca -gencrl -config ca.cnf -cert ca.crt -keyfile ca.key -out list.pem');
+        run('crl -in list.pem -outform DER -out list.der');
+        return readFile(join(dir, 'list.der'));
+      };
+      const pem = await readFile(join(dir, 'ca.crt'), 'utf8');
+      const { self, of } = await bring({ pem } as Pair);
+      const put = (body: Buffer | string, type: string) =>
+        fetch(`${api.url}${self}/crl`, {
+          method: 'PUT',
+          headers: { authorization: `Bearer ${of.operator.key}`, 'content-type': type },
+          body: body as string,
+        });
+      const first = await put(await make(0, 40_000, '01'), 'application/pkix-crl');
+      expect([first.status, ((await first.json()) as Json).crl]).toMatchObject([200, { entries: 40_000 }]);
+      await make(100, 40_000, '02');
+      const second = await put(await readFile(join(dir, 'list.pem'), 'utf8'), 'application/x-pem-file');
+      expect([second.status, ((await second.json()) as Json).crl]).toMatchObject([200, { number: '2' }]);
+      const rows = await queryAsSuperuser(
+        api.database,
+        'SELECT count(*)::int, min(serial) FROM revoked_certificates WHERE tenant_id = $1',
+        [of.id],
+      );
+      expect(rows).toEqual([{ count: 40_000, min: '7a0000000064' }]);
+      const huge = await put(Buffer.alloc(16 * 1024 * 1024 + 1), 'application/pkix-crl');
+      expect([huge.status, ((await huge.json()) as Json).code]).toEqual([413, 'too-large']);
+      const rowsType = await put('x', 'text/csv');
+      expect([rowsType.status, ((await rowsType.json()) as Json).code]).toEqual([
+        415,
+        'unsupported-media-type',
+      ]);
+      const elsewhere = await of.operator.call('POST', `${of.path}/devices`, {
+        text: 'x',
+        headers: { 'content-type': 'application/pkix-crl' },
+      });
+      expect(elsewhere.status).toBe(415);
+      expect((await of.viewer.get(self)).body.crl).toMatchObject({ number: '2' });
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  }, 60_000);
 
   it('is refused from another key, out of its time, without a number, or for a part of the certificates', async () => {
     const authority = await makeAuthority();

@@ -1,0 +1,135 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import * as fc from 'fast-check';
+
+import { Extension, makeAuthority, makeSelfSigned, type Pair } from '../../test/support/pki.js';
+import { isSignedBy, readRevocationList, type RevocationList } from './revocation-list.js';
+import { readCertificate } from './x509.js';
+
+function read(encoded: Buffer | string): RevocationList {
+  const list = readRevocationList(encoded);
+  if (typeof list === 'string') throw new Error(list);
+  return list;
+}
+
+const facts = ({ der }: Pair) => readCertificate(der)!;
+const toDer = (pem: string): Buffer => Buffer.from(pem.split('-----')[2]!, 'base64');
+
+describe('a revocation list', () => {
+  it.each(['p256', 'rsa', 'ed25519'] as const)('is read and its %s signature checked', async (keyKind) => {
+    const authority = await makeAuthority('CA', { keyKind });
+    const namesake = await makeAuthority('CA', { keyKind });
+    const pem = await authority.revoke(['0a', '00ff'], { number: 300 });
+    for (const encoded of [pem, `\n${pem}\n`, toDer(pem), Buffer.from(pem)]) {
+      const list = read(encoded);
+      expect(list).toMatchObject({ number: 300n, serials: ['a', 'ff'] });
+      expect(list.nextUpdate).toBeGreaterThan(list.thisUpdate);
+      expect([isSignedBy(list, facts(authority)), isSignedBy(list, facts(namesake))]).toEqual([true, false]);
+    }
+  });
+
+  it('is that of the authority whose name it bears, and of no other of the same key', async () => {
+    const authority = await makeAuthority('CA');
+    const renamed = await authority.renew('Other');
+    expect(isSignedBy(read(await authority.revoke([])), facts(renamed))).toBe(false);
+  });
+
+  it('with a weak signature, without a number, for a part of the certificates, or of entries that may be of others, is not taken', async () => {
+    const weak = await makeAuthority('CA', { keyKind: 'rsa-sha1' });
+    expect(readRevocationList(await weak.revoke([]))).toBe('weak-signature');
+    const authority = await makeAuthority('CA');
+    const critical = new Extension('2.5.29.28', true, Buffer.from('3000', 'hex'));
+    expect(readRevocationList(await authority.revoke([], { extensions: [critical] }))).toBe('partial-list');
+    const second = new Extension('2.5.29.20', false, Buffer.from('020102', 'hex'));
+    expect(readRevocationList(await authority.revoke([], { extensions: [second] }))).toBe('malformed');
+  });
+
+  it('is whole, or nothing', async () => {
+    const authority = await makeAuthority('CA');
+    const pem = await authority.revoke(['0a', '0b']);
+    const der = toDer(pem);
+    const { der: certificate, pem: other } = await makeSelfSigned('d');
+    for (const bytes of [
+      Buffer.alloc(0),
+      Buffer.alloc(1),
+      certificate,
+      Buffer.concat([der, Buffer.alloc(1)]),
+    ])
+      expect(readRevocationList(bytes)).toBe('malformed');
+    for (const text of ['', 'AAAA', other, pem + pem, der.toString('base64')])
+      expect(readRevocationList(text)).toBe('malformed');
+    for (let length = 0; length < der.length; length += 1)
+      expect(readRevocationList(der.subarray(0, length))).toBe('malformed');
+  });
+
+  it('that was changed in any byte is malformed, refused, or not signed; never an exception', async () => {
+    const authority = await makeAuthority('CA');
+    const der = toDer(await authority.revoke(['0a', '0b']));
+    const known = facts(authority);
+    const change = fc.record({ at: fc.nat(der.length - 1), by: fc.integer({ min: 1, max: 255 }) });
+    const changes = fc.sample(fc.array(change, { minLength: 1, maxLength: 4 }), 3_000);
+    const taken = changes.filter((together) => {
+      const bytes = Buffer.from(der);
+      for (const { at, by } of together) bytes[at]! ^= by;
+      const list = readRevocationList(bytes);
+      return !bytes.equals(der) && typeof list !== 'string' && isSignedBy(list, known);
+    });
+    expect(taken).toEqual([]);
+  });
+});
+
+describe('a revocation list of openssl', () => {
+  let dir: string;
+  const run = (command: string) => execFileSync('openssl', command.split(' '), { cwd: dir, stdio: 'pipe' });
+  beforeAll(() => {
+    dir = mkdtempSync(join(tmpdir(), 'moorage-crl-'));
+    const config = [
+      '[ca]\ndefault_ca=c',
+      '[c]\ndatabase=index.txt\ncrlnumber=number\ndefault_md=sha256\ndefault_crl_days=30\ncrl_extensions=e',
+      '[plain]\ndatabase=index.txt\ndefault_md=sha256\ndefault_crl_days=30',
+      '[e]\nauthorityKeyIdentifier=keyid',
+    ];
+    writeFileSync(join(dir, 'ca.cnf'), `${config.join('\n')}\n`);
+    writeFileSync(join(dir, 'index.txt.attr'), 'unique_subject = no\n');
+  });
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  function make(serials: readonly string[], more = ''): Buffer {
+    const line = (serial: string) =>
+      `R\t391231235959Z\t260101000000Z,keyCompromise\t${serial}\tunknown\t/CN=x\n`;
+    writeFileSync(join(dir, 'index.txt'), serials.map(line).join(''));
+    writeFileSync(join(dir, 'number'), '10\n');
+    run(`ca -gencrl -config ca.cnf -cert ca.crt -keyfile ca.key -out list.pem${more}`);
+    return readFileSync(join(dir, 'list.pem'));
+  }
+
+  it('with RSASSA-PSS and reasons is read', () => {
+    run('req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=Big -days 365');
+    const pss = ' -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32';
+    const list = read(make(['0ABC', '8000000000000001'], pss));
+    expect(list).toMatchObject({ number: 16n, serials: ['abc', '8000000000000001'] });
+    const authority = readCertificate(readFileSync(join(dir, 'ca.crt'), 'utf8'))!;
+    expect(isSignedBy(list, authority)).toBe(true);
+    expect(readRevocationList(make([], ' -name plain'))).toBe('no-number');
+  });
+
+  it('of a hundred thousand entries is read in a moment', () => {
+    run(
+      'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -subj /CN=Big -days 365',
+    );
+    const serials = Array.from({ length: 100_000 }, (_, index) =>
+      (0x7a00_0000_0000 + index).toString(16).toUpperCase(),
+    );
+    const pem = make(serials);
+    const began = performance.now();
+    const list = read(pem);
+    expect(performance.now() - began).toBeLessThan(1_500);
+    expect(list.serials).toHaveLength(100_000);
+    expect(list.serials.at(-1)).toBe((0x7a00_0000_0000 + 99_999).toString(16));
+    expect(isSignedBy(list, readCertificate(readFileSync(join(dir, 'ca.crt'), 'utf8'))!)).toBe(true);
+  }, 60_000);
+});
