@@ -103,6 +103,8 @@ export class Connection implements LinkSink {
   /** So the link was told. */
   #isPaused = false;
   #isReading = false;
+  /** The client sends nothing more. */
+  #hasFinished = false;
   /** The link is gone, and some of what it brought is still held. */
   #hasLeft = false;
   /** What it has spent of its share of this turn. */
@@ -274,6 +276,7 @@ export class Connection implements LinkSink {
     if (!this.#isReading) this.#readHeld();
     if (this.#holds !== 0 || this.isClosed) return;
     if (this.#hasLeft) return this.#lost();
+    if (this.#hasFinished) return this.#leaveIfAnswered();
     if (!this.#isPaused) return;
     this.#isPaused = false;
     this.link.resume();
@@ -484,6 +487,7 @@ export class Connection implements LinkSink {
 
   receiptSent(): void {
     if (this.receipts.waiting < this.limits.receiveMaximum) this.release(Hold.receipts);
+    if (this.#hasFinished) this.#leaveIfAnswered();
   }
 
   // ------------------------------------------------------------------------------------------------------- bytes go out
@@ -647,8 +651,26 @@ export class Connection implements LinkSink {
   goodbye(ending: Ending): void {
     if (this.state === 'closed') return;
     this.outbox.flush();
+    if (this.isClosed) return; // by what the flush has set free
     this.#close(ending);
     this.link.end();
+  }
+
+  /**
+   * The client has sent its last (a half-closed connection): what it sent is handled and answered, and then it has gone. Not for
+   * a sign-in that nothing follows: whoever tires of waiting leaves in the same way.
+   */
+  finished(): void {
+    if (this.state === 'closed') return;
+    this.#hasFinished = true;
+    this.#leaveIfAnswered();
+  }
+
+  #leaveIfAnswered(): void {
+    if (this.state === 'closed' || this.#isReading) return;
+    const isHandled = this.#framer.heldBytes === 0 && (this.state !== 'open' || this.#holds === 0);
+    if (!isHandled || this.receipts.waiting > 0) return;
+    this.goodbye({ cause: 'network', reason: Reasons.unspecified, will: 'due' });
   }
 
   /** The link is gone. What came over it before is handled all the same: messages that were sent, and perhaps a DISCONNECT. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { acknowledgement, Harness, type TestClient } from './testing/index.js';
+import { acknowledgement, connectBytes, Harness, type TestClient } from './testing/index.js';
 
 async function durableSubscriber(h: Harness, filter = 'a'): Promise<TestClient> {
   const client = await h.connect('durable', { clean: false });
@@ -67,6 +67,51 @@ describe('an acknowledgement', () => {
     await client.settle();
     const order = client.take().filter(({ type }) => type === 'puback' || type === 'pubrec');
     expect(order.map(({ packetId }) => packetId)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('reaches a client that has sent its last', async () => {
+    const h = new Harness();
+    await durableSubscriber(h);
+    const watcher = await h.connect('watcher');
+    await watcher.subscribe('will');
+    const client = await h.connect('alice', { will: { topic: 'will', payload: 'gone' } });
+    h.store.hold();
+    client.link.send(client.publishBytes('a', 'x', { qos: 1 }));
+    client.link.send(client.publishBytes('a', 'y', { qos: 2 }));
+    client.link.finish();
+    await client.settle();
+    expect(client.link.isEnded).toBe(false);
+    expect(watcher.messages()).toEqual([]);
+    h.store.commit();
+    await client.settle();
+    expect(client.take().map(({ type }) => type)).toEqual(['connack', 'puback', 'pubrec']);
+    expect(client.link.isEnded).toBe(true);
+    await watcher.settle();
+    expect(watcher.messages()).toEqual(['will gone']);
+  });
+
+  it('reaches a client that sends all it has to say in one go', async () => {
+    const h = new Harness();
+    const client = h.open(5, 'alice');
+    const connect = connectBytes('alice', { version: 5, properties: [['sessionExpiryInterval', 100]] });
+    const subscribe = client.subscribeBytes(['a'], { qos: 0 });
+    const publish = client.publishBytes('a', 'x', { qos: 1, retain: true });
+    client.link.send(Buffer.concat([connect, subscribe, publish]));
+    client.link.finish();
+    await client.settle();
+    expect(client.take().map(({ type }) => type)).toEqual(['connack', 'suback', 'publish', 'puback']);
+    expect(client.link.isEnded).toBe(true);
+  });
+
+  it('is not waited for by a client whose link is gone', async () => {
+    const h = new Harness();
+    await durableSubscriber(h);
+    const client = await h.connect('alice');
+    h.store.hold();
+    client.link.send(client.publishBytes('a', 'x', { qos: 1 }));
+    client.link.finish();
+    await client.cut();
+    expect(h.broker.stats.links).toBe(1);
   });
 
   it('of others does not wait', async () => {

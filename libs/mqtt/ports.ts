@@ -55,6 +55,8 @@ export interface Link {
 export interface LinkSink {
   received(chunk: Buffer): void;
   drained(): void;
+  /** The client has sent its last, and may still read. `closed` follows. */
+  finished(): void;
   closed(error?: Error): void;
 }
 

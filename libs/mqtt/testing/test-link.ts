@@ -77,6 +77,11 @@ export class TestLink implements Link {
     this.sink?.drained();
   }
 
+  /** The client sends nothing more, and reads on. */
+  finish(): void {
+    this.sink?.finished();
+  }
+
   /** The network goes away without a word. */
   cut(): void {
     this.sink?.closed(new Error('cut'));

@@ -49,7 +49,12 @@ async function serve(kind: keyof typeof listens): Promise<[ServerIdentities, Lis
     port: 0,
     admission: new Admission(100),
     identity: identities,
-    accept: () => ({ received: () => undefined, drained: () => undefined, closed: () => undefined }),
+    accept: (link) => ({
+      received: () => undefined,
+      drained: () => undefined,
+      finished: () => link.end(),
+      closed: () => undefined,
+    }),
   });
   open.push(() => listener.close());
   return [identities, listener];

@@ -23,6 +23,7 @@ class Recorded implements LinkSink {
   drains = 0;
   length = 0;
   onReceived: (chunk: Buffer) => void = () => undefined;
+  onFinished: () => void = () => this.link.end();
   #changed: () => void = () => undefined;
 
   constructor(link: Link) {
@@ -43,6 +44,10 @@ class Recorded implements LinkSink {
   drained(): void {
     this.drains += 1;
     this.#changed();
+  }
+
+  finished(): void {
+    this.onFinished();
   }
 
   closed(error?: Error): void {
@@ -258,6 +263,40 @@ describe.each(transports)('a link over %s', (transport) => {
     const late = connect({ port: listener.port, host: '127.0.0.1' });
     const [error] = (await once(late, 'error')) as [NodeJS.ErrnoException];
     expect(error.code).toBe('ECONNREFUSED');
+  });
+});
+
+describe.each(['tcp', 'tls'] as const)('a client over %s that has sent its last', (transport) => {
+  async function finishing(): Promise<{ client: Client; recorded: Recorded }> {
+    const { port } = await listen(transport);
+    const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
+    const halfOpen = { port, host: '127.0.0.1', allowHalfOpen: true };
+    const { ca } = certificates;
+    const socket =
+      transport === 'tcp' ? connect(halfOpen) : connectTls({ ...halfOpen, ca, servername: 'localhost' });
+    const client = overSocket(socket);
+    clients.push(client);
+    const recorded = await accepting;
+    recorded.onFinished = () => recorded.drained();
+    const finished = recorded.until(() => recorded.drains > 0);
+    socket.end('the last');
+    await finished;
+    expect(recorded.bytes.toString()).toBe('the last');
+    return { client, recorded };
+  }
+
+  it('still reads what it is answered', async () => {
+    const { client, recorded } = await finishing();
+    recorded.link.write([Buffer.from('the answer')]);
+    recorded.link.end();
+    expect((await client.ended).toString()).toBe('the answer');
+    await recorded.until(() => recorded.endings.length > 0);
+  });
+
+  it('is cut off where there is no answer', async () => {
+    const { client, recorded } = await finishing();
+    expect((await client.ended).toString()).toBe('');
+    await recorded.until(() => recorded.endings.length > 0);
   });
 });
 

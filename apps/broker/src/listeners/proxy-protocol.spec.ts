@@ -133,7 +133,12 @@ async function listen(transport: Transport, from = ['127.0.0.1'], now?: TokenBuc
     accept: (link) => {
       opened(link);
       closing.push(() => link.destroy());
-      return { received: (chunk) => link.write([chunk]), drained: () => undefined, closed: () => undefined };
+      return {
+        received: (chunk) => link.write([chunk]),
+        drained: () => undefined,
+        finished: () => link.end(),
+        closed: () => undefined,
+      };
     },
     refused: (why, address) => refusals.push([why, address]),
   };

@@ -39,8 +39,8 @@ export class SocketLink implements Link {
     socket.on('data', (chunk: Buffer) => link.#sink?.received(chunk));
     socket.on('drain', () => link.#sink?.drained());
     socket.on('error', (error) => (link.#error = error));
-    // A client that has finished sending has left: there is no half-closed MQTT connection.
-    socket.on('end', () => link.#leave());
+    socket.allowHalfOpen = true; // who has sent its last may still read what it is answered
+    socket.on('end', () => link.#finished());
     socket.on('close', () => link.#closed());
   }
 
@@ -82,8 +82,8 @@ export class SocketLink implements Link {
     this.#socket.destroy();
   }
 
-  #leave(): void {
-    this.#tellClosed();
+  #finished(): void {
+    this.#sink?.finished();
     this.#cutLater();
   }
 
