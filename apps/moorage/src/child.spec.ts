@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { silentLogger } from '#process';
 import { superviseChild, type Child } from './child.js';
@@ -69,6 +70,24 @@ describe('a supervised child', () => {
     while (now === first) now = await answer().catch(() => first);
     expect(now).toBe(child.pid);
   });
+
+  it('comes back within seconds however often it is killed, once it was ready', async () => {
+    await (await supervise(server)).start();
+    for (let n = 0; n < 6; n++) {
+      const { pid } = child;
+      while ((await answer().catch(() => undefined)) !== pid) await setTimeout(20);
+      await setTimeout(150); // it has been seen to be ready
+      process.kill(pid!, 'SIGKILL');
+      while (child.pid === pid || child.pid === undefined) await setTimeout(20);
+    }
+    await setTimeout(150);
+    const killed = performance.now();
+    while ((await answer().catch(() => undefined)) !== child.pid) await setTimeout(20);
+    const last = child.pid!;
+    process.kill(last, 'SIGKILL');
+    while ((await answer().catch(() => last)) === last) await setTimeout(20);
+    expect(performance.now() - killed).toBeLessThan(3_000);
+  }, 30_000);
 
   it('that cannot start ends the start, with its words heard', async () => {
     await supervise(`console.error('no such thing'); process.exit(1);`);

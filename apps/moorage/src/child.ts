@@ -26,9 +26,10 @@ export interface Child {
 }
 
 // First restart after a tenth of a second: devices notice little. Doubled up to ten seconds, so that a child which cannot
-// start does not eat the machine.
+// start does not eat the machine; up to one where it was ready, for whoever is killed time and again is waited for each time.
 const firstBackOffMs = 100;
 const longestBackOffMs = 10_000;
+const longestBackOffOnceReadyMs = 1_000;
 // Having run this long, it starts from the beginning again.
 const stableAfterMs = 30_000;
 // How often a child may fail before its first readiness until the whole start is given up.
@@ -44,9 +45,12 @@ export function superviseChild(options: ChildOptions): Child {
   let restartTimer: NodeJS.Timeout | undefined;
   let stopping = false;
   let wasReady = false;
+  /** The child that runs now. */
+  let isReady = false;
   let failures = 0;
   let failStart: (error: Error) => void = () => {};
   const waiting = new AbortController();
+  let watching = new AbortController();
 
   function launch(): void {
     const launchedAt = performance.now();
@@ -69,6 +73,15 @@ export function superviseChild(options: ChildOptions): Child {
     log.info('child.started', { child: name, pid: child.pid });
   }
 
+  function launchAgain(): void {
+    launch();
+    watching = new AbortController();
+    untilReady(name, options.readyUrl, watching.signal).then(
+      () => (isReady = true),
+      () => undefined, // it has ended, or takes its time: that is for /readyz to say
+    );
+  }
+
   function ended(code: number | null, signal: string | null, ranMs: number): void {
     failures = ranMs > stableAfterMs ? 1 : failures + 1;
     log.error('child.ended', { child: name, exitCode: code, signal, ranMs: Math.round(ranMs) });
@@ -77,9 +90,12 @@ export function superviseChild(options: ChildOptions): Child {
       failStart(new StartupError('child.cannot-start', problem));
       return;
     }
-    const backOffMs = Math.min(firstBackOffMs * 2 ** (failures - 1), longestBackOffMs);
+    watching.abort();
+    const longestMs = isReady ? longestBackOffOnceReadyMs : longestBackOffMs;
+    isReady = false;
+    const backOffMs = Math.min(firstBackOffMs * 2 ** (failures - 1), longestMs);
     log.info('child.restarting', { child: name, inMs: backOffMs });
-    restartTimer = setTimeout(launch, backOffMs);
+    restartTimer = setTimeout(launchAgain, backOffMs);
   }
 
   return {
@@ -94,6 +110,7 @@ export function superviseChild(options: ChildOptions): Child {
       try {
         await Promise.race([untilReady(name, options.readyUrl, waiting.signal), failed]);
         wasReady = true;
+        isReady = true;
       } finally {
         waiting.abort();
       }
@@ -101,6 +118,7 @@ export function superviseChild(options: ChildOptions): Child {
     async stop() {
       stopping = true;
       waiting.abort();
+      watching.abort();
       clearTimeout(restartTimer);
       const child = current;
       if (child === undefined) return;
