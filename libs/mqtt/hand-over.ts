@@ -5,7 +5,7 @@
  *
  * The vault does not say by which subscription a message came. A topic that an ordinary subscription of the session matches too
  * is left alone, for then it may be that one's own copy: better one message too few for the group, which is a SHOULD, than one
- * twice. Appends and the session's removal follow one another in the vault's order; a crash in between repeats messages.
+ * twice. A message leaves the one queue in the commit that puts it into the other, so that a crash in between repeats none.
  */
 import type { QueuedMessage } from './ports.js';
 import type { Session } from './session.js';
@@ -34,7 +34,9 @@ export async function handOver(
       const { topic } = queued.message;
       if (!mayGo(queued, unsentFrom) || ordinary.some((filter) => matches(filter, topic))) continue;
       const group = groups.find(({ filter, isEmpty }) => !isEmpty && matches(filter, topic));
-      if (group !== undefined) space.passOn(queued.message, queued.qos, group);
+      if (group === undefined) continue;
+      space.passOn(queued.message, queued.qos, group);
+      space.vault.settle(key, [queued.sequence]); // right behind its append, which the vault commits it with
     }
     from = last.sequence + 1;
   }

@@ -344,7 +344,7 @@ export interface Vault {
   ): Promise<readonly QueuedMessage[]>;
   /** PUBREC was received for this QoS 2 entry; PUBREL may be sent once stored. */
   markReceived(session: SessionKey, sequence: number, stored: Stored): void;
-  /** The client is done with these entries, or they are dropped; unknown ones are ignored. */
+  /** The client is done with these entries, or they are dropped; unknown ones are ignored. Right behind an append: in its commit. */
   settle(session: SessionKey, sequences: readonly number[]): void;
   /** PUBREL was received: PUBCOMP may be sent once stored. */
   forgetInbound(packet: InboundPacket, stored: Stored): void;

@@ -215,6 +215,34 @@ describe('a shared subscription', () => {
       expect(staying.messages()).toEqual(['a 2', 'a 3']);
     });
 
+    it('gives each of them on once, also where the process is killed in the middle of it', async () => {
+      const h = new Harness();
+      await leave(h, (publisher) => publishMany(publisher, 3, 1));
+      const staying = await h.connect('staying', { clean: false });
+      await staying.subscribe('$share/g/a');
+      const { vault, store } = h;
+      const read = vault.read.bind(vault);
+      vault.read = async (...page) => {
+        await store.flush(); // as PostgreSQL's: a reader sees what was written before it
+        return read(...page);
+      };
+      const { link } = staying;
+      const write = link.write.bind(link);
+      link.write = (chunks) => {
+        store.hold(); // what was handed over is committed, and nothing after it
+        return write(chunks);
+      };
+      await h.clock.advance(60_000);
+      await staying.settle();
+      expect(staying.messages()).toEqual(['a 0', 'a 1', 'a 2']);
+      const next = await h.crash();
+      const again = await next.connect('staying', { clean: false });
+      await next.clock.advance(60_000);
+      await again.settle();
+      expect(again.messages()).toEqual(['a 0', 'a 1', 'a 2']);
+      expect((await next.vault.open(again.tenantId)).sessions).toMatchObject([{ clientId: 'staying' }]);
+    });
+
     it('gives them on when it begins anew, before it is let in, and after a crash', async () => {
       const h = new Harness();
       await leave(h, (publisher) => publishMany(publisher, 3, 1));

@@ -81,6 +81,11 @@ describe('a batch', () => {
     ]);
   });
 
+  it('does not end between a message that moves to another queue and its place in the one it leaves', () => {
+    const queue = [append(), settled, append(), settled];
+    expect(kindsOf(queue, 3)).toEqual(['append', 'settle']);
+  });
+
   it('ends between messages', () => {
     expect(kindsOf([reading, reading, append(), append(), reading], 3)).toEqual([
       'telemetry',

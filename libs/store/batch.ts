@@ -140,9 +140,9 @@ export function takeBatch(queue: readonly Operation[], maxWeight: number): Batch
 
 /**
  * The core asks for a message's writes one after the other, and in this order: the reading, the retained message, the queues
- * with the publisher's packet identifier, the end of the will that it was. Half of them must not outlive a crash: a QoS 2
- * message would be sent again and be a second reading, a will would be published again. Neighbours that only look like one
- * message are kept together too, four at most, which costs nothing.
+ * with the publisher's packet identifier, the place in another queue that it comes from, the end of the will that it was. Half of
+ * them must not outlive a crash: a QoS 2 message would be sent again and be a second reading, a will would be published again.
+ * Neighbours that only look like one message are kept together too, five at most, which costs nothing.
  */
 export function belongTogether(before: Operation | undefined, after: Operation): boolean {
   if (before === undefined) return false;
@@ -150,7 +150,7 @@ export function belongTogether(before: Operation | undefined, after: Operation):
   return place >= 0 && messageOrder.indexOf(after.kind) > place;
 }
 
-const messageOrder: readonly Operation['kind'][] = ['telemetry', 'retain', 'append', 'will'];
+const messageOrder: readonly Operation['kind'][] = ['telemetry', 'retain', 'append', 'settle', 'will'];
 
 function join(
   operation: Operation,
