@@ -177,6 +177,10 @@ export class Connection implements LinkSink {
     if (this.session !== undefined) this.session.space.stats.bytesReceived += chunk.length;
   }
 
+  place(): Buffer | undefined {
+    return this.#framer.place();
+  }
+
   readonly #onFrame = (frame: Buffer, bodyOffset: number): boolean => {
     const { turns } = this.broker;
     const before = turns.spent;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
-import { Framer, maxAtOnceBytes, ownBytes } from './framing.js';
+import { Framer, maxAtOnceBytes, maxViewedBytes, ownBytes } from './framing.js';
 import { Reasons } from './reason.js';
 import { bytes, packet } from './testing/wire.js';
 import { ProtocolViolation } from './violation.js';
@@ -61,6 +61,69 @@ describe('the framer', () => {
         expect(Buffer.concat(got).equals(stream)).toBe(true);
       }),
     );
+  });
+
+  it('finds the frames of a stream whose chunks are lent, also in what it holds and what is read to its place', () => {
+    const lent = Buffer.alloc(64 * 1024);
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 30_000 }), { minLength: 1 }),
+        fc.nat(3),
+        (sizes, rest) => {
+          const framer = new Framer(100_000);
+          framer.atOnceBytes = maxAtOnceBytes;
+          const got: Buffer[] = [];
+          const large: Buffer[] = [];
+          let count = 0;
+          const onFrame = (frame: Buffer): boolean => {
+            got.push(Buffer.from(frame));
+            if (frame.length > maxViewedBytes) large.push(frame);
+            return count++ % 4 !== rest;
+          };
+          for (let at = 0, turn = 0; at < stream.length; turn++) {
+            const memory = framer.place() ?? lent;
+            const size = Math.min(sizes[turn % sizes.length]!, memory.length, stream.length - at);
+            stream.copy(memory, 0, at, at + size);
+            at += size;
+            framer.push(memory.subarray(0, size), onFrame);
+            lent.fill(0xaa, 0, size);
+            if (turn % 3 === 0) framer.resume(onFrame);
+          }
+          while (framer.heldBytes > 0) framer.resume(onFrame);
+          expect(Buffer.concat(got).equals(stream)).toBe(true);
+          expect(large.map((frame) => frame.equals(frames[4]!))).toEqual([true]);
+        },
+      ),
+    );
+  });
+
+  it('says where the rest of a large frame belongs, and does not copy what was read to there', () => {
+    const large = frames[4]!;
+    const framer = new Framer(100_000);
+    framer.atOnceBytes = maxAtOnceBytes;
+    let got: Buffer = Buffer.alloc(0);
+    const keep = (frame: Buffer): boolean => (got = frame).length > 0;
+    expect(framer.place()).toBeUndefined();
+    framer.push(large.subarray(0, 1000), keep);
+    const place = framer.place()!;
+    expect(place.length).toBe(large.length - 1000);
+    large.copy(place, 0, 1000, 9000);
+    framer.push(place.subarray(0, 8000), keep);
+    const rest = framer.place()!;
+    large.copy(rest, 0, 9000);
+    framer.push(rest, keep);
+    expect(got).toEqual(large);
+    expect(got.buffer).toBe(place.buffer);
+    framer.push(large.subarray(0, 18_000), keep);
+    expect(framer.place()).toBeUndefined(); // so little is copied
+    framer.stop();
+    expect(framer.place()).toBeUndefined();
+  });
+
+  it('gives nobody who is not known a place for what was announced alone', () => {
+    const framer = new Framer(100_000);
+    framer.push(frames[4]!.subarray(0, 5), ignore);
+    expect(framer.place()).toBeUndefined();
   });
 
   it('gives views on a chunk that holds whole frames, and memory of its own for a split one', () => {

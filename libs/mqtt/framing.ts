@@ -2,10 +2,12 @@
  * Bytes → frames. A frame is one whole control packet; its type, its reserved flags and its length are checked as soon as
  * their bytes are here, before anything is buffered.
  *
- * Who copies, and when. A frame that lies whole in a chunk is a view on the chunk, and so are the payload and the binary
- * properties that the codec takes out of it: a message that is forwarded at once costs no copy. A frame that is split over
- * chunks is put together once, in memory of its own. Whoever keeps bytes longer than the turn of the loop in which they
- * arrived (retained messages, queues) calls `ownBytes` first, or 20 bytes of payload pin a chunk of 64 KiB.
+ * Who copies, and when. A chunk is lent: the link reads the next one, of whichever client, into the same memory. A small frame
+ * that lies whole in a chunk is a view on it, and so are the payload and the binary properties that the codec takes out of
+ * it: they are good until the frame has been handled, in which they are laid into outboxes. Whoever keeps them longer (retained
+ * messages, queues) calls `ownBytes` first. A frame over `maxViewedBytes`, whose payload goes on by reference, and one that is
+ * split over chunks are in memory of their own; the link is told where the rest of a large one belongs, and may read it to there
+ * (`place`), so that it is not copied.
  *
  * How much memory a split frame gets, and when. Growing with the bytes that come copies what was there before each time and
  * leaves the smaller piece to the collector; taking the announced length at once gives a client who announces and then says
@@ -23,6 +25,10 @@ const maxHeaderBytes = 5;
 const firstPartialBytes = 1024;
 /** Frames up to this length get all their memory with their first bytes, where the sender is known. */
 export const maxAtOnceBytes = 256 * 1024;
+/** Frames up to this length that lie whole in a chunk are views on it, and lent as it is. */
+export const maxViewedBytes = 2048;
+/** A rest of this length is worth being read to its place by itself. */
+const leastPlaced = 4096;
 const noBytes = Buffer.alloc(0);
 
 /** One per connection. After it has thrown, or `stop()`, it takes no more bytes. */
@@ -62,8 +68,15 @@ export class Framer {
    */
   push(chunk: Buffer, onFrame: OnFrame): void {
     if (this.#stopped || chunk.length === 0) return;
-    if (this.#paused) this.#hold(chunk);
-    else this.#read(chunk, onFrame);
+    if (this.#paused) return this.#hold(copyBytes(chunk));
+    this.#read(chunk, onFrame);
+    if (this.#held.length > 0) this.#held[0] = copyBytes(this.#held[0] as Buffer);
+  }
+
+  /** Where what comes next belongs: the rest of a large frame. Undefined: nowhere in particular. */
+  place(): Buffer | undefined {
+    if (this.#need === 0 || this.#partial.length - this.#have < leastPlaced) return undefined;
+    return this.#partial.subarray(this.#have);
   }
 
   /** Goes on with the bytes held since `onFrame` returned false. */
@@ -73,7 +86,10 @@ export class Framer {
     const held = this.#held;
     this.#held = [];
     this.#heldBytes = 0;
-    for (const chunk of held) this.push(chunk, onFrame);
+    for (const chunk of held) {
+      if (this.#paused) this.#hold(chunk);
+      else if (!this.#stopped) this.#read(chunk, onFrame);
+    }
   }
 
   /** Nothing more is parsed, and nothing is kept. */
@@ -104,7 +120,8 @@ export class Framer {
       const length = this.#header(chunk, at, chunk.length);
       if (length === 0 || length > chunk.length - at) return this.#begin(chunk, at, length);
       const end = at + length;
-      const frame = at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end);
+      const view = at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end);
+      const frame = length > maxViewedBytes ? copyBytes(view) : view;
       at = end;
       if (!onFrame(frame, this.#bodyOffset) || this.#stopped) return this.#pause(chunk, at);
     }
@@ -162,10 +179,18 @@ export class Framer {
     }
     if (this.#need === 0) return at;
     const take = Math.min(this.#need - this.#have, chunk.length - at);
-    this.#makeRoom(this.#have + take);
-    chunk.copy(this.#partial, this.#have, at, at + take);
+    if (!this.#isInPlace(chunk)) {
+      this.#makeRoom(this.#have + take);
+      chunk.copy(this.#partial, this.#have, at, at + take);
+    }
     this.#have += take;
     return at + take;
+  }
+
+  #isInPlace(chunk: Buffer): boolean {
+    return (
+      chunk.buffer === this.#partial.buffer && chunk.byteOffset === this.#partial.byteOffset + this.#have
+    );
   }
 
   /**

@@ -1,9 +1,13 @@
+import { maxViewedBytes } from './framing.js';
 import type { Link } from './ports.js';
 import type { EncodedPublish } from './packets.js';
 import type { Turns } from './turns.js';
 
-/** Pieces up to this size are copied together: one large write costs less than many small ones. */
-export const maxCopiedBytes = 2048;
+/**
+ * Pieces up to this size are copied together: one large write costs less than many small ones. What is larger goes on by reference:
+ * it must not be on loan.
+ */
+export const maxCopiedBytes = maxViewedBytes;
 const smallestSlab = 256;
 const largestSlab = 64 * 1024;
 

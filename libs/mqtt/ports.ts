@@ -53,7 +53,10 @@ export interface Link {
 
 /** The core's side of a link. After `closed` nothing more is called. None of them throws. */
 export interface LinkSink {
+  /** The chunk's memory is the link's, which may use it again as soon as this returns; where it is not `place`'s. */
   received(chunk: Buffer): void;
+  /** Where what comes next belongs: a link that can choose may read it to there. Undefined: nowhere in particular. */
+  place?(): Buffer | undefined;
   drained(): void;
   /** The client has sent its last, and may still read. `closed` follows. */
   finished(): void;

@@ -32,7 +32,7 @@ export function encodePublish(message: Message, variant: Variant, now: number): 
     topicAlias,
   });
   const totalBytes = head.bytes.length + payload.length;
-  if (totalBytes > maxCopiedBytes) {
+  if (payload.length > maxCopiedBytes) {
     return { bytes: head.bytes, packetIdAt: head.packetIdAt, payload, totalBytes };
   }
   const bytes = Buffer.allocUnsafe(totalBytes);

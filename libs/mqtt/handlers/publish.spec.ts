@@ -130,6 +130,18 @@ describe('publishing', () => {
 });
 
 describe('a topic alias', () => {
+  it('makes a small packet of one that is forwarded as a larger one, whose payload is on loan all the same', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice');
+    const topic = 'long'.repeat(30);
+    const payload = 'x'.repeat(2000);
+    await client.subscribe(topic);
+    const alias = [['topicAlias', 1]] as const;
+    await client.publish(topic, '1', { properties: alias });
+    await client.publish('', payload, { properties: alias });
+    expect(client.messages()).toEqual([`${topic} 1`, `${topic} ${payload}`]);
+  });
+
   it('is resolved before the right is asked', async () => {
     const h = new Harness();
     h.gate.allow({ publish: ['open/#'] });

@@ -1,5 +1,8 @@
 import type { Link, LinkSink, Transport } from '../ports.js';
 
+/** What clients' bytes are in while the core has them, as over TCP: after that they are others. */
+const lent = Buffer.alloc(64 * 1024);
+
 /** The listener's half of a connection, in memory: what the core writes is kept, and a test decides how fast it is taken. */
 export class TestLink implements Link {
   readonly transport: Transport = 'tcp';
@@ -56,12 +59,16 @@ export class TestLink implements Link {
 
   /** Bytes from the client; they wait while the core has paused the link. */
   send(bytes: Buffer): void {
-    if (this.isPaused) {
-      this.#waiting.push(bytes);
-      return;
-    }
+    if (this.isPaused) this.#waiting.push(bytes);
+    else this.#lend(bytes);
+  }
+
+  #lend(bytes: Buffer): void {
+    const memory = bytes.length > lent.length ? Buffer.alloc(bytes.length) : lent;
+    bytes.copy(memory);
     this.sentBytes += bytes.length;
-    this.sink?.received(bytes);
+    this.sink?.received(memory.subarray(0, bytes.length));
+    memory.fill(0xaa, 0, bytes.length);
   }
 
   /** The client stops reading. */

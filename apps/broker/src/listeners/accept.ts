@@ -38,14 +38,14 @@ export const lingerMs = 3_000;
 /** Connections waiting to be accepted: a fleet that comes back at once must not be turned away by the kernel. */
 const backlog = 4_096;
 
+/** Returns the socket in which the connection goes on, that one or another. */
+type Connected = (socket: Socket, source: Source) => Socket;
+
 /**
  * Every listener starts here: TCP connections that are admitted, whatever is spoken on them. So limits hold before a TLS
  * handshake or an HTTP request costs anything.
  */
-export async function listenTcp(
-  options: ListenOptions,
-  connected: (socket: Socket, source: Source) => void,
-): Promise<Listener> {
+export async function listenTcp(options: ListenOptions, connected: Connected): Promise<Listener> {
   const { host, port, admission } = options;
   // noDelay: acknowledgements are small and somebody waits for them. keepAlive: a peer that vanished is noticed by the kernel.
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
@@ -57,8 +57,7 @@ export async function listenTcp(
       options.refused?.(denied, source.address);
       return void socket.resetAndDestroy();
     }
-    socket.once('close', () => admission.leave());
-    connected(socket, source);
+    connected(socket, source).once('close', () => admission.leave());
   });
   await listening(server, host, port);
   const { port: actual } = server.address() as AddressInfo;
@@ -77,7 +76,7 @@ function acceptProxied(
   socket: Socket,
   proxies: TrustedProxies,
   { admission, refused }: ListenOptions,
-  connected: (socket: Socket, source: Source) => void,
+  connected: Connected,
 ): void {
   const proxy = ownSource(socket);
   const denied = proxies.includes(proxy.address) ? admission.enterProxied() : 'not-a-proxy';
@@ -89,7 +88,7 @@ function acceptProxied(
   readProxyHeader(
     socket,
     (source) => {
-      if (admission.isInRate(source.address)) return connected(socket, source);
+      if (admission.isInRate(source.address)) return void connected(socket, source);
       refused?.('rate', source.address);
       socket.resetAndDestroy();
     },

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
@@ -11,6 +11,7 @@ import { makeTestCertificates, type TestCertificates } from '../../../../test/su
 import { TokenBuckets } from '../token-buckets.js';
 import type { Listener, ListenOptions } from './accept.js';
 import { Admission, maxConnectionsOf, plainAddress } from './admission.js';
+import { lendReads } from './lent-reads.js';
 import { listenMqtt } from './tcp.js';
 import { listenMqtts } from './tls.js';
 import { listenSecureWebSocket, listenWebSocket } from './websocket.js';
@@ -24,6 +25,7 @@ class Recorded implements LinkSink {
   length = 0;
   onReceived: (chunk: Buffer) => void = () => undefined;
   onFinished: () => void = () => this.link.end();
+  place: () => Buffer | undefined = () => undefined;
   #changed: () => void = () => undefined;
 
   constructor(link: Link) {
@@ -35,7 +37,7 @@ class Recorded implements LinkSink {
   }
 
   received(chunk: Buffer): void {
-    this.chunks.push(chunk);
+    this.chunks.push(Buffer.from(chunk));
     this.length += chunk.length;
     this.onReceived(chunk);
     this.#changed();
@@ -297,6 +299,45 @@ describe.each(['tcp', 'tls'] as const)('a client over %s that has sent its last'
     const { client, recorded } = await finishing();
     expect((await client.ended).toString()).toBe('');
     await recorded.until(() => recorded.endings.length > 0);
+  });
+});
+
+describe('a link over tcp', () => {
+  it('reads what comes next to the place that it is told', async () => {
+    const { client, recorded } = await open('tcp', await listen('tcp'));
+    const place = Buffer.alloc(10_000);
+    let placed = 0;
+    recorded.place = () => (placed < place.length ? place.subarray(placed) : undefined);
+    recorded.onReceived = (chunk) => {
+      if (chunk.buffer === place.buffer) placed += chunk.length;
+    };
+    client.send(Buffer.from('first'));
+    await recorded.until(() => recorded.length === 5);
+    expect(placed).toBe(0); // where it was to be read to was said before
+    const sent = Buffer.from(Array.from({ length: 150_000 }, (_, index) => index % 251));
+    client.send(sent);
+    await recorded.until(() => recorded.length === 5 + sent.length);
+    expect(place.equals(sent.subarray(0, place.length))).toBe(true);
+    expect(recorded.bytes.subarray(5).equals(sent)).toBe(true);
+  });
+
+  it('uses the memory of a chunk again for other links', async () => {
+    const listener = await listen('tcp');
+    const memory = new Set<ArrayBufferLike>();
+    for (let index = 0; index < 3; index += 1) {
+      const { client, recorded } = await open('tcp', listener);
+      recorded.onReceived = (chunk) => memory.add(chunk.buffer);
+      client.send(Buffer.from('x'));
+      await recorded.until(() => recorded.length === 1);
+    }
+    expect(memory.size).toBe(1);
+  });
+
+  it('goes on by its stream where the socket has been read from, or Node has no handle as it is known here', () => {
+    const socket = new Socket();
+    const reader = { received: () => undefined, place: () => undefined };
+    expect(lendReads(socket, reader)).toBeUndefined();
+    socket.destroy();
   });
 });
 

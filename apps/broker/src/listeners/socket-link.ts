@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Link, LinkSink, PeerCertificate, Transport } from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
+import { lendReads } from './lent-reads.js';
 
 export interface Peer {
   readonly transport: Transport;
@@ -19,9 +20,10 @@ export class SocketLink implements Link {
   readonly remotePort: number;
   readonly serverName: string | undefined;
   readonly peerCertificate: PeerCertificate | undefined;
-  readonly #socket: Socket;
+  #socket: Socket;
   #sink: LinkSink | undefined;
   #error: Error | undefined;
+  #isEnding = false;
   #linger: NodeJS.Timeout | undefined;
 
   private constructor(socket: Socket, peer: Peer) {
@@ -36,12 +38,40 @@ export class SocketLink implements Link {
   static open(socket: Socket, peer: Peer, accept: Accept): void {
     const link = new SocketLink(socket, peer);
     link.#sink = accept(link);
-    socket.on('data', (chunk: Buffer) => link.#sink?.received(chunk));
-    socket.on('drain', () => link.#sink?.drained());
-    socket.on('error', (error) => (link.#error = error));
+    link.#readByStream();
+    link.#listen();
+  }
+
+  /** A socket that has just been accepted. Returns the one that the link has made of it. */
+  static take(accepted: Socket, peer: Peer, accept: Accept): Socket {
+    const link = new SocketLink(accepted, peer);
+    const socket = lendReads(accepted, link);
+    if (socket === undefined) link.#readByStream();
+    else link.#socket = socket;
+    link.#sink = accept(link);
+    link.#listen();
+    return link.#socket;
+  }
+
+  #readByStream(): void {
+    this.#socket.on('data', (chunk: Buffer) => this.received(chunk));
+  }
+
+  #listen(): void {
+    const socket = this.#socket;
+    socket.on('drain', () => this.#sink?.drained());
+    socket.on('error', (error) => (this.#error = error));
     socket.allowHalfOpen = true; // who has sent its last may still read what it is answered
-    socket.on('end', () => link.#finished());
-    socket.on('close', () => link.#closed());
+    socket.on('end', () => this.#finished());
+    socket.on('close', () => this.#closed());
+  }
+
+  received(bytes: Buffer): void {
+    if (!this.#isEnding) this.#sink?.received(bytes);
+  }
+
+  place(): Buffer | undefined {
+    return this.#sink?.place?.();
   }
 
   write(chunks: readonly Buffer[]): boolean {
@@ -72,8 +102,8 @@ export class SocketLink implements Link {
    * sending ends first, what still arrives is read and thrown away, and the socket closes when the peer does.
    */
   end(): void {
+    this.#isEnding = true;
     this.#socket.end();
-    this.#socket.removeAllListeners('data');
     this.#socket.resume();
     this.#cutLater();
   }

@@ -4,7 +4,7 @@ import { SocketLink } from './socket-link.js';
 /** MQTT over TCP. */
 export function listenMqtt(options: ListenOptions): Promise<Listener> {
   return listenTcp(options, (socket, { address, port }) =>
-    SocketLink.open(
+    SocketLink.take(
       socket,
       {
         transport: 'tcp',

@@ -69,6 +69,7 @@ async function listenOn(
   const listener = await listenTcp(options, (socket, source) => {
     sources.note(socket, source);
     server.emit('connection', socket);
+    return socket;
   });
   return {
     ...listener,
