@@ -1,5 +1,5 @@
 /**
- * `npm run bench overload [-- --seconds 10 --times 3]`: publishers that do not wait send several times what the broker delivers
+ * `npm run bench overload [-- --seconds 10 --times 3 --qos 0,1]`: publishers that do not wait send several times what the broker delivers
  * at its best (an open loop; only the client in C has one, named by MQTTBENCH). The broker's memory must stay bounded while they
  * do, and afterwards a steady load must see the latency it saw before.
  */
@@ -15,6 +15,7 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '10' },
     times: { type: 'string', default: '3' },
+    qos: { type: 'string', default: '0,1' },
     dir: { type: 'string', default: '.' },
   },
 });
@@ -27,7 +28,7 @@ if (process.env['MQTTBENCH'] === undefined) throw new Error('MQTTBENCH must name
 console.log(`${machine()}; load average ${load()}`);
 const product = await startProduct(values.dir);
 try {
-  for (const qos of [0, 1]) await overload(product, qos);
+  for (const qos of values.qos.split(',').map(Number)) await overload(product, qos);
 } finally {
   await product.stop();
 }

@@ -110,6 +110,10 @@ export class Connection implements LinkSink {
   /** What it has spent of its share of this turn. */
   #turn = 0;
   #spentInTurn = 0;
+  /** Whose queue it has filled since it was held last. */
+  #filled: Session | undefined = undefined;
+  /** It goes on when that session's client has taken some of it (`Pace`). */
+  isFollowing = false;
   #signInDeadline: Deadline | undefined;
   #keepAlive: Deadline | undefined;
   #keepAliveMs = 0;
@@ -205,7 +209,23 @@ export class Connection implements LinkSink {
     turns.waitToRead(this.#goOn);
   }
 
-  readonly #goOn = (): void => this.release(Hold.turn);
+  readonly #goOn = (): void => {
+    this.isFollowing = this.#filled !== undefined && this.#filled.holdUp(this, this.#follow);
+    if (this.isFollowing) return this.session?.letGo();
+    this.#filled = undefined;
+    this.release(Hold.turn);
+  };
+
+  readonly #follow = (): void => {
+    this.isFollowing = false;
+    this.broker.turns.wait(this.#goOn);
+  };
+
+  /** A message of this client's went to a queue in which many wait. */
+  hasFilled(space: Space): void {
+    this.#filled = space.crowded;
+    space.crowded = undefined;
+  }
 
   /**
    * Work for this client, step by step in as many turns as it takes (`Turns.work`), and then `whenDone`, also where the connection

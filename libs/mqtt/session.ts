@@ -9,6 +9,7 @@ import type { Connection } from './connection.js';
 import { Flight, InFlight, packetIdOf } from './in-flight.js';
 import type { Limits } from './limits.js';
 import type { ClientId, Message, Qos, Subscription } from './message.js';
+import { Pace } from './pace.js';
 import type { ClaimedSession, Policy, Principal, QueuedMessage, QueueEntry, SessionKey } from './ports.js';
 import { keptBytes, type Publication } from './publication.js';
 import { Reasons } from './reason.js';
@@ -23,6 +24,12 @@ const retryReadMs = 1_000;
 /** Of a queue, sent before others have their turn. */
 const mostAtOnce = 64;
 const gatherDropsMs = 250;
+/** What it costs to queue a message, or to find that there is no room for it. */
+const unitsOfQueued = 3;
+const unitsOfDrop = 1;
+/** Whoever adds to a queue of so much, and used up its share of a turn, waits until the client has taken some of it (`Pace`). */
+const crowdedMessages = 128;
+const crowdedBytes = 256 * 1024;
 
 interface SharedFlight {
   readonly message: Message;
@@ -69,6 +76,7 @@ export class Session {
   /** Messages dropped since the tenant was told of it; undefined: none was lately. */
   #untoldDrops: number | undefined = undefined;
   #nextSequence = 1;
+  #pace: Pace | undefined = undefined;
 
   // Of a durable session. What is below #storedTo is committed or has failed; what is below #loadedTo has passed through
   // the window; what is below #sentTo may have been sent before this connection.
@@ -181,7 +189,9 @@ export class Session {
       !this.#flight.mayBegin(sequence)
     ) {
       if (!this.hasQueueRoom) return this.#dropped(); // before it is copied
-      return this.#enqueue(publication.kept(), qos, retain, subscriptionIds, group);
+      this.#enqueue(publication.kept(), qos, retain, subscriptionIds, group);
+      if (this.isCrowded) this.space.crowded = this;
+      return;
     }
     if (!connection.sendShared(publication, qos, retain, subscriptionIds, packetIdOf(sequence))) return;
     this.#nextSequence += 1;
@@ -202,6 +212,7 @@ export class Session {
     group: SharedGroup | undefined,
   ): void {
     if (!this.hasQueueRoom) return this.#dropped();
+    this.space.turns.spend(unitsOfQueued);
     this.#window.push({
       sequence: 0,
       message,
@@ -255,6 +266,7 @@ export class Session {
    */
   #dropped(): undefined {
     this.space.stats.droppedQueueFull += 1;
+    this.space.turns.spend(unitsOfDrop);
     if (this.#untoldDrops !== undefined) {
       this.#untoldDrops += 1;
       return;
@@ -318,6 +330,28 @@ export class Session {
   #uncount(message: Message): void {
     this.#queuedMessages = Math.max(0, this.#queuedMessages - 1);
     this.#queuedBytes = Math.max(0, this.#queuedBytes - keptBytes(message));
+    this.#pace?.took(this.isCrowded);
+  }
+
+  /** Its client does not take messages as fast as they come. */
+  get isCrowded(): boolean {
+    return this.#queuedMessages >= crowdedMessages || this.#queuedBytes >= crowdedBytes;
+  }
+
+  /** Whether `publisher` is to wait before it adds to the queue; then `goOn` is called. */
+  holdUp(publisher: Connection, goOn: () => void): boolean {
+    const { connection } = this;
+    // Whoever waits itself is not read, and neither are its acknowledgements: two could wait for each other.
+    if (!this.isCrowded || connection === undefined || connection === publisher || connection.isFollowing) {
+      return false;
+    }
+    this.#pace ??= new Pace(this.space.clock);
+    return this.#pace.wait(goOn);
+  }
+
+  /** Nobody waits for it any more. */
+  letGo(): void {
+    this.#pace?.letGo();
   }
 
   get hasQueued(): boolean {
@@ -475,6 +509,7 @@ export class Session {
   detach(): void {
     this.flushSettled();
     this.connection = undefined;
+    this.letGo();
     if (!this.isDurable) return;
     if (this.#sentTo > 0) this.#sentTo = Math.max(this.#sentTo, this.#firstUnsent());
     this.#window.clear();

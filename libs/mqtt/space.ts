@@ -110,6 +110,8 @@ export class Space {
   readonly contests = new Contests();
   /** Sessions that have ended and still hand on what their shared subscriptions left; a newcomer waits for it. */
   readonly leaving = new Map<ClientId, Promise<void>>();
+  /** Of those whom the message that was published last was for, one that has many waiting. */
+  crowded: Session | undefined = undefined;
 
   readonly #tree = new TopicTree<Subscribed | SharedGroup>();
   readonly #matches: MatchCache;

@@ -57,6 +57,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
     isKept ? { session: session.key, packetId } : undefined,
     packet.asReceived,
   );
+  if (space.crowded !== undefined) connection.hasFilled(space);
   if (qos === 0) {
     if (commit === undefined) return;
     commit.whenStored((error) => {
