@@ -69,6 +69,11 @@ const mostAround = 16;
 const mostRightsLength = 64 * 1024;
 const lengthOfRight = 32;
 
+/** What a 5.0 client was told in CONNACK holds as long as its connection: whoever keeps to it does no wrong. */
+function withTold(limits: Limits, { receiveMaximum, maxPacketBytes, topicAliasMaximum }: Limits): Limits {
+  return { ...limits, receiveMaximum, maxPacketBytes, topicAliasMaximum };
+}
+
 export class Connection implements LinkSink {
   readonly broker: Broker;
   readonly link: Link;
@@ -78,6 +83,8 @@ export class Connection implements LinkSink {
   session: Session | undefined = undefined;
   grant: Grant | undefined = undefined;
   limits: Limits = defaultLimits;
+  /** What CONNACK said of Retain Available. */
+  offersRetain = true;
   will: Will | undefined = undefined;
   authentication: Authentication | undefined = undefined;
   /** Session Expiry Interval of CONNECT: from 0, DISCONNECT may not raise it. */
@@ -380,7 +387,9 @@ export class Connection implements LinkSink {
   /** The rights and limits that hold from now on. */
   use(grant: Grant): void {
     const { clock } = this.broker;
-    const { limits } = grant;
+    const wasTold = this.version === 5 && this.grant !== undefined;
+    const limits = wasTold ? withTold(grant.limits, this.limits) : grant.limits;
+    this.offersRetain = wasTold ? this.offersRetain : limits.maxRetainedMessages > 0;
     this.grant = grant;
     this.limits = limits;
     this.outbox.maxBytes = limits.maxOutboxBytes;

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { defaultLimits } from './limits.js';
 import type { ClientId, TenantId } from './message.js';
 import { Reasons } from './reason.js';
-import { connectBytes, Harness, policyOf } from './testing/index.js';
+import { connectBytes, Harness, policyOf, property } from './testing/index.js';
 
 const tenantId = 'tenant-a' as TenantId;
 const everybody = (): boolean => true;
@@ -146,6 +146,31 @@ describe('a change of rights', () => {
     h.gate.limits = { ...defaultLimits, maxSubscriptionsPerSession: 1 };
     await h.broker.reauthorize(tenantId, everybody);
     expect((await client.subscribe(['a', 'b']))?.codes).toEqual([2, 0x97]);
+  });
+
+  it('leaves a client what its CONNACK has told it, and tells the next one what is new', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice');
+    client.acknowledges = false;
+    h.gate.limits = {
+      ...defaultLimits,
+      receiveMaximum: 1,
+      topicAliasMaximum: 0,
+      maxPacketBytes: 100,
+      maxRetainedMessages: 0,
+    };
+    await h.broker.reauthorize(tenantId, everybody);
+    for (const id of [1, 2])
+      expect(await client.publish('a', 'x', { qos: 2, id })).toMatchObject({ code: 0x10 });
+    expect(await client.publish('a', 'x'.repeat(200), { qos: 1, id: 3 })).toMatchObject({ code: 0x10 });
+    await client.publish('a', 'x', { properties: [['topicAlias', 1]] });
+    expect(await client.publish('a', 'x', { qos: 1, id: 4, retain: true })).toMatchObject({ code: 0x97 });
+    expect(client.goodbye).toBeUndefined();
+    const { connack } = await h.connect5('bob');
+    expect(property(connack, 'receiveMaximum')).toBe(1);
+    expect(property(connack, 'maximumPacketSize')).toBe(100);
+    expect(property(connack, 'topicAliasMaximum')).toBeUndefined();
+    expect(property(connack, 'retainAvailable')).toBe(0);
   });
 });
 

@@ -42,7 +42,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
     expiresAt:
       packet.messageExpiryS === undefined ? undefined : connection.now + packet.messageExpiryS * 1000,
   };
-  if (message.retain && connection.version === 5 && connection.limits.maxRetainedMessages === 0) {
+  if (message.retain && connection.version === 5 && !connection.offersRetain) {
     throw new ProtocolViolation(Reasons.retainNotSupported, 'RETAIN where it is not available'); // 3.2.2.3.5
   }
   if (message.retain && !space.mayRetain(message, connection.limits)) {
