@@ -336,6 +336,32 @@ describe('what comes back', () => {
   });
 });
 
+describe('a second broker on the same database', () => {
+  it('serves nobody while the first does, and takes its place once that has stopped', async () => {
+    const own = await createInstallation();
+    try {
+      const somewhere = await createTestTenant(own.store, own.database.secretKey);
+      await somewhere.addPolicy('all', [everything], { targetKind: 'tenant', targetId: somewhere.id });
+      const device = await somewhere.addDevice('meter');
+      const first = await own.startBroker({ servesAlone: true });
+      const session = { clean: false, properties: { sessionExpiryInterval: 3_600 } };
+      const client = await first.connect(device, session);
+      let isServing = false;
+      const starting = own.startBroker({ servesAlone: true }).finally(() => (isServing = true));
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      expect(isServing).toBe(false);
+      await client.publishAsync('a', 'x', { qos: 1 });
+      await first.stop();
+      const second = await starting;
+      const back = await second.connect(device, session);
+      await back.publishAsync('a', 'y', { qos: 1 });
+      await second.stop();
+    } finally {
+      await own.remove();
+    }
+  }, 60_000);
+});
+
 describe('a broker that stops', () => {
   it('tells its clients, keeps their sessions and holds their wills; the next one goes on', async () => {
     const own = await createInstallation();

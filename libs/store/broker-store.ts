@@ -36,6 +36,8 @@ export interface BrokerStore {
   readonly lease: { readonly isLost: boolean };
   /** From here on called when another process is found dead: tenants whose wills or sessions were its have work. */
   onProcessLost(callback: () => void): void;
+  /** Processes that registered before this one and have neither ended nor been found dead. */
+  predecessors(): Promise<number>;
   /** Readiness: rejects unless PostgreSQL answers and what was last written could be. */
   check(): Promise<void>;
   /** Resolves when everything written so far is committed or has failed; waits for the database where it is away. */
@@ -135,6 +137,13 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
     lease,
     onProcessLost(callback) {
       tellProcessLost = callback;
+    },
+    async predecessors() {
+      const { rows } = await pool.query<{ count: number }>(
+        'SELECT count(*)::int4 AS count FROM broker_processes WHERE number < $1::int8',
+        [lease.number],
+      );
+      return rows[0]?.count ?? 0;
     },
     async check() {
       if (writer.down !== undefined) throw writer.down;

@@ -27,7 +27,7 @@ export interface TestBroker {
   stop(): Promise<void>;
 }
 
-type GivenOptions = Pick<BrokerOptions, 'proxyProtocolFrom' | 'egress' | 'apiUrl'>;
+type GivenOptions = Pick<BrokerOptions, 'proxyProtocolFrom' | 'egress' | 'apiUrl' | 'servesAlone'>;
 
 export interface TestInstallation {
   readonly database: TestDatabase;

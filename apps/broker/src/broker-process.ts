@@ -12,7 +12,10 @@ import { listenMqtts } from './listeners/tls.js';
 import { listenSecureWebSocket, listenWebSocket } from './listeners/websocket.js';
 import type { BrokerOptions } from './options.js';
 
-export interface BrokerParts extends Pick<BrokerOptions, 'bind' | 'ports' | 'proxyProtocolFrom' | 'log'> {
+export interface BrokerParts extends Pick<
+  BrokerOptions,
+  'bind' | 'ports' | 'proxyProtocolFrom' | 'servesAlone' | 'log'
+> {
   readonly directory: Directory;
   readonly store: BrokerStore;
   readonly broker: Broker;
@@ -25,6 +28,8 @@ export interface BrokerParts extends Pick<BrokerOptions, 'bind' | 'ports' | 'pro
 
 /** Milliseconds between looks at the store, for readiness. */
 const checkEveryMs = 1_000;
+/** Between looks whether the process before this one still is. */
+const standByMs = 250;
 
 /** What a started broker listens on. */
 export type Ports = BrokerOptions['ports'];
@@ -35,6 +40,7 @@ export class BrokerProcess {
   readonly #listeners: Listener[] = [];
   #ops: Listener | undefined;
   #checking: NodeJS.Timeout | undefined;
+  #isStopping = false;
 
   constructor(parts: BrokerParts) {
     this.#parts = parts;
@@ -45,6 +51,7 @@ export class BrokerProcess {
     this.#ops = await listenOps({ host: bind, port: ports.ops, readiness, metrics });
     // Changes are followed from a moment before the first right is read: none falls in between.
     await changes.start();
+    if (this.#parts.servesAlone === true) await this.#standBy();
     // A killed predecessor whose connections PostgreSQL has not noticed yet is found dead when its lease is over.
     store.onProcessLost(() => broker.takeOver());
     await broker.start();
@@ -62,6 +69,7 @@ export class BrokerProcess {
   /** No one new comes in; wills are held and clients told; what was accepted is stored; then the rest goes. */
   async stop(): Promise<void> {
     const { broker, changes, store, directory, identity, readiness } = this.#parts;
+    this.#isStopping = true;
     identity.close();
     readiness.notReady('listeners', 'stopping');
     clearTimeout(this.#checking);
@@ -72,6 +80,30 @@ export class BrokerProcess {
     await store.close();
     await directory.close();
     await this.#ops?.close();
+  }
+
+  /**
+   * Nothing carries messages between processes: two that serve one tenant would each acknowledge what the other's subscribers never
+   * get. So whoever comes later waits for the earlier one's end, or for the end of its lease.
+   */
+  async #standBy(): Promise<void> {
+    const { store, readiness, log } = this.#parts;
+    for (let waited = false; await this.#hasPredecessors(); waited = true) {
+      if (!waited) log.info('broker.standing-by', { why: 'another process serves this database' });
+      readiness.notReady('listeners', 'another process serves this database');
+      await new Promise((resolve) => setTimeout(resolve, standByMs));
+      if (this.#isStopping || store.lease.isLost) throw new Error('stopped while it stood by');
+    }
+  }
+
+  /** Where the store cannot say, there may be some. */
+  async #hasPredecessors(): Promise<boolean> {
+    try {
+      return (await this.#parts.store.predecessors()) > 0;
+    } catch (error) {
+      this.#parts.log.warn('store.trouble', { err: error });
+      return true;
+    }
   }
 
   async #listen(): Promise<Omit<Ports, 'ops'>> {

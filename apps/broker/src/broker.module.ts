@@ -233,7 +233,7 @@ function makeProcess(
   ready: Readiness,
   registry: Registry,
 ): BrokerProcess {
-  const { bind, ports, proxyProtocolFrom = [], log } = given;
+  const { bind, ports, proxyProtocolFrom = [], servesAlone = false, log } = given;
   return new BrokerProcess({
     directory: opened,
     store: brokerStore,
@@ -246,6 +246,7 @@ function makeProcess(
     bind,
     ports,
     proxyProtocolFrom,
+    servesAlone,
     log,
   });
 }

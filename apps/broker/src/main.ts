@@ -40,6 +40,7 @@ async function main(): Promise<void> {
     tls: settings.tls,
     egress: { allowed: settings.egressAllow },
     apiUrl: settings.apiUrl,
+    servesAlone: true,
     log,
     onLost: (why) => void lifecycle.stop(why, 1),
   });

@@ -19,6 +19,8 @@ export interface BrokerOptions {
   readonly egress?: EgressOptions;
   /** Of the api, as this process reaches it: `http://127.0.0.1:3000`. */
   readonly apiUrl?: string | undefined;
+  /** Nobody is served while a process that was here before still may; otherwise both serve, for what several share (`$tenant`). */
+  readonly servesAlone?: boolean;
   readonly log: Logger;
   /** This process can no longer be one: its sessions belong to others. It must end. */
   readonly onLost: (why: string) => void;
