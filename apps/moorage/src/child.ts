@@ -48,6 +48,8 @@ export function superviseChild(options: ChildOptions): Child {
   /** The child that runs now. */
   let isReady = false;
   let failures = 0;
+  /** In a row, before it was ready. */
+  let failedStarts = 0;
   let failStart: (error: Error) => void = () => {};
   const waiting = new AbortController();
   let watching = new AbortController();
@@ -85,15 +87,17 @@ export function superviseChild(options: ChildOptions): Child {
   function ended(code: number | null, signal: string | null, ranMs: number): void {
     failures = ranMs > stableAfterMs ? 1 : failures + 1;
     log.error('child.ended', { child: name, exitCode: code, signal, ranMs: Math.round(ranMs) });
-    if (!wasReady && failures >= firstStartAttempts) {
-      const problem = `${name} ended ${failures} times before it was ready; its last lines above say why`;
+    failedStarts = isReady ? 0 : failedStarts + 1;
+    if (!wasReady && failedStarts >= firstStartAttempts) {
+      const problem = `${name} ended ${failedStarts} times before it was ready; its last lines above say why`;
       failStart(new StartupError('child.cannot-start', problem));
       return;
     }
     watching.abort();
-    const longestMs = isReady ? longestBackOffOnceReadyMs : longestBackOffMs;
+    const backOffMs = isReady
+      ? Math.min(firstBackOffMs * 2 ** (failures - 1), longestBackOffOnceReadyMs)
+      : Math.min(firstBackOffMs * 2 ** (failedStarts - 1), longestBackOffMs);
     isReady = false;
-    const backOffMs = Math.min(firstBackOffMs * 2 ** (failures - 1), longestMs);
     log.info('child.restarting', { child: name, inMs: backOffMs });
     restartTimer = setTimeout(launchAgain, backOffMs);
   }
