@@ -41,6 +41,8 @@ export interface PresentedChain {
 export interface CertificatePath<A extends TrustedAuthority = TrustedAuthority> {
   readonly anchor: A;
   readonly proof: CertificateProof;
+  /** Where the certificate that the anchor has issued says the anchor's revocation list is. */
+  readonly listUrl: string | undefined;
 }
 
 const maxIntermediates = 4;
@@ -97,6 +99,7 @@ export function findPath<A extends TrustedAuthority>(
       if (fault !== undefined) return fault;
       return {
         anchor,
+        listUrl: current.listUrl,
         proof: {
           fingerprint: leaf.fingerprint,
           commonName: commonNameOf(leaf),

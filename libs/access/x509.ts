@@ -49,6 +49,8 @@ export interface Certificate {
   readonly names: Readonly<Record<NameSource, readonly string[]>>;
   /** Where its issuer says what has become of it (OCSP). */
   readonly responderUrl: string | undefined;
+  /** Where its issuer publishes its revocation list. */
+  readonly listUrl: string | undefined;
   /** Of its key, and of the signature on it. */
   readonly weakKey: boolean;
   readonly weakSignature: boolean;
@@ -123,6 +125,7 @@ function factsOf(certificate: X509Certificate, asn: Asn1.X509Certificate): Certi
     isForClients: purposes?.some((purpose) => purpose === clientAuth || purpose === anyExtendedKeyUsage),
     names: namesOf(asn),
     responderUrl: responderOf(asn),
+    listUrl: listPlaceOf(asn),
     weakKey: hasWeakKey(certificate),
     weakSignature: !isStrongSignature(certificate.signatureAlgorithmOid, asn.signatureAlgorithm.hash),
     hasForeignExtension: extensions.some(
@@ -142,6 +145,16 @@ function namesOf(asn: Asn1.X509Certificate): Certificate['names'] {
 function responderOf(asn: Asn1.X509Certificate): string | undefined {
   const responders = asn.getExtension(asn1().AuthorityInfoAccessExtension)?.ocsp ?? [];
   return responders.find(({ type, value }) => type === 'url' && /^https?:.{1,2000}$/i.test(value))?.value;
+}
+
+/** The first of a whole list by the issuer itself (RFC 5280, 4.2.1.13) that can be had over HTTP. */
+function listPlaceOf(asn: Asn1.X509Certificate): string | undefined {
+  const points = asn.getExtension(asn1().CRLDistributionPointsExtension)?.distributionPoints ?? [];
+  return points
+    .filter(({ reasons, cRLIssuer }) => reasons === undefined && cRLIssuer === undefined)
+    .flatMap(({ distributionPoint }) => distributionPoint?.fullName ?? [])
+    .map(({ uniformResourceIdentifier }) => uniformResourceIdentifier)
+    .find((url) => url !== undefined && /^https?:.{1,2000}$/i.test(url));
 }
 
 const minRsaBits = 2_048;

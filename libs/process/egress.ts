@@ -1,5 +1,5 @@
 /**
- * Calls to addresses that tenants name: keys of token issuers, authenticators, responders (OCSP). A tenant must not reach what
+ * Calls to addresses that tenants name: keys of token issuers, authenticators, responders (OCSP), revocation lists. A tenant must not reach what
  * only the operator may, so every address that a name stands for is checked, and the connection goes to one of those that
  * were checked: nobody is asked a second time in between. Nothing is followed, sent or read beyond what the caller allows.
  */

@@ -228,6 +228,7 @@ async function seed(db: Client, id: string): Promise<void> {
       VALUES ('${id}', 'i', 'i', '{a}', '{ES256}', 'u', '{}');
     INSERT INTO authenticators (tenant_id, url, sealed_secret) VALUES ('${id}', 'u', 's');
     INSERT INTO revoked_certificates VALUES ('${id}', '${id}', '1');
+    INSERT INTO crl_sources (tenant_id, anchor_id, url, origin) VALUES ('${id}', '${id}', 'http://crl.example/', 'named');
     INSERT INTO tenant_hosts VALUES ('${id}', 'h${id.slice(0, 4)}.example');
     INSERT INTO issuing_authorities (tenant_id, id, sealed_key) VALUES ('${id}', '${id}', 'k');
     INSERT INTO issued_certificates (tenant_id, authority_id, device_id, credential_id, serial, fingerprint, spki_hash, certificate,

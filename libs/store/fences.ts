@@ -51,6 +51,7 @@ const appExceptions: Readonly<Record<string, Partial<Record<Command | 'ALL', str
   bans: { ALL: `(${ownRows} OR ${isPlatform})` },
   changes: { ALL: `(${ownRows} OR ${isPlatform})` },
   change_receipts: { ALL: `(${ownRows} OR ${isPlatform})` },
+  crl_sources: { ALL: `(${ownRows} OR ${isPlatform})` },
   idempotency_keys: { ALL: `(${ownRows} OR ${isPlatform})` },
   broker_processes: { SELECT: 'true' },
 };
@@ -67,6 +68,7 @@ const brokerVerbs: Readonly<Record<string, string>> = {
   token_issuers: 'SELECT',
   authenticators: 'SELECT',
   revoked_certificates: 'SELECT',
+  crl_sources: 'SELECT INSERT', // of what says where: where certificates say their lists are
   tenant_hosts: 'SELECT',
   provisioning_rules: 'SELECT', // of three columns: whether there is one
   policies: 'SELECT',

@@ -1,8 +1,15 @@
 import type { TenantTx } from './control-store.js';
 import { defined } from './defined.js';
-import type { Prisma, TrustAnchor } from './generated/client.js';
+import type { CrlSource, Prisma, TrustAnchor as Row } from './generated/client.js';
 
-export type { TrustAnchor };
+export type { CrlSource };
+
+export interface TrustAnchor extends Row {
+  /** Where its revocation list is fetched from, by address. */
+  readonly crlSources: readonly CrlSource[];
+}
+
+const include = { crlSources: { orderBy: { url: 'asc' } } } satisfies Prisma.TrustAnchorInclude;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -26,6 +33,9 @@ export interface NewTrustAnchor extends AnchorCertificate {
   readonly crlGraceS: number;
   readonly ocsp?: string;
   readonly ocspUrl?: string | null;
+  readonly crlFromCertificates?: boolean;
+  readonly crlRefreshS?: number;
+  readonly crlExpectedAt?: Date | null;
 }
 
 export interface TrustAnchorChange extends Partial<AnchorCertificate> {
@@ -35,6 +45,9 @@ export interface TrustAnchorChange extends Partial<AnchorCertificate> {
   readonly crlGraceS?: number | undefined;
   readonly ocsp?: string | undefined;
   readonly ocspUrl?: string | null | undefined;
+  readonly crlFromCertificates?: boolean | undefined;
+  readonly crlRefreshS?: number | undefined;
+  readonly crlExpectedAt?: Date | null | undefined;
 }
 
 export interface NewRevocationList {
@@ -48,11 +61,11 @@ export interface NewRevocationList {
 
 /** A taken name breaks `trust_anchors_tenant_id_name_key`, a key that is an anchor already `trust_anchors_tenant_id_spki_hash_key`. */
 export function createTrustAnchor(tx: TenantTx, anchor: NewTrustAnchor): Promise<TrustAnchor> {
-  return tx.db.trustAnchor.create({ data: { tenantId: tx.tenantId, ...anchor } });
+  return tx.db.trustAnchor.create({ data: { tenantId: tx.tenantId, ...anchor }, include });
 }
 
 export function findTrustAnchor(tx: TenantTx, id: string): Promise<TrustAnchor | null> {
-  return tx.db.trustAnchor.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } } });
+  return tx.db.trustAnchor.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } }, include });
 }
 
 export function countTrustAnchors(tx: TenantTx): Promise<number> {
@@ -68,6 +81,7 @@ export function listTrustAnchors(
     where: { tenantId: tx.tenantId, ...(page.afterId === undefined ? {} : { id: { gt: page.afterId } }) },
     orderBy: { id: 'asc' },
     take: page.limit,
+    include,
   });
 }
 
@@ -82,7 +96,15 @@ export async function updateTrustAnchor(
     where: { tenantId: tx.tenantId, id, version },
     data: { ...defined(change), version: { increment: 1 }, updatedAt: new Date() },
   });
-  return updated;
+  return updated === undefined ? undefined : withSources(tx, updated);
+}
+
+async function withSources(tx: TenantTx, row: Row): Promise<TrustAnchor> {
+  const crlSources = await tx.db.crlSource.findMany({
+    where: { tenantId: tx.tenantId, anchorId: row.id },
+    orderBy: { url: 'asc' },
+  });
+  return { ...row, crlSources };
 }
 
 /** In place of the one before. Undefined: the anchor is not there in that version any more. */
@@ -116,7 +138,7 @@ export async function replaceRevocationList(
     SELECT ${tenantId}::uuid, ${id}::uuid, l.serial FROM listed l
      WHERE NOT EXISTS (SELECT FROM revoked_certificates r
                         WHERE r.tenant_id = ${tenantId}::uuid AND r.anchor_id = ${id}::uuid AND r.serial = l.serial)`;
-  return updated;
+  return withSources(tx, updated);
 }
 
 /** Credentials that demand it go with it. False: not there in that version any more. */

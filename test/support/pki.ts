@@ -80,6 +80,11 @@ export function x509Access(ocsp: string): x509.Extension {
   return new x509.AuthorityInfoAccessExtension({ ocsp: new x509.GeneralName('url', ocsp) });
 }
 
+/** Where the issuer's revocation list is. */
+export function listPlace(url: string): x509.Extension {
+  return new x509.CRLDistributionPointsExtension([url]);
+}
+
 export function makeAuthority(commonName = 'Test CA', options: CertificateOptions = {}): Promise<Pair> {
   return make(undefined, commonName, { isAuthority: true, keyUsage: keyCertSign | cRLSign, ...options });
 }

@@ -1,6 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
-import type { Logger, ReadinessReport } from '#process';
+import type { Egress, Logger, ReadinessReport } from '#process';
 import type { ControlStore } from '#store';
 import { AddressRangesController } from './address-ranges/address-ranges.controller.js';
 import { AddressRangesResolver } from './address-ranges/address-ranges.resolver.js';
@@ -98,8 +98,9 @@ import { TokenIssuerResolver } from './token-issuers/token-issuer.resolver.js';
 import { TokenIssuerService } from './token-issuers/token-issuer.service.js';
 import { TrustAnchorController } from './trust-anchors/trust-anchor.controller.js';
 import { TrustAnchorResolver } from './trust-anchors/trust-anchor.resolver.js';
+import { ListFetcher } from './trust-anchors/list-fetcher.js';
 import { TrustAnchorService } from './trust-anchors/trust-anchor.service.js';
-import { ENDPOINTS, LOGGER, READINESS, SECRET_KEY, STORE } from './tokens.js';
+import { EGRESS, ENDPOINTS, LOGGER, READINESS, SECRET_KEY, STORE } from './tokens.js';
 
 export interface ApiParts {
   readonly store: ControlStore;
@@ -107,12 +108,13 @@ export interface ApiParts {
   readonly log: Logger;
   readonly readiness: () => Promise<ReadinessReport>;
   readonly endpoints: Endpoints;
+  readonly egress: Egress;
 }
 
 /** The composition root: what comes from outside, the edge every request passes, and one line a resource. */
 @Module({})
 export class ApiModule {
-  static with({ store, secretKey, log, readiness, endpoints }: ApiParts): DynamicModule {
+  static with({ store, secretKey, log, readiness, endpoints, egress }: ApiParts): DynamicModule {
     return {
       module: ApiModule,
       imports: [graphqlModule(log)],
@@ -157,6 +159,7 @@ export class ApiModule {
         { provide: LOGGER, useValue: log },
         { provide: READINESS, useValue: readiness },
         { provide: ENDPOINTS, useValue: endpoints },
+        { provide: EGRESS, useValue: egress },
         AccessDesk,
         Cursors,
         SignInThrottle,
@@ -215,6 +218,7 @@ export class ApiModule {
         TenantService,
         TenantResolver,
         TrustAnchorService,
+        ListFetcher,
         TrustAnchorResolver,
         { provide: APP_FILTER, useClass: ErrorFilter },
         { provide: APP_GUARD, useClass: AccessGuard },

@@ -1,7 +1,7 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
-import { createReadiness, type Logger, type Readiness } from '#process';
+import { createReadiness, Egress, type EgressOptions, type Logger, type Readiness } from '#process';
 import { keepHouse, openControlStore, type ControlStore } from '#store';
 import { ApiModule } from './api.module.js';
 import { createAdapter } from './http/fastify.js';
@@ -9,6 +9,7 @@ import { serveDocumentation } from './http/openapi.js';
 import { defaultRateLimits, registerRateLimit, SignInThrottle, type RateLimits } from './http/throttle.js';
 import type { Endpoints } from './provisioning/claim.service.js';
 import { nestLogger } from './nest-logger.js';
+import { ListFetcher } from './trust-anchors/list-fetcher.js';
 
 export interface ApiOptions {
   /** With the role moorage_app. */
@@ -18,6 +19,9 @@ export interface ApiOptions {
   readonly rateLimits?: RateLimits;
   /** What devices are told of the broker; where it listens by default. */
   readonly endpoints?: Endpoints;
+  readonly egress?: EgressOptions;
+  /** How often it is looked for revocation lists to be fetched. */
+  readonly lookForListsEveryMs?: number;
 }
 
 export interface Route {
@@ -43,6 +47,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     onConnectionError: (err) => log.warn('store.connection-lost', { err }),
   });
   const readiness = createReadiness();
+  const egress = new Egress(options.egress);
   try {
     await store.verifyFences();
     const adapter = createAdapter(log);
@@ -58,6 +63,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       store,
       secretKey,
       log,
+      egress,
       readiness: async () => {
         await lookAt(store, readiness);
         return readiness.report();
@@ -76,6 +82,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     const sweeping = setInterval(() => {
       keepHouse(store).catch((err: unknown) => log.warn('store.not-swept', { err }));
     }, sweepEveryMs).unref();
+    const lists = app.get(ListFetcher);
+    lists.start(options.lookForListsEveryMs ?? lookForListsEveryMs);
     return {
       app,
       routes,
@@ -86,7 +94,9 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       async close() {
         readiness.notReady('process', 'stopping');
         clearInterval(sweeping);
+        lists.stop();
         await app.close();
+        egress.close();
         await store.close();
       },
     };
@@ -110,3 +120,6 @@ async function lookAt(store: ControlStore, readiness: Readiness): Promise<void> 
 
 /** Kept answers live for a day, changes for a month; an hour more does no harm. */
 const sweepEveryMs = 3_600_000;
+
+/** One look-up by an index; a place that was just named is asked within seconds. */
+const lookForListsEveryMs = 3_000;

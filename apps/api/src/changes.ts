@@ -1,6 +1,11 @@
 import { recordAudit, recordChange, type ChangeKind, type ChangeSubject, type TenantTx } from '#store';
 import type { TenantScope } from './scope.js';
 
+/** Whoever does something: a caller of the api, or the platform by itself. */
+export interface Doer {
+  readonly caller: Pick<TenantScope['caller'], 'actor'>;
+}
+
 export type Detail = Readonly<Record<string, string | number | boolean | null>>;
 
 export interface RightsChange {
@@ -23,7 +28,7 @@ export interface Changed<T> {
  * Writes the audit row and the numbered change, in the transaction of the change itself and as its last step: recording a
  * change takes the lock that keeps numbers in commit order.
  */
-export async function record(tx: TenantTx, scope: TenantScope, change: RightsChange): Promise<bigint> {
+export async function record(tx: TenantTx, scope: Doer, change: RightsChange): Promise<bigint> {
   await audit(tx, scope, change);
   return recordChange(tx, { kind: change.kind, subject: change.subject });
 }
@@ -34,7 +39,7 @@ export interface Deed extends Pick<RightsChange, 'action' | 'subjectId' | 'detai
 }
 
 /** For what changes no right of anybody's: the audit row alone. */
-export async function audit(tx: TenantTx, scope: TenantScope, what: Deed): Promise<void> {
+export async function audit(tx: TenantTx, scope: Doer, what: Deed): Promise<void> {
   const { kind, action, subjectId, detail = {} } = what;
   await recordAudit(tx, { actor: scope.caller.actor, action, subjectKind: kind, subjectId, detail });
 }

@@ -14,6 +14,7 @@ async function main(): Promise<void> {
     databaseUrl: settings.databaseUrl.reveal(),
     secretKey: await loadSecretKey(settings),
     log,
+    egress: { allowed: settings.egressAllow },
     endpoints: { mqttsPort: settings.mqttsPort, wssPort: settings.wssPort },
   });
   lifecycle.onStop('api', () => api.close());

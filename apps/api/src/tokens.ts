@@ -3,4 +3,6 @@ export const STORE = Symbol('ControlStore');
 export const SECRET_KEY = Symbol('SecretKey');
 export const LOGGER = Symbol('Logger');
 export const READINESS = Symbol('Readiness');
+/** The way out to addresses that tenants name. */
+export const EGRESS = Symbol('Egress');
 export const ENDPOINTS = Symbol('Endpoints');

@@ -37,6 +37,7 @@ class HeldDirectory implements Directory {
   readonly anchorsBy: Directory['anchorsBy'];
   readonly findByCertificate: Directory['findByCertificate'];
   readonly revocation: Directory['revocation'];
+  readonly noteListPlace: Directory['noteListPlace'];
   readonly findBan: Directory['findBan'];
   readonly documents: Directory['documents'];
   readonly activeVersion: Directory['activeVersion'];
@@ -58,6 +59,7 @@ class HeldDirectory implements Directory {
     this.anchorsBy = (query) => real.anchorsBy(query);
     this.findByCertificate = (query) => real.findByCertificate(query);
     this.revocation = (...asked) => real.revocation(...asked);
+    this.noteListPlace = (...place) => real.noteListPlace(...place);
     this.findBan = (query) => real.findBan(query);
     this.documents = (versions) => real.documents(versions);
     this.activeVersion = (...asked) => real.activeVersion(...asked);

@@ -15,6 +15,8 @@ export interface DirectoryAnchor {
   readonly identity: unknown;
   /** Unknown devices under it may register themselves. */
   readonly provisions: boolean;
+  /** Its revocation lists are where its certificates say. */
+  readonly followsCertificates: boolean;
 }
 
 /** What certificates may be recognised by: hashes in hexadecimal. */
@@ -27,6 +29,7 @@ export interface AnchorQuery {
 /** What an anchor's revocation list says of one certificate. */
 export interface DirectoryRevocation {
   readonly isRevoked: boolean;
+  /** Of the list; of one that is still to be fetched for the first time: when it should be there. */
   readonly nextUpdate: number | undefined;
   readonly whenStale: 'refuse' | 'grace' | 'ignore';
   readonly graceMs: number;
@@ -69,6 +72,13 @@ export class Anchors {
 
   revocation(tenantId: string, anchorId: string, serial: string): Promise<DirectoryRevocation | undefined> {
     return this.#revocations.load({ tenantId, anchorId, serial });
+  }
+
+  /** Where a certificate of the anchor says that its revocation lists are; noted once. */
+  async noteListPlace(tenantId: string, anchorId: string, url: string): Promise<void> {
+    await withStoreErrors(() =>
+      this.#pool.query({ name: 'note-list-place', text: notePlace, values: [tenantId, anchorId, url] }),
+    );
   }
 
   async #readRevocations(keys: readonly RevocationKey[]): Promise<(DirectoryRevocation | undefined)[]> {
@@ -121,12 +131,14 @@ interface AnchorRow {
   readonly certificate: Buffer;
   readonly identity: unknown;
   readonly provisions: boolean;
+  readonly follows_certificates: boolean;
 }
 
 const anchorColumns = `
   SELECT a.tenant_id, t.slug, a.id, a.certificate, a.identity,
          EXISTS (SELECT FROM provisioning_rules r
-                  WHERE r.tenant_id = a.tenant_id AND r.anchor_id = a.id AND r.enabled) AS provisions
+                  WHERE r.tenant_id = a.tenant_id AND r.anchor_id = a.id AND r.enabled) AS provisions,
+         a.crl_from_certificates AS follows_certificates
     FROM trust_anchors a JOIN tenants t ON t.id = a.tenant_id
    WHERE a.proven_at IS NOT NULL`;
 
@@ -139,15 +151,25 @@ const byHashes = `
    ORDER BY a.proven_at LIMIT 200`;
 
 const readRevocations = `
-  SELECT asked.place, a.crl_next_update AS next_update, a.crl_when_stale AS when_stale, a.crl_grace_s AS grace_s,
+  SELECT asked.place, coalesce(a.crl_next_update, a.crl_expected_at) AS next_update, a.crl_when_stale AS when_stale, a.crl_grace_s AS grace_s,
          a.ocsp, a.ocsp_url, CASE WHEN a.ocsp <> 'off' THEN a.certificate END AS certificate,
          EXISTS (SELECT FROM revoked_certificates r
                   WHERE r.tenant_id = a.tenant_id AND r.anchor_id = a.id AND r.serial = asked.serial) AS is_revoked
     FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS asked (tenant_id, anchor_id, serial, place)
     JOIN trust_anchors a ON a.tenant_id = asked.tenant_id AND a.id = asked.anchor_id AND a.proven_at IS NOT NULL`;
 
-function toAnchor({ tenant_id: tenantId, slug: tenantSlug, ...anchor }: AnchorRow): DirectoryAnchor {
-  return { tenantId, tenantSlug, ...anchor };
+// An authority with many shards names many places: the lists of parts are not taken, and each place costs a call every hour.
+const mostPlaces = 4;
+
+const notePlace = `
+  INSERT INTO crl_sources (tenant_id, anchor_id, url, origin)
+  SELECT $1::uuid, $2::uuid, $3::text, 'certificate'
+   WHERE (SELECT count(*) FROM crl_sources WHERE tenant_id = $1::uuid AND anchor_id = $2::uuid) < ${mostPlaces}
+  ON CONFLICT DO NOTHING`;
+
+function toAnchor(row: AnchorRow): DirectoryAnchor {
+  const { tenant_id: tenantId, slug: tenantSlug, follows_certificates: followsCertificates, ...anchor } = row;
+  return { tenantId, tenantSlug, followsCertificates, ...anchor };
 }
 
 function ocspOf({ ocsp: mode, ocsp_url: url, certificate }: RevocationRow): DirectoryOcsp | undefined {

@@ -43,6 +43,8 @@ export interface Directory {
   findByCertificate(query: CertificateQuery): Promise<DirectoryEntry | undefined>;
   /** Undefined: the anchor is not there, or not trusted. */
   revocation(tenantId: string, anchorId: string, serial: string): Promise<DirectoryRevocation | undefined>;
+  /** Written down at once, for the api to fetch; it decides nothing here. */
+  noteListPlace(tenantId: string, anchorId: string, url: string): void;
   /** Undefined: there is none that holds now. */
   findBan(query: BanQuery): Promise<DirectoryBan | undefined>;
   /**
@@ -98,9 +100,11 @@ class PgDirectory implements Directory {
   readonly #documents: Documents;
   readonly #uses: LastUses;
   readonly #observations: Observations;
+  readonly #onError: (error: unknown) => void;
 
   constructor(pool: Pool, onError: (error: unknown) => void) {
     this.#pool = pool;
+    this.#onError = onError;
     this.#entries = new Entries(pool);
     this.#tenants = new Tenants(pool);
     this.#vouchers = new Vouchers(pool);
@@ -153,6 +157,10 @@ class PgDirectory implements Directory {
 
   revocation(tenantId: string, anchorId: string, serial: string): Promise<DirectoryRevocation | undefined> {
     return this.#anchors.revocation(tenantId, anchorId, serial);
+  }
+
+  noteListPlace(tenantId: string, anchorId: string, url: string): void {
+    this.#anchors.noteListPlace(tenantId, anchorId, url).catch(this.#onError);
   }
 
   findBan(query: BanQuery): Promise<DirectoryBan | undefined> {

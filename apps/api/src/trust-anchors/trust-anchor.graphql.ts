@@ -42,6 +42,12 @@ export const trustAnchorTypes = /* GraphQL */ `
     crlWhenStale: String!
     crlGraceS: Int!
     crl: RevocationList
+    crlSources: [RevocationListSource!]!
+    "Lists are fetched from where certificates say, too"
+    crlFromCertificates: Boolean!
+    crlRefreshS: Int!
+    "While the first list is still to be fetched: from then on its lack counts"
+    crlExpectedAt: DateTime
     "off, soft or hard"
     ocsp: String!
     "null: where each certificate says"
@@ -58,6 +64,24 @@ export const trustAnchorTypes = /* GraphQL */ `
     entries: Int!
   }
 
+  type RevocationListSource {
+    url: String!
+    "named, or certificate: seen in one"
+    origin: String!
+    fetchedAt: DateTime
+    triedAt: DateTime
+    "In a row"
+    failures: Int!
+    "Of the last attempt"
+    error: RevocationListFault
+    nextAt: DateTime!
+  }
+
+  type RevocationListFault {
+    code: String!
+    message: String!
+  }
+
   ${connectionTypes('TrustAnchor')}
 
   type TrustAnchorPayload {
@@ -71,6 +95,9 @@ export const trustAnchorTypes = /* GraphQL */ `
     identity: JSON
     crlWhenStale: String
     crlGraceS: Int
+    crlUrls: [String!]
+    crlFromCertificates: Boolean
+    crlRefreshS: Int
     ocsp: String
     ocspUrl: String
   }
@@ -81,6 +108,9 @@ export const trustAnchorTypes = /* GraphQL */ `
     certificate: String
     crlWhenStale: String
     crlGraceS: Int
+    crlUrls: [String!]
+    crlFromCertificates: Boolean
+    crlRefreshS: Int
     ocsp: String
     ocspUrl: String
   }

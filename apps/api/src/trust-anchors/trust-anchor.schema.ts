@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { identityTemplateSchema, stalePolicies, type IdentityTemplate, type StalePolicy } from '#access';
-import type { TrustAnchor } from '#store';
+import type { CrlSource, TrustAnchor } from '#store';
 import { egressUrlFault } from '#process';
 import { displayName, presentStamps, stamps } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
@@ -17,6 +17,28 @@ const crlWhenStale = z
     'When the revocation list is past its nextUpdate: nobody gets in, at once or after crlGraceS, or everybody does',
   );
 const crlGraceS = z.int().min(0).max(31_536_000).describe('Seconds after nextUpdate, for grace');
+
+const crlRefreshS = z
+  .int()
+  .min(60)
+  .max(604_800)
+  .describe('Seconds after which a list is fetched again, at the latest; before its nextUpdate in any case');
+const crlFromCertificates = z
+  .boolean()
+  .describe('Lists are fetched from where certificates say, too (CRL distribution points)');
+
+const listUrl = z
+  .string()
+  .max(2_048)
+  .refine((url) => egressUrlFault(url, 'https-or-http') === undefined, {
+    message: 'An http or https URL without credentials in it.',
+    params: { code: 'invalid_url' },
+  });
+const crlUrls = z
+  .array(listUrl)
+  .max(4)
+  .refine((urls) => new Set(urls).size === urls.length, { message: 'One stands there twice.' })
+  .describe('Where the authority publishes its revocation list; fetched from each');
 
 const ocsp = z
   .enum(['off', 'soft', 'hard'])
@@ -40,6 +62,9 @@ export const newTrustAnchor = z
     identity: identity.default({ source: 'cn', pattern: '${device}' }),
     crlWhenStale: crlWhenStale.default('refuse'),
     crlGraceS: crlGraceS.default(86_400),
+    crlUrls: crlUrls.default([]),
+    crlFromCertificates: crlFromCertificates.default(false),
+    crlRefreshS: crlRefreshS.default(3_600),
     ocsp: ocsp.default('off'),
     ocspUrl: ocspUrl.default(null),
   })
@@ -52,6 +77,9 @@ export const trustAnchorPatch = z
     certificate: pem.describe('A renewed one, self-signed, of the same key and subject'),
     crlWhenStale,
     crlGraceS,
+    crlUrls,
+    crlFromCertificates,
+    crlRefreshS,
     ocsp,
     ocspUrl,
   })
@@ -105,6 +133,28 @@ export const trustAnchorView = z
         entries: z.int(),
       })
       .nullable(),
+    crlSources: z.array(
+      z.object({
+        url: z.string(),
+        origin: z.enum(['named', 'certificate']).describe('Named here, or seen in a certificate'),
+        fetchedAt: z.iso
+          .datetime()
+          .nullable()
+          .describe('When what was there last was in force, or came into it'),
+        triedAt: z.iso.datetime().nullable(),
+        failures: z.int().describe('In a row'),
+        error: z.object({ code: z.string(), message: z.string() }).nullable().describe('Of the last attempt'),
+        nextAt: z.iso.datetime(),
+      }),
+    ),
+    crlFromCertificates,
+    crlRefreshS,
+    crlExpectedAt: z.iso
+      .datetime()
+      .nullable()
+      .describe(
+        'While the first list is still to be fetched: from then on its lack is that of one past its nextUpdate',
+      ),
     ocsp,
     ocspUrl,
     ...stamps,
@@ -128,9 +178,25 @@ export function presentTrustAnchor(row: TrustAnchor): z.input<typeof trustAnchor
     crlWhenStale: row.crlWhenStale as StalePolicy,
     crlGraceS: row.crlGraceS,
     crl: presentList(row),
+    crlSources: row.crlSources.map(presentSource),
+    crlFromCertificates: row.crlFromCertificates,
+    crlRefreshS: row.crlRefreshS,
+    crlExpectedAt: row.crlNumber === null ? (row.crlExpectedAt?.toISOString() ?? null) : null,
     ocsp: row.ocsp as z.output<typeof ocsp>,
     ocspUrl: row.ocspUrl,
     ...presentStamps(row),
+  };
+}
+
+function presentSource({ url, origin, fetchedAt, triedAt, failures, error, errorDetail, dueAt }: CrlSource) {
+  return {
+    url,
+    origin: origin === 'certificate' ? ('certificate' as const) : ('named' as const),
+    fetchedAt: fetchedAt?.toISOString() ?? null,
+    triedAt: triedAt?.toISOString() ?? null,
+    failures,
+    error: error === null ? null : { code: error, message: errorDetail ?? error },
+    nextAt: dueAt.toISOString(),
   };
 }
 

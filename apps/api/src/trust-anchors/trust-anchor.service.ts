@@ -12,15 +12,19 @@ import {
 import {
   countTrustAnchors,
   createTrustAnchor,
+  crlFetched,
   deleteTrustAnchor,
   findIssuingAuthority,
   findTrustAnchor,
+  forgetSeenCrlSources,
   isUniqueViolation,
   listTrustAnchors,
+  nameCrlSources,
   replaceRevocationList,
   updateTrustAnchor,
   type AnchorCertificate,
   type ControlStore,
+  type DueCrlSource,
   type TenantTx,
   type TrustAnchor,
 } from '#store';
@@ -58,7 +62,7 @@ export class TrustAnchorService {
   ) {}
 
   async create(scope: TenantScope, input: NewTrustAnchorInput): Promise<TrustAnchor> {
-    const { certificate: encoded, ...rest } = input;
+    const { certificate: encoded, crlUrls, ...rest } = input;
     const authority = authorityOf(encoded);
     // A common name has room for 64 characters (RFC 5280, appendix A).
     const challenge = `moorage-${randomBytes(20).toString('hex')}`;
@@ -70,7 +74,15 @@ export class TrustAnchorService {
             `A tenant has at most ${maxAnchorsPerTenant} trust anchors: delete one first.`,
           );
         }
-        const anchor = await createTrustAnchor(tx, { ...rest, ...columnsOf(authority), challenge });
+        const isFetched = crlUrls.length > 0 || rest.crlFromCertificates;
+        const { id } = await createTrustAnchor(tx, {
+          ...rest,
+          ...columnsOf(authority),
+          challenge,
+          crlExpectedAt: isFetched ? firstListDue() : null,
+        });
+        await nameCrlSources(tx, id, crlUrls);
+        const anchor = await existing(tx, id);
         await audit(tx, scope, about(anchor, 'trust-anchor.create'));
         return anchor;
       }),
@@ -111,7 +123,7 @@ export class TrustAnchorService {
     scope: TenantScope,
     id: string,
     expected: ExpectedVersion,
-    { certificate, ...patch }: TrustAnchorPatchInput,
+    { certificate, crlUrls, ...patch }: TrustAnchorPatchInput,
   ): Promise<Changed<TrustAnchor>> {
     const authority = certificate === undefined ? undefined : authorityOf(certificate);
     return refusingTaken(() =>
@@ -120,7 +132,15 @@ export class TrustAnchorService {
         requireVersion(current, expected);
         if (authority !== undefined) await requireRenewal(tx, current, authority);
         const renewed = authority === undefined ? {} : columnsOf(authority);
-        const value = await updateTrustAnchor(tx, id, current.version, { ...patch, ...renewed });
+        const isFetchedAnew = crlUrls !== undefined || patch.crlFromCertificates !== undefined;
+        if (isFetchedAnew && (await findIssuingAuthority(tx, id)) !== null) throw sourceFault('issued-here');
+        if (crlUrls !== undefined) await nameCrlSources(tx, id, crlUrls);
+        if (patch.crlFromCertificates === false) await forgetSeenCrlSources(tx, id);
+        const value = await updateTrustAnchor(tx, id, current.version, {
+          ...patch,
+          ...renewed,
+          ...(isFetchedAnew ? { crlExpectedAt: await whenExpected(tx, current, patch) } : {}),
+        });
         if (value === undefined) throw staleVersion();
         return { value, operation: await record(tx, scope, about(value, 'trust-anchor.update')) };
       }),
@@ -132,21 +152,42 @@ export class TrustAnchorService {
     const list = listOf(encoded);
     return this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, id);
-      // The platform keeps its own book for its own authorities: a list of yesterday must not take back what was revoked since.
-      if ((await findIssuingAuthority(tx, id)) !== null) throw listFault('issued-here');
-      if (!isSignedBy(list, storedAuthority(current))) throw listFault('not-signed-by-anchor');
-      if (!isNewer(list, current)) throw listFault('not-newer');
-      const value = await replaceRevocationList(tx, id, current.version, {
-        number: String(list.number),
-        thisUpdate: new Date(list.thisUpdate),
-        nextUpdate: new Date(list.nextUpdate),
-        serials: list.serials,
-      });
-      if (value === undefined) throw staleVersion();
+      const value = await this.#replace(tx, current, list);
       const detail = { name: value.name, crl: String(list.number), entries: list.serials.length };
       const operation = await record(tx, scope, { ...about(value, 'trust-anchor.revoke'), detail });
       return { value, operation };
     });
+  }
+
+  /** The same by what was fetched; the one that is in force already, again, is as good. */
+  async fetched({ tenantId, anchorId, url }: DueCrlSource, encoded: Buffer): Promise<void> {
+    const list = listOf(encoded);
+    await this.store.tenant(tenantId, async (tx) => {
+      const current = await findTrustAnchor(tx, anchorId);
+      if (current === null) return; // it has gone meanwhile, and its sources with it
+      const isKnown = current.crlNumber === String(list.number) && isSignedBy(list, storedAuthority(current));
+      const value = isKnown ? current : await this.#replace(tx, current, list);
+      await crlFetched(tx, { tenantId, anchorId, url }, whenDue(list, value.crlRefreshS));
+      if (isKnown) return;
+      const detail = { name: value.name, crl: String(list.number), entries: list.serials.length, url };
+      const platform = { caller: { actor: 'platform' } };
+      await record(tx, platform, { ...about(value, 'trust-anchor.revoke'), detail });
+    });
+  }
+
+  async #replace(tx: TenantTx, current: TrustAnchor, list: RevocationList): Promise<TrustAnchor> {
+    // The platform keeps its own book for its own authorities: a list of yesterday must not take back what was revoked since.
+    if ((await findIssuingAuthority(tx, current.id)) !== null) throw listFault('issued-here');
+    if (!isSignedBy(list, storedAuthority(current))) throw listFault('not-signed-by-anchor');
+    if (!isNewer(list, current)) throw listFault('not-newer');
+    const value = await replaceRevocationList(tx, current.id, current.version, {
+      number: String(list.number),
+      thisUpdate: new Date(list.thisUpdate),
+      nextUpdate: new Date(list.nextUpdate),
+      serials: list.serials,
+    });
+    if (value === undefined) throw staleVersion();
+    return value;
   }
 
   async delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<bigint> {
@@ -212,6 +253,34 @@ function listOf(encoded: Buffer | string): RevocationList {
   if (list.thisUpdate > now) throw listFault('not-yet-valid');
   if (list.nextUpdate <= now) throw listFault('expired');
   return list;
+}
+
+/** The first list has to be there by then: until then a tenant that has just named its place shuts nobody out. */
+const firstListWithinMs = 5 * 60_000;
+
+function firstListDue(): Date {
+  return new Date(Date.now() + firstListWithinMs);
+}
+
+/** Null: no list is to be fetched. A wait that has begun goes on. */
+async function whenExpected(
+  tx: TenantTx,
+  { id, crlExpectedAt, crlFromCertificates: was }: TrustAnchor,
+  { crlFromCertificates = was }: Pick<TrustAnchorPatchInput, 'crlFromCertificates'>,
+): Promise<Date | null> {
+  const { crlSources } = await existing(tx, id);
+  if (crlSources.length === 0 && !crlFromCertificates) return null;
+  return crlExpectedAt ?? firstListDue();
+}
+
+const shortestWaitMs = 60_000;
+const mostAheadMs = 3_600_000;
+
+/** Well before the list is over: an hour, or a tenth of its time. And often enough to learn of what is revoked in between. */
+function whenDue({ thisUpdate, nextUpdate }: RevocationList, refreshS: number): Date {
+  const ahead = Math.min(mostAheadMs, (nextUpdate - thisUpdate) / 10);
+  const now = Date.now();
+  return new Date(Math.max(now + shortestWaitMs, Math.min(now + refreshS * 1_000, nextUpdate - ahead)));
 }
 
 /** By its number; and never by going back in time, whatever the number says. */
@@ -281,6 +350,10 @@ const listMessages: Readonly<Record<string, string>> = {
   expired: 'Its nextUpdate is in the past.',
   'issued-here': 'The authority is of the platform: revoke its certificates one by one.',
 };
+
+function sourceFault(code: string): Failure {
+  return invalidBody({ pointer: '#/crlUrls', code, message: listMessages[code] ?? code });
+}
 
 function listFault(code: string): Failure {
   return invalidBody({ pointer: '#/crl', code, message: listMessages[code] ?? messages[code] ?? code });

@@ -4,6 +4,7 @@ import {
   anchorHints,
   type Certificate,
   type CertificateFault,
+  type CertificatePath,
   clientFault,
   commonNameOf,
   findPath,
@@ -64,6 +65,7 @@ type Tenant = { readonly id: string };
 
 /** Anchors that are kept as they were read: of all tenants of an installation, as a rule. */
 const maxAnchors = 2_000;
+const maxPlaces = 10_000;
 
 /** Holds certificates against what tenants trust: at sign-in on every listener, and again whenever rights change. */
 export class Certificates {
@@ -73,6 +75,8 @@ export class Certificates {
   readonly #now: () => number;
   /** By the hash of their DER. Reading one takes most of a millisecond, and a fleet that comes back asks for the same. */
   readonly #read = new Map<string, Certificate>();
+  /** Where lists are that have been noted already, by anchor. */
+  readonly #places = new Set<string>();
 
   constructor(
     directory: Directory,
@@ -167,6 +171,7 @@ export class Certificates {
         named: identity,
         now: this.#now(),
       });
+    if (path?.anchor.row.followsCertificates === true) this.#notePlace(path);
     const entry = await look();
     const proof = path?.proof ?? pinned(chain, entry?.holder);
     if (entry === undefined || proof === undefined) return refuse(fault, tenantId);
@@ -182,6 +187,16 @@ export class Certificates {
     return registered === undefined
       ? refuse(fault, tenantId)
       : this.#stand(registered, registered.holder, proof);
+  }
+
+  /** Its list is fetched by the api. Whether the certificate stands meanwhile, the anchor's `crlWhenStale` says. */
+  #notePlace({ anchor: { row }, listUrl }: NonNullable<Trace['path']>): void {
+    if (listUrl === undefined) return;
+    const key = `${row.id} ${listUrl}`;
+    if (this.#places.has(key)) return;
+    if (this.#places.size >= maxPlaces) this.#places.clear();
+    this.#places.add(key);
+    this.#directory.noteListPlace(row.tenantId, row.id, listUrl);
   }
 
   async #stand(
@@ -234,7 +249,7 @@ export class Certificates {
 interface Trace {
   /** Undefined: no tenant, or more than one. */
   readonly tenantId: string | undefined;
-  readonly path: { readonly anchor: Anchor; readonly proof: CertificateProof } | undefined;
+  readonly path: CertificatePath<Anchor> | undefined;
   /** Where there is no path: why. */
   readonly fault: Fault;
 }
