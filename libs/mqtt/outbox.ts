@@ -8,13 +8,30 @@ import type { Turns } from './turns.js';
  * it must not be on loan.
  */
 export const maxCopiedBytes = maxViewedBytes;
-const smallestSlab = 256;
+const smallestPower = 8;
+const smallestSlab = 1 << smallestPower;
 const largestSlab = 64 * 1024;
+
+/** Of each size, slabs of so many bytes are kept for whoever needs one next. */
+const mostFreeBytes = 1024 * 1024;
+const freeSlabs: Buffer[][] = Array.from({ length: 32 - Math.clz32(largestSlab) }, () => []);
+
+function takeSlab(leastBytes: number): Buffer {
+  if (leastBytes > largestSlab) return Buffer.allocUnsafe(leastBytes);
+  const power = leastBytes <= smallestSlab ? smallestPower : 32 - Math.clz32(leastBytes - 1);
+  return freeSlabs[power]?.pop() ?? Buffer.allocUnsafe(1 << power);
+}
+
+function giveBack(slab: Buffer): void {
+  const free = freeSlabs[31 - Math.clz32(slab.length)];
+  if (free !== undefined && free.length * slab.length < mostFreeBytes) free.push(slab);
+}
 
 /**
  * What is on its way to one client. Small packets are laid one behind the other into a slab, large payloads are passed on
- * by reference, and all of it goes to the link in one write a turn. A slab is as large as the last turn's writes, so that an
- * idle connection holds none and a busy one makes few.
+ * by reference, and all of it goes to the link in one write a turn. A slab is as large as the last turn's writes; one that
+ * is too small is moved into a larger one, for a write of several pieces costs twice that of one. When the link has
+ * taken everything the slab is somebody else's: an idle connection holds none, and a busy one makes none.
  */
 export class Outbox {
   readonly #link: Link;
@@ -24,6 +41,8 @@ export class Outbox {
   readonly #onFlushed: () => void;
   #chunks: Buffer[] = [];
   #slab: Buffer | undefined;
+  /** All that this turn's packets are in: that one is the last. */
+  #slabs: Buffer[] = [];
   #start = 0;
   #at = 0;
   #pendingBytes = 0;
@@ -82,14 +101,13 @@ export class Outbox {
     this.#isWaiting = false;
     if (this.#pendingBytes > 0) {
       this.#closeSlab();
-      this.#slab = undefined;
       const chunks = this.#chunks;
-      this.#chunks = [];
-      const bytes = this.#pendingBytes;
-      this.#pendingBytes = 0;
-      this.#slabHint = Math.min(largestSlab, Math.max(smallestSlab, 1 << (32 - Math.clz32(bytes - 1))));
-      this.bytesSent += bytes;
+      const slabs = this.#slabs;
+      this.#slabHint = slabs.length > 1 ? largestSlab : this.#at;
+      this.bytesSent += this.#pendingBytes;
+      this.close();
       if (!this.#link.write(chunks)) this.#isBlocked = true;
+      if (this.#link.bufferedBytes === 0) for (const slab of slabs) giveBack(slab);
     }
     this.#onFlushed();
   }
@@ -102,6 +120,9 @@ export class Outbox {
   close(): void {
     this.#chunks = [];
     this.#slab = undefined;
+    this.#slabs = [];
+    this.#start = 0;
+    this.#at = 0;
     this.#pendingBytes = 0;
   }
 
@@ -113,7 +134,7 @@ export class Outbox {
   }
 
   #room(length: number): number {
-    if (this.#slab === undefined || this.#at + length > this.#slab.length) this.#openSlab(length);
+    if (this.#slab === undefined || this.#at + length > this.#slab.length) this.#makeRoom(length);
     const at = this.#at;
     this.#at += length;
     this.#pendingBytes += length;
@@ -121,10 +142,25 @@ export class Outbox {
     return at;
   }
 
+  #makeRoom(length: number): void {
+    const slab = this.#slab;
+    // What has been cut off already, before a large payload, stays where it is.
+    if (slab !== undefined && this.#start === 0 && this.#at + length <= largestSlab) this.#grow(slab, length);
+    else this.#openSlab(length);
+  }
+
+  #grow(slab: Buffer, length: number): void {
+    const grown = takeSlab(Math.max(2 * slab.length, this.#at + length));
+    grown.set(slab.subarray(0, this.#at));
+    this.#slab = grown;
+    this.#slabs[this.#slabs.length - 1] = grown;
+    giveBack(slab);
+  }
+
   #openSlab(length: number): void {
     this.#closeSlab();
-    this.#slab = Buffer.allocUnsafe(Math.max(this.#slabHint, length));
-    this.#slabHint = Math.min(largestSlab, this.#slabHint * 2);
+    this.#slab = takeSlab(Math.max(this.#slabHint, length));
+    this.#slabs.push(this.#slab);
     this.#start = 0;
     this.#at = 0;
   }

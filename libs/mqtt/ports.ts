@@ -35,11 +35,12 @@ export interface Link {
   readonly serverName: string | undefined;
   readonly peerCertificate: PeerCertificate | undefined;
   /**
-   * Queues bytes for sending; the buffers may be shared with other links and must not be changed.
+   * Queues bytes for sending; the buffers may be shared with other links and must not be changed, nor are they while the link holds
+   * any of them (`bufferedBytes`).
    * False: more than the transport likes is waiting; `drained` will be called.
    */
   write(chunks: readonly Buffer[]): boolean;
-  /** Bytes handed to write and not yet taken by the operating system. */
+  /** Bytes handed to write and not yet taken by the operating system. 0: the link holds none of the buffers any more. */
   readonly bufferedBytes: number;
   /** Stop and go on delivering `received`; at most a few chunks may still arrive after pause. */
   pause(): void;

@@ -56,16 +56,19 @@ const noIds: readonly number[] = Object.freeze([]);
 export class Publication {
   #message: Message | undefined;
   #now = 0;
+  #asReceived: ReceivedPublish | undefined;
+  #formReceived = -1;
   readonly #encoded: (EncodedPublish | undefined)[] = Array.from({ length: 12 }, () => undefined);
-  #isUsed = false;
+  #hasEncoded = false;
 
   begin(message: Message, now: number, asReceived?: ReceivedPublish): void {
     this.#message = message;
     this.#now = now;
-    if (this.#isUsed) this.#encoded.fill(undefined);
-    this.#isUsed = asReceived !== undefined;
-    if (asReceived === undefined) return;
-    this.#encoded[formOf(asReceived.version, message.qos, message.retain)] = asReceived;
+    if (this.#hasEncoded) this.#encoded.fill(undefined);
+    this.#hasEncoded = false;
+    this.#asReceived = asReceived;
+    this.#formReceived =
+      asReceived === undefined ? -1 : formOf(asReceived.version, message.qos, message.retain);
   }
 
   get message(): Message {
@@ -78,11 +81,12 @@ export class Publication {
   }
 
   encoded(version: ProtocolVersion, qos: Qos, retain: boolean): EncodedPublish {
-    const index = formOf(version, qos, retain);
-    return this.#encoded[index] ?? this.#encode(index, version, qos, retain);
+    const form = formOf(version, qos, retain);
+    if (form === this.#formReceived && this.#asReceived !== undefined) return this.#asReceived;
+    return this.#encoded[form] ?? this.#encode(form, version, qos, retain);
   }
 
-  #encode(index: number, version: ProtocolVersion, qos: Qos, retain: boolean): EncodedPublish {
+  #encode(form: number, version: ProtocolVersion, qos: Qos, retain: boolean): EncodedPublish {
     const encoded = encodePublish(
       this.message,
       {
@@ -96,8 +100,8 @@ export class Publication {
       },
       this.#now,
     );
-    this.#encoded[index] = encoded;
-    this.#isUsed = true;
+    this.#encoded[form] = encoded;
+    this.#hasEncoded = true;
     return encoded;
   }
 }
