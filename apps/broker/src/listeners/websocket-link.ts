@@ -19,6 +19,9 @@ const roomBeside = 64 * 1024;
 /** Under it, chunks are copied into one frame; above it, copying costs more than a few frames. */
 const joinBytes = 64 * 1024;
 
+/** Of a masked ping or pong. */
+const controlHeaderBytes = 6;
+
 const normalClosure = 1000;
 const unsupportedData = 1003;
 
@@ -58,6 +61,10 @@ export class WebSocketLink implements Link {
       if (isBinary) link.#sink?.received(data);
       else link.#refuseText(); // MQTT-6.0.0-1
     });
+    // Between two messages, or in the middle of one: not what is collected.
+    for (const control of ['ping', 'pong'] as const) {
+      webSocket.on(control, (data: Buffer) => (link.#collectedBytes -= controlHeaderBytes + data.length));
+    }
     webSocket.on('error', (error) => (link.#error = error));
     webSocket.on('close', () => link.#closed());
     // ws has answered a close frame: the link has ended, however long the client keeps its socket.
