@@ -11,9 +11,15 @@ const load = createRequire(import.meta.url);
 
 /** Loaded with the first certificate: it takes 22 MB of a process, which nobody without certificates need spend. */
 export function asn1(): typeof Asn1 {
-  load('reflect-metadata');
-  return load('@peculiar/x509') as typeof Asn1;
+  if (loaded === undefined) {
+    load('reflect-metadata');
+    loaded = load('@peculiar/x509') as typeof Asn1;
+  }
+  return loaded;
 }
+
+/** Node looks a module up on disk each time it is asked for: a quarter of what reading a certificate took. */
+let loaded: typeof Asn1 | undefined;
 
 /** Longer than any sensible certificate; checked before anything is parsed. */
 export const maxCertificateBytes = 16 * 1024;
