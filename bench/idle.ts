@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { runLoad, type Target } from './support/load.js';
 import { load, machine } from './support/machine.js';
 import { freePort } from './support/ports.js';
-import { cpuSeconds, residentBytes } from './support/processes.js';
+import { cpuSeconds, quiet, residentBytes } from './support/processes.js';
 import { startProduct, type Product } from './support/product.js';
 
 const { values } = parseArgs({
@@ -59,7 +59,8 @@ async function hold(what: string, target: Target, ca: string): Promise<void> {
   const before = residentBytes(target.pids);
   const run = runLoad('connect', target, `--conns ${conns} --concurrency 64 --hold ${settleS + 10}${ca}`);
   const each = (): string => ((residentBytes(target.pids) - before) / conns / 1024).toFixed(1);
-  await quiet(target, conns);
+  await sleep(1000);
+  await quiet(target.pids, (conns / slowestPerSecond) * 1000); // until the sign-ins are over
   const atOnce = each();
   const [cpu, from] = [cpuSeconds(target.pids), performance.now()];
   await sleep(settleS * 1000);
@@ -70,18 +71,6 @@ async function hold(what: string, target: Target, ca: string): Promise<void> {
     `${what.padEnd(10)} ${connected} held: ${atOnce} KiB each at once, ${settled} after ${settleS} s; ` +
       `${spent.toFixed(1)} % of a core while quiet${faults > 0 ? ', faulty' : ''}`,
   );
-}
-
-/** Until the sign-ins are over: the processes have done nothing for half a second. */
-async function quiet({ pids }: Target, conns: number): Promise<void> {
-  const deadline = performance.now() + (conns / slowestPerSecond) * 1000;
-  await sleep(1000);
-  for (let last = NaN; performance.now() < deadline;) {
-    const now = cpuSeconds(pids);
-    if (now - last < 0.1) return;
-    last = now;
-    await sleep(500);
-  }
 }
 
 async function startBare(

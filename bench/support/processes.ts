@@ -1,5 +1,6 @@
 /** What a broker costs, by the kernel's own count. Linux: it is read from /proc. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 // USER_HZ and the page size, which every Linux that Node runs on shows to programs as these.
 const ticksPerSecond = 100;
@@ -13,6 +14,17 @@ export function cpuSeconds(pids: readonly number[]): number {
     ticks += Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
   }
   return ticks / ticksPerSecond;
+}
+
+/** Until the processes have next to nothing to do, for a while; or until it has lasted too long. */
+export async function quiet(pids: readonly number[], longestMs = 60_000): Promise<void> {
+  const deadline = performance.now() + longestMs;
+  for (let last = NaN; performance.now() < deadline;) {
+    const now = cpuSeconds(pids);
+    if (now - last < 0.1) return;
+    last = now;
+    await sleep(500);
+  }
 }
 
 /** How long these processes' main threads could have run and had no core: time that is the machine's load, not their own. */

@@ -28,6 +28,8 @@ export interface Product {
   readonly bootstrap: Bootstrap;
   readonly dataDir: string;
   readonly brokerPid: number;
+  /** Whose the credential `open` is. */
+  readonly openDeviceId: string;
   /** For who must see every row: row security does not hold for it. */
   readonly superuserUrl: string;
   /** The embedded server and its backends of this moment. */
@@ -57,9 +59,10 @@ export async function startProduct(
     await diskOf(dataDir); // before anything is written to what is none
     const started = await start(dataDir, opsPort);
     const product = { ...started, dataDir, metric: (name: string) => readMetric(opsPort, name) };
-    await prepare(product, limits);
+    const openDeviceId = await prepare(product, limits);
     return {
       ...product,
+      openDeviceId,
       stop: async () => {
         await product.stop();
         await remove();
@@ -71,7 +74,10 @@ export async function startProduct(
   }
 }
 
-async function start(dataDir: string, opsPort: number): Promise<Omit<Product, 'dataDir' | 'metric'>> {
+async function start(
+  dataDir: string,
+  opsPort: number,
+): Promise<Omit<Product, 'dataDir' | 'metric' | 'openDeviceId'>> {
   const { PATH, NODE_OPTIONS } = process.env;
   const ports = ['HTTP', 'MQTT', 'MQTTS', 'WS', 'WSS', 'POSTGRES'].map((name) => [
     `MOORAGE_${name}_PORT`,
@@ -157,11 +163,11 @@ async function etagOf(url: string, key: string): Promise<string> {
   return response.headers.get('etag') ?? '*';
 }
 
-/** As it is when the product is used in earnest: a policy of some size, and limits that this run needs. */
+/** As it is when the product is used in earnest: a policy of some size, and limits that this run needs. The device `open`. */
 async function prepare(
   { call, bootstrap }: Pick<Product, 'call' | 'bootstrap'>,
   limits: Readonly<Record<string, number>>,
-): Promise<void> {
+): Promise<string> {
   const tenant = `/v1/tenants/${bootstrap.tenant}`;
   if (Object.keys(limits).length > 0) await call('PATCH', tenant, { limits });
   const devices = (await call('GET', `${tenant}/devices?namePrefix=${openDevice}`)) as {
@@ -174,6 +180,7 @@ async function prepare(
   };
   const binding = { policyId: policy.id, targetKind: 'device', targetId: device.id };
   await call('POST', `${tenant}/policy-bindings`, binding);
+  return device.id;
 }
 
 async function readMetric(opsPort: number, name: string): Promise<number> {
