@@ -18,8 +18,10 @@ export interface ChangeFeedOptions {
   readonly processId: string;
   /** Applies one change and says what it did. Called for one at a time; should it reject, it is called again for the same one. */
   readonly apply: (change: Change) => Promise<Receipt> | Receipt;
-  /** Every change that was there a moment ago has been applied. */
-  readonly onHeard?: () => void;
+  /** Told of each change as soon as it is read, before any that was read with it is applied: what it makes untrue is to be forgotten. */
+  readonly onSeen?: (change: Change) => void;
+  /** Every change that was there so many milliseconds ago has been applied. */
+  readonly onHeard?: (agoMs: number) => void;
   /** The connection is lost, or `apply` rejected; the feed goes on by itself. */
   readonly onError: (error: unknown) => void;
   /** How often to look where no notification came. Default one second: what a lost one costs. */
@@ -90,8 +92,9 @@ export class ChangeFeed {
       try {
         const client = this.#client ?? (await this.#connect());
         this.#news = false;
+        const askedAt = performance.now();
         const full = await this.#applyNext(client);
-        if (!full) this.#options.onHeard?.();
+        if (!full) this.#options.onHeard?.(performance.now() - askedAt);
         pauseMs = 50;
         if (!full) await this.#waitForNews(this.#options.pollMs ?? 1_000);
       } catch (error) {
@@ -113,10 +116,11 @@ export class ChangeFeed {
         WHERE c.number > $1 ORDER BY c.number LIMIT ${batchSize}` /* c.: the output column of that name is a text */,
       [this.#applied],
     );
+    const changes = rows.map(toChange);
+    for (const change of changes) this.#options.onSeen?.(change);
     try {
-      for (const row of rows) {
+      for (const change of changes) {
         if (this.#stopped) break;
-        const change = toChange(row);
         const receipt = await this.#options.apply(change);
         this.#applied = change.number;
         this.#unconfirmed.push({ tenantId: change.tenantId, number: change.number, receipt });

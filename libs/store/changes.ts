@@ -14,7 +14,8 @@ export type ChangeKind =
   | 'authenticator'
   | 'policy'
   | 'session'
-  | 'ban';
+  | 'ban'
+  | 'host-name';
 
 /** Ids that say whom the change concerns: deviceId, credentialId, anchorId, clientId …; an empty one concerns the whole tenant. */
 export type ChangeSubject = Readonly<Record<string, string | boolean>>;

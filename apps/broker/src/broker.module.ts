@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import { type DynamicModule, Module } from '@nestjs/common';
 
-import { type Broker, createBroker, type Principal } from '#mqtt';
+import { type Broker, createBroker } from '#mqtt';
 import {
   Counter,
   createMetrics,
@@ -12,18 +12,10 @@ import {
   type Readiness,
   type Registry,
 } from '#process';
-import {
-  type BrokerStore,
-  type Change,
-  ChangeFeed,
-  type Directory,
-  nobody,
-  openBrokerStore,
-  openDirectory,
-} from '#store';
+import { type BrokerStore, ChangeFeed, type Directory, openBrokerStore, openDirectory } from '#store';
 
 import { BrokerProcess } from './broker-process.js';
-import { applyChange, concernedBy } from './changes.js';
+import { applyChange, concernOf } from './changes.js';
 import { systemClock } from './clock.js';
 import { StoreGate } from './gate/gate.js';
 import { RememberingGate } from './gate/remembering-gate.js';
@@ -148,6 +140,17 @@ function makeRemembering(made: StoreGate, brokerStore: BrokerStore, registry: Re
   });
   registry.registerMetric(
     new Counter({
+      name: 'moorage_sign_ins_remembered_total',
+      help: 'Sign-ins that were let in without a question to the store, because nothing has changed since the last one',
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(remembering.readmitted);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Counter({
       name: 'moorage_sign_ins_without_store_total',
       help: 'Sign-ins that were let in by the rights of before, while the store could not be asked',
       registers: [],
@@ -198,9 +201,9 @@ function makeFeed(
   return new ChangeFeed({
     url: databaseUrl,
     processId: id,
-    onHeard: () => remembered.heard(),
+    onSeen: (change) => remembered.forget(concernOf(change)),
+    onHeard: (agoMs) => remembered.heard(agoMs),
     apply: async (change) => {
-      remembered.forget(whomToForget(change));
       const receipt = await applyChange(core, made, change);
       const { number, kind, tenantId, subject } = change;
       // Whoever reads that a device is gone from here clears up behind it: what it was still to leave must be there by then.
@@ -212,14 +215,6 @@ function makeFeed(
     },
     onError: (error) => log.warn('changes.trouble', { err: error }),
   });
-}
-
-/** Whoever a change of rights may concern signs in with the store again before it is remembered anew. */
-function whomToForget(change: Change): (principal: Principal) => boolean {
-  const { tenantId, kind } = change;
-  if (kind === 'session') return () => false; // it shows somebody out, and says nothing about rights
-  const concerns = concernedBy(change);
-  return (principal) => (tenantId === nobody || principal.tenantId === tenantId) && concerns(principal);
 }
 
 function makeProcess(

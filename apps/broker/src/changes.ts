@@ -3,6 +3,7 @@ import { type Change, nobody } from '#store';
 
 import { isBannedBy } from './banned.js';
 import type { StoreGate } from './gate/gate.js';
+import type { Concern } from './gate/remembered-grants.js';
 
 /** Some session could not be held against the new rights, because the store could not be asked. The change is to be applied again. */
 export class UnansweredReviewError extends Error {
@@ -11,8 +12,8 @@ export class UnansweredReviewError extends Error {
 }
 
 /**
- * Carries one change of rights to the live sessions. The gate reads rights from the store whenever it is asked, so nothing is
- * invalidated first: whoever is concerned is asked about again. A policy that thousands have is read once for all of them.
+ * Carries one change of rights to the live sessions. Who comes back is told apart from them already (`concernOf`); whoever is here
+ * and concerned is asked about again, and the gate reads its rights from the store. A policy that thousands have is read once for all.
  */
 export async function applyChange(broker: Broker, gate: StoreGate, change: Change): Promise<Receipt> {
   const { clientId, deviceId } = change.subject;
@@ -32,6 +33,18 @@ export async function applyChange(broker: Broker, gate: StoreGate, change: Chang
   if (gate.unansweredReviews > unanswered)
     throw new UnansweredReviewError('the store could not be asked for rights');
   return receipt;
+}
+
+/** Whose remembered grants a change may have made untrue: those it concerns sign in with the store again. */
+export function concernOf(change: Change): Concern {
+  const { kind, subject } = change;
+  // It is another tenant's now, or nobody's: who came by it may have been anybody.
+  if (kind === 'host-name') {
+    const { host } = subject;
+    return { tenantId: undefined, includes: (_, serverName) => serverName === host };
+  }
+  const tenantId = change.tenantId === nobody ? undefined : change.tenantId;
+  return { tenantId, includes: concernedBy(change) };
 }
 
 /** What the platform changes may concern every tenant. */
@@ -63,6 +76,7 @@ async function renewalOf(gate: StoreGate, { kind, tenantId, subject }: Change): 
 /** The fewer it concerns, the fewer look-ups: a profile, or a policy that is bound to more than one device, may concern anybody. */
 export function concernedBy({ kind, subject }: Change): (principal: Principal) => boolean {
   if (kind === 'ban') return isBannedBy(subject);
+  if (kind === 'session' || kind === 'host-name') return () => false; // they say nothing about the rights of who is here
   if (kind === 'authenticator') return ({ voucher }) => voucher?.kind === 'authenticator';
   const { credentialId, anchorId, issuerId, targetKind, targetId } = subject;
   const deviceId = targetKind === 'device' ? targetId : subject['deviceId'];

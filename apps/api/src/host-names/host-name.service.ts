@@ -7,7 +7,7 @@ import {
   type ControlStore,
   type TenantHost,
 } from '#store';
-import { audit } from '../changes.js';
+import { record } from '../changes.js';
 import { Failure, notFound } from '../failure.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
@@ -33,7 +33,7 @@ export class HostNameService {
           throw new Failure('limit-reached', `A tenant has at most ${maxPerTenant} host names.`);
         }
         await addTenantHost(tx, host);
-        await audit(tx, scope, about(scope, host, 'host-name.add'));
+        await record(tx, scope, about(scope, host, 'host-name.add'));
       });
     } catch (error) {
       if (isUniqueViolation(error)) throw new Failure('name-taken', 'Another tenant has this host name.');
@@ -44,11 +44,11 @@ export class HostNameService {
   async delete(scope: TenantScope, host: string): Promise<void> {
     await this.store.tenant(scope.tenantId, async (tx) => {
       if (!(await removeTenantHost(tx, host))) throw notFound();
-      await audit(tx, scope, about(scope, host, 'host-name.remove'));
+      await record(tx, scope, about(scope, host, 'host-name.remove'));
     });
   }
 }
 
 function about({ tenantId }: TenantScope, host: string, action: string) {
-  return { kind: 'tenant', action, subjectId: tenantId, detail: { host } } as const;
+  return { kind: 'host-name', subject: { host }, action, subjectId: tenantId, detail: { host } } as const;
 }

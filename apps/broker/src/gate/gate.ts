@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { assignClientId, type ClientIdRule, isScramMethod, nobodysVerifier } from '#access';
 import {
   type Exchange,
-  type Gate,
   type Grant,
   type Principal,
   Reasons,
@@ -32,6 +31,7 @@ import {
   renewMethod,
   tenantOfToken,
 } from './provisioning-exchange.js';
+import type { JudgingGate } from './remembering-gate.js';
 import { renewalOf, suspensionOf } from './renewal.js';
 import { ScramExchange } from './scram-exchange.js';
 import { Throttle } from './throttle.js';
@@ -66,7 +66,7 @@ const defaultApiUrl = 'http://127.0.0.1:3000';
  *
  * Each means of proof has a file of its own; what the proofs entitle to is decided in `grants.ts`, for all of them alike.
  */
-export class StoreGate implements Gate {
+export class StoreGate implements JudgingGate {
   readonly #directory: Directory;
   readonly #secretKey: Buffer;
   readonly #now: () => number;
@@ -104,6 +104,15 @@ export class StoreGate implements Gate {
     if (result.kind === 'refused') this.#noteRefusal(request, result);
     else this.#outcome('granted');
     return result;
+  }
+
+  /** As `admit`, for who was granted this before by the same that it shows now, and whose rights have not changed since. */
+  readmit({ username, remoteAddress }: SignIn, grant: Grant): Grant | undefined {
+    if (this.#isStoreDown() || this.#throttle.isThrottled(username, remoteAddress)) return undefined;
+    const { tenantId, credentialId, certificate } = grant.principal;
+    this.#noteUses(tenantId, [credentialId, certificate?.credentialId ?? credentialId], remoteAddress);
+    this.#outcome('granted');
+    return grant;
   }
 
   async review(principal: Principal): Promise<Grant | Refusal> {
@@ -281,11 +290,16 @@ export class StoreGate implements Gate {
       clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : clientId;
     const grant = await this.#grants.grant(proofs, choose, { transport, address: remoteAddress });
     if (grant.kind === 'granted') {
-      for (const id of new Set(proofs.map((proof) => proof.holder.credential.id))) {
-        this.#directory.noteUse(entry.tenant.id, id, remoteAddress, this.#now());
-      }
+      const ids = proofs.map((proof) => proof.holder.credential.id);
+      this.#noteUses(entry.tenant.id, ids, remoteAddress);
     }
     return grant;
+  }
+
+  #noteUses(tenantId: string, credentialIds: readonly string[], remoteAddress: string): void {
+    for (const id of new Set(credentialIds)) {
+      this.#directory.noteUse(tenantId, id, remoteAddress, this.#now());
+    }
   }
 
   async #reviewRights(principal: Principal): Promise<Grant | Refusal> {

@@ -1,11 +1,16 @@
 /**
- * Sign-ins while the store is away, for tenants that chose so (`signInGraceS`, 0 by default): who had signed in here, and comes again
- * with the same secret, is given the rights of then. The grace counts from the last time that this process heard every change of
- * rights, and is over with it. What has been changed since is forgotten first: a revocation that the process knows of always wins.
+ * Who has been let in, and comes again showing the same by the same way, is given the same rights:
  *
- * Kept are a keyed hash over all that was shown, under a key that no other process has, and the grant. No secret is.
+ * - **At once, without a question to the store**, as long as this process follows the changes of rights. What a change concerns is
+ *   forgotten before anybody live is held against it, so who comes back has what it would have had, had it stayed. Rights that time
+ *   alone takes away are looked at by the clock. Only somebody let in is remembered: whoever is to be refused, and whoever shows
+ *   anything else than before, is judged by the store. Vouchers are asked for each time: who gives them tells nobody when they are void.
+ * - **While the store is away**, for tenants that chose so (`signInGraceS`, 0 by default). The grace counts from the last time that this
+ *   process heard every change of rights, and is over with it. A revocation that the process knows of always wins.
+ *
+ * Kept are a keyed hash over all that was shown, under a key that no other process has, and the grant. No secret is. Decision 0012.
  */
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 
 import {
   type Exchange,
@@ -17,24 +22,36 @@ import {
   type SignIn,
 } from '#mqtt';
 
+import { type Concern, RememberedGrants } from './remembered-grants.js';
+
+export interface JudgingGate extends Gate {
+  /**
+   * For who was granted this before, by the same that it shows now: does what a sign-in does besides judging proofs. Undefined: it
+   * must be judged.
+   */
+  readmit(request: SignIn, grant: Grant): Grant | undefined;
+}
+
 export interface RememberingGateOptions {
-  readonly gate: Gate;
+  readonly gate: JudgingGate;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** What waits for the store is as much as may: nobody is let in to add to it. */
   readonly isFull: () => boolean;
 }
 
-/** Some kilobytes each at most; their policies are shared with the live ones. */
-const mostRemembered = 50_000;
+/** Twice as often as changes are looked for, where no notification comes: who has not looked for longer does not know. */
+const knowsForMs = 2_000;
 
 export class RememberingGate implements Gate {
   readonly #options: RememberingGateOptions;
-  readonly #key = randomBytes(32);
-  readonly #grants = new Map<string, Grant>();
+  readonly #key = createSecretKey(randomBytes(32));
+  readonly #grants = new RememberedGrants();
   #heardAt = -Infinity;
   /** Grows with each change of rights. */
   #changes = 0;
+  /** Sign-ins that were let in by what was remembered, while every change was known. */
+  readmitted = 0;
   /** Sign-ins that were let in without the store. */
   recalled = 0;
 
@@ -43,12 +60,14 @@ export class RememberingGate implements Gate {
   }
 
   async admit(request: SignIn): Promise<Grant | Refusal> {
+    const place = this.#placeOf(request);
+    const readmitted = this.#readmit(place, request);
+    if (readmitted !== undefined) return readmitted;
     const changes = this.#changes;
     const answer = await this.#options.gate.admit(request);
-    const place = this.#placeOf(request);
     if (answer.kind === 'granted') {
       // A change that came meanwhile may be about this very grant.
-      if (changes === this.#changes) this.#remember(place, answer);
+      if (changes === this.#changes) this.#remember(place, request, answer);
       return answer;
     }
     if (answer.reason !== Reasons.serverUnavailable) {
@@ -69,36 +88,43 @@ export class RememberingGate implements Gate {
     return this.#options.gate.exchange(method, request);
   }
 
-  /** All changes until now have been applied here. */
-  heard(): void {
-    this.#heardAt = this.#options.now();
+  /** All changes that there were so many milliseconds ago have been applied here. */
+  heard(agoMs: number): void {
+    this.#heardAt = this.#options.now() - agoMs;
   }
 
   /** Before a change is applied: whom it concerns has to ask the store again. */
-  forget(concerns: (principal: Principal) => boolean): void {
+  forget(concern: Concern): void {
     this.#changes += 1;
-    for (const [place, { principal }] of this.#grants) if (concerns(principal)) this.#grants.delete(place);
+    this.#grants.forget(concern);
   }
 
-  #remember(place: string, grant: Grant): void {
-    this.#grants.delete(place);
-    if ((grant.signInGraceMs ?? 0) === 0) return;
-    this.#grants.set(place, { ...grant, withoutStore: true });
-    if (this.#grants.size <= mostRemembered) return;
-    for (const oldest of this.#grants.keys()) {
-      this.#grants.delete(oldest);
-      return;
-    }
+  #remember(place: string, { clientId, serverName }: SignIn, grant: Grant): void {
+    // Who leaves its identifier to us is somebody new each time.
+    if (clientId !== '') this.#grants.set(place, { grant, serverName: serverName?.toLowerCase() });
+  }
+
+  #readmit(place: string, request: SignIn): Grant | undefined {
+    const now = this.#options.now();
+    if (now - this.#heardAt > knowsForMs) return undefined;
+    const grant = this.#grants.get(place)?.grant;
+    if (grant === undefined || grant.principal.voucher !== undefined) return undefined;
+    const { expiresAt = Infinity, reviewAt = Infinity } = grant;
+    if (Math.min(expiresAt, reviewAt) <= now) return undefined;
+    const again = this.#options.gate.readmit(request, grant);
+    if (again !== undefined) this.readmitted += 1;
+    return again;
   }
 
   #recall(place: string): Grant | undefined {
-    const grant = this.#grants.get(place);
-    if (grant === undefined || this.#options.isFull()) return undefined;
+    const grant = this.#grants.get(place)?.grant;
+    const { signInGraceMs: graceMs = 0 } = grant ?? {};
+    if (grant === undefined || graceMs === 0 || this.#options.isFull()) return undefined;
     const now = this.#options.now();
-    if (now - this.#heardAt > (grant.signInGraceMs ?? 0)) return undefined;
+    if (now - this.#heardAt > graceMs) return undefined;
     if (grant.expiresAt !== undefined && grant.expiresAt <= now) return undefined;
     this.recalled += 1;
-    return grant;
+    return { ...grant, withoutStore: true };
   }
 
   /** Of everything that was shown and by which way: who comes otherwise asks the store. */
@@ -111,10 +137,12 @@ export class RememberingGate implements Gate {
     serverName,
     peerCertificate,
   }: SignIn): string {
-    const shown = [clientId, username, password?.toString('base64'), transport, remoteAddress, serverName];
-    const certificate = peerCertificate?.leaf.toString('base64');
-    return createHmac('sha256', this.#key)
-      .update(JSON.stringify([...shown, certificate]))
-      .digest('base64');
+    const shown = [clientId, username, password?.toString('latin1'), transport, remoteAddress, serverName];
+    const hmac = createHmac('sha256', this.#key).update(JSON.stringify(shown));
+    if (peerCertificate !== undefined) {
+      hmac.update('\0').update(peerCertificate.leaf);
+      for (const certificate of peerCertificate.intermediates) hmac.update(certificate);
+    }
+    return hmac.digest('base64');
   }
 }

@@ -1,0 +1,58 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { defaultLimits, type Grant, type TenantId } from '#mqtt';
+import { policyOf } from '#mqtt/testing';
+
+import { RememberedGrants } from './remembered-grants.js';
+
+function of(tenantId: string, clientId: string): { grant: Grant; serverName: undefined } {
+  const principal = { tenantId, deviceId: 'd', credentialId: 'c', username: 'u', clientId };
+  return {
+    serverName: undefined,
+    grant: {
+      kind: 'granted',
+      principal: principal as unknown as Grant['principal'],
+      tenantSlug: tenantId,
+      limits: defaultLimits,
+      policy: policyOf({}),
+      publishDenied: 'acknowledge',
+      expiresAt: undefined,
+    },
+  };
+}
+
+describe('remembered grants', () => {
+  it('are bounded, and a tenant with more than its share makes room of its own', () => {
+    const grants = new RememberedGrants(10);
+    grants.set('b0', of('b', '0'));
+    grants.set('b1', of('b', '1'));
+    for (let i = 0; i < 100; i++) grants.set(`a${i}`, of('a', String(i)));
+    expect(grants.size).toBe(10);
+    expect(grants.get('b0')).toBeDefined();
+    expect(grants.get('b1')).toBeDefined();
+    expect(grants.get('a91')).toBeUndefined();
+    expect(grants.get('a99')).toBeDefined();
+  });
+
+  it('keep what was used last', () => {
+    const grants = new RememberedGrants(2);
+    grants.set('0', of('a', '0'));
+    grants.set('1', of('a', '1'));
+    grants.get('0');
+    grants.set('2', of('a', '2'));
+    expect([grants.get('0'), grants.get('1')].map((known) => known !== undefined)).toEqual([true, false]);
+  });
+
+  it('are forgotten of one tenant, or of all, where they are concerned', () => {
+    const grants = new RememberedGrants(10);
+    const there = (): boolean[] => ['a0', 'a1', 'b0'].map((place) => grants.get(place) !== undefined);
+    grants.set('a0', of('a', '0'));
+    grants.set('a1', of('a', '1'));
+    grants.set('b0', of('b', '0'));
+    grants.forget({ tenantId: 'a' as TenantId, includes: ({ clientId }) => clientId === '0' });
+    expect(there()).toEqual([false, true, true]);
+    grants.forget({ tenantId: undefined, includes: () => true });
+    expect(there()).toEqual([false, false, false]);
+    expect(grants.size).toBe(0);
+  });
+});

@@ -1,0 +1,378 @@
+/** Who comes back is let in without a question to the store, until a change of its rights says otherwise: one of each kind. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+
+import { readCertificate, type Rule } from '#access';
+import { type Grant, type Refusal, type SignIn } from '#mqtt';
+import { silentLogger } from '#process';
+import {
+  addTenantHost,
+  ChangeFeed,
+  type ChangeKind,
+  type ControlStore,
+  createTrustAnchor,
+  type Directory,
+  nobody,
+  openControlStore,
+  openDirectory,
+  recordPlatformChange,
+} from '#store';
+
+import { makeAuthority, type Pair } from '../../../test/support/pki.js';
+import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
+import { createTestTenant, type TestDevice, type TestTenant } from '../../../test/support/tenant.js';
+import { concernOf } from './changes.js';
+import { StoreGate } from './gate/gate.js';
+import { RememberingGate } from './gate/remembering-gate.js';
+
+const rule: Rule = { effect: 'allow', actions: ['connect', 'publish'], topics: ['devices/${device}/#'] };
+const address = '192.0.2.1';
+const host = 'meters.example.com';
+
+let database: TestDatabase;
+let store: ControlStore;
+let directory: Directory;
+let feed: ChangeFeed;
+let gate: RememberingGate;
+let storeGate: StoreGate;
+let authority: Pair;
+/** Questions to the store, and the last uses that were noted. */
+let asked = 0;
+let used: string[] = [];
+let isStoreDown = false;
+/** What the clock is ahead of the real one. */
+let ahead = 0;
+const now = (): number => Date.now() + ahead;
+let isHeard = true;
+let pause: Promise<void> | undefined;
+
+let tenant: TestTenant;
+let device: TestDevice;
+let policyId: string;
+let anchorId: string;
+let certificate: Pair;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  store = openControlStore({ url: database.appUrl, poolSize: 2 });
+  authority = await makeAuthority('Factory');
+  const real = openDirectory({ url: database.brokerUrl });
+  directory = new Proxy(real, {
+    get(of, name) {
+      const method: unknown = Reflect.get(of, name);
+      if (typeof method !== 'function') return method;
+      return (...args: readonly unknown[]) => {
+        if (name === 'noteUse') used.push(String(args[1]));
+        else if (name !== 'close') asked += 1;
+        const answer: unknown = Reflect.apply(method, of, args);
+        return name === 'findByName' && pause !== undefined ? pause.then(() => answer) : answer;
+      };
+    },
+  });
+  storeGate = new StoreGate({
+    directory,
+    secretKey: database.secretKey,
+    now,
+    log: silentLogger(),
+    isStoreDown: () => isStoreDown,
+  });
+  gate = new RememberingGate({ gate: storeGate, now, isFull: () => false });
+  feed = new ChangeFeed({
+    url: database.brokerUrl,
+    processId: randomUUID(),
+    onSeen: (change) => gate.forget(concernOf(change)),
+    onHeard: (agoMs) => isHeard && gate.heard(agoMs),
+    apply: () => ({
+      sessionsTouched: 0,
+      subscriptionsRemoved: 0,
+      connectionsClosed: 0,
+      willsSuppressed: 0,
+      willsSent: 0,
+    }),
+    onError: () => undefined,
+    pollMs: 50,
+  });
+  await feed.start();
+});
+afterAll(async () => {
+  await feed.stop();
+  await directory.close();
+  await store.close();
+  await database.drop();
+});
+
+beforeEach(async () => {
+  ahead = 0;
+  isStoreDown = false;
+  pause = undefined;
+  tenant = await createTestTenant(store, database.secretKey);
+  device = await tenant.addDevice('meter');
+  ({ id: policyId } = await tenant.addPolicy('own', [rule], { targetKind: 'device', targetId: device.id }));
+  anchorId = await trustFactory();
+  certificate = await authority.issue('meter');
+  await store.tenant(tenant.id, async (tx) => {
+    await tx.db.credential.create({
+      data: { tenantId: tenant.id, deviceId: device.id, kind: 'certificate', authId: 'cert-meter' },
+    });
+    await addTenantHost(tx, `${tenant.slug}.${host}`);
+  });
+});
+
+async function trustFactory(): Promise<string> {
+  const facts = readCertificate(authority.der)!;
+  const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
+  return store.tenant(tenant.id, async (tx) => {
+    const { id } = await createTrustAnchor(tx, {
+      name: 'Factory',
+      certificate: Uint8Array.from(authority.der),
+      subject: facts.subject,
+      fingerprint: bytes(facts.fingerprint),
+      spkiHash: bytes(facts.spkiHash),
+      keyId: bytes(facts.keyId),
+      subjectHash: bytes(facts.subjectHash),
+      notBefore: new Date(facts.notBefore),
+      notAfter: new Date(facts.notAfter),
+      identity: { source: 'cn', pattern: '${device}' },
+      challenge: 'c',
+      crlWhenStale: 'refuse',
+      crlGraceS: 0,
+    });
+    await tx.db.trustAnchor.updateMany({ where: { id }, data: { provenAt: new Date() } });
+    return id;
+  });
+}
+
+/** By password, and by certificate under the tenant's own host name: whatever there is to be asked about. */
+const request = (change: Partial<SignIn> = {}): SignIn => ({
+  protocolVersion: 5,
+  clientId: 'meter',
+  username: device.username,
+  password: Buffer.from(device.password),
+  transport: 'tls',
+  remoteAddress: address,
+  serverName: `${tenant.slug}.${host}`,
+  peerCertificate: { leaf: certificate.der, intermediates: [] },
+  ...change,
+});
+
+async function outcome(given = request()): Promise<{ answer: Grant | Refusal; questions: number }> {
+  const before = asked;
+  const answer = await gate.admit(given);
+  return { answer, questions: asked - before };
+}
+
+/** Until this process has heard that nothing has changed since. */
+async function followed(): Promise<void> {
+  const newest = await store.platform(({ db }) => db.change.aggregate({ _max: { number: true } }));
+  while (feed.applied < (newest._max.number ?? 0n)) await sleep(5);
+  await sleep(60);
+}
+
+const granted = { answer: { kind: 'granted' }, questions: 0 };
+
+describe('who comes back', () => {
+  it('is let in as before without a question, and its credentials count as used', async () => {
+    const first = await outcome();
+    expect(first).toMatchObject({ answer: { kind: 'granted' } });
+    expect(first.questions).toBeGreaterThan(3);
+    await followed();
+    used = [];
+    const again = await outcome();
+    expect(again).toEqual({ answer: first.answer, questions: 0 });
+    expect(new Set(used).size).toBe(2);
+  });
+
+  // What is changed, and what the next sign-in is told.
+  const changes: Record<
+    ChangeKind,
+    [change: () => Promise<unknown>, then: 'asked' | 'refused' | 'remembered']
+  > = {
+    tenant: [() => tenant.set({ status: 'suspended' }), 'refused'],
+    profile: [
+      () =>
+        tenant.change('profile', { profileId: tenant.profileId }, ({ db }) =>
+          db.profile.updateMany({ data: { telemetry: [] } }),
+        ),
+      'asked',
+    ],
+    group: [
+      () => tenant.change('group', { groupId: randomUUID(), deviceId: device.id }, () => nothing()),
+      'asked',
+    ],
+    device: [
+      () =>
+        tenant.change('device', { deviceId: device.id }, ({ db }) =>
+          db.device.updateMany({ where: { id: device.id }, data: { status: 'disabled' } }),
+        ),
+      'refused',
+    ],
+    credential: [
+      () =>
+        tenant.change('credential', { credentialId: device.credentialId, deviceId: device.id }, ({ db }) =>
+          db.credential.updateMany({ where: { id: device.credentialId }, data: { disabledAt: new Date() } }),
+        ),
+      'refused',
+    ],
+    'trust-anchor': [
+      () =>
+        tenant.change('trust-anchor', { anchorId }, ({ db }) =>
+          db.trustAnchor.deleteMany({ where: { id: anchorId } }),
+        ),
+      'refused',
+    ],
+    policy: [
+      () =>
+        tenant.change('policy', { policyId }, ({ db }) =>
+          db.policyBinding.deleteMany({ where: { policyId } }),
+        ),
+      'asked',
+    ],
+    ban: [
+      () =>
+        tenant.change(
+          'ban',
+          { kind: 'address', value: '192.0.2.0/24' },
+          ({ db, tenantId }) =>
+            db.$executeRaw`INSERT INTO bans (tenant_id, kind, value, range, reason, created_by)
+            VALUES (${tenantId}::uuid, 'address', '192.0.2.0/24', '192.0.2.0/24'::inet, '', 'test')`,
+        ),
+      'refused',
+    ],
+    'host-name': [
+      () =>
+        tenant.change('host-name', { host: `${tenant.slug}.${host}` }, ({ db }) =>
+          db.tenantHost.deleteMany(),
+        ),
+      'asked',
+    ],
+    // Nobody is let in by their word without them being asked: there is nothing to forget (the next test but one).
+    'token-issuer': [() => tenant.change('token-issuer', { issuerId: randomUUID() }, nothing), 'remembered'],
+    authenticator: [() => tenant.change('authenticator', { tenantId: tenant.id }, nothing), 'remembered'],
+    // It shows somebody out who may come back.
+    session: [() => tenant.change('session', { clientId: 'meter' }, nothing), 'remembered'],
+  };
+  const nothing = (): Promise<void> => Promise.resolve();
+
+  it.each(Object.keys(changes) as ChangeKind[])(
+    'is judged anew after a change of this kind: %s',
+    async (kind) => {
+      const [change, then] = changes[kind];
+      await outcome();
+      await followed();
+      expect(await outcome()).toMatchObject(granted);
+      await change();
+      await followed();
+      const { answer, questions } = await outcome();
+      expect(questions > 0).toBe(then !== 'remembered');
+      expect(answer.kind).toBe(then === 'refused' ? 'refused' : 'granted');
+    },
+  );
+
+  it('is judged anew after what the platform changes for all', async () => {
+    await outcome();
+    await followed();
+    const ban = { kind: 'username', value: device.username, platform: true } as const;
+    await store.platform((tx) => recordPlatformChange(tx, { kind: 'ban', subject: ban }));
+    await followed();
+    expect((await outcome()).questions).toBeGreaterThan(0);
+    expect(
+      concernOf({ number: 1n, tenantId: nobody as never, kind: 'ban', subject: ban, recordedAt: new Date() }),
+    ).toMatchObject({ tenantId: undefined });
+  });
+
+  it('is judged anew while this process does not know that nothing has changed', async () => {
+    await outcome();
+    await followed();
+    isHeard = false;
+    await sleep(60);
+    ahead += 2_100;
+    expect((await outcome()).questions).toBeGreaterThan(0);
+    isHeard = true;
+  });
+
+  it('is judged anew when its time is over, and refused', async () => {
+    await tenant.change('credential', { credentialId: device.credentialId, deviceId: device.id }, ({ db }) =>
+      db.credential.updateMany({
+        where: { id: device.credentialId },
+        data: { notAfter: new Date(Date.now() + 1_500) },
+      }),
+    );
+    await followed();
+    await outcome();
+    expect(await outcome()).toMatchObject(granted);
+    ahead += 1_600;
+    expect(await outcome()).toMatchObject({ answer: { kind: 'refused' } });
+  });
+
+  it('is not remembered by what a change overtook', async () => {
+    let release: () => void = () => undefined;
+    pause = new Promise((resolve) => (release = resolve));
+    const underWay = outcome();
+    await tenant.change('device', { deviceId: device.id }, ({ db }) =>
+      db.device.updateMany({ where: { id: device.id }, data: { status: 'disabled' } }),
+    );
+    await followed();
+    release();
+    await underWay;
+    pause = undefined;
+    expect(await outcome()).toMatchObject({ answer: { kind: 'refused' } });
+  });
+
+  it.each<[string, () => Partial<SignIn>]>([
+    ['another secret', () => ({ password: Buffer.from('guess') })],
+    ['another client identifier', () => ({ clientId: 'other' })],
+    ['another address', () => ({ remoteAddress: '192.0.2.2' })],
+    ['another way', () => ({ transport: 'tcp' })],
+    ['no certificate', () => ({ peerCertificate: undefined })],
+    ['another host name', () => ({ serverName: 'localhost' })],
+  ])('is judged with %s than before', async (_, change) => {
+    await outcome();
+    await followed();
+    expect((await outcome(request(change()))).questions).toBeGreaterThan(0);
+    expect(await outcome()).toMatchObject(granted);
+  });
+
+  it('is nobody else: the same name, secret and identifier in another tenant is that tenant’s', async () => {
+    const twin = await createTestTenant(store, database.secretKey);
+    const other = await twin.addDevice('meter');
+    await store.tenant(twin.id, async ({ db }) => {
+      const { secretHash } = await store.tenant(tenant.id, (tx) =>
+        tx.db.credential.findFirstOrThrow({ where: { id: device.credentialId } }),
+      );
+      await db.credential.updateMany({ where: { id: other.credentialId }, data: { secretHash } });
+    });
+    await twin.addPolicy('own', [rule], { targetKind: 'tenant', targetId: twin.id });
+    const plain = { serverName: undefined, peerCertificate: undefined };
+    const ours = request(plain);
+    const theirs = request({ ...plain, username: other.username });
+    for (let i = 0; i < 2; i++) {
+      expect(await gate.admit(ours)).toMatchObject({
+        principal: { tenantId: tenant.id, deviceId: device.id },
+      });
+      expect(await gate.admit(theirs)).toMatchObject({
+        principal: { tenantId: twin.id, deviceId: other.id },
+      });
+      await followed();
+    }
+    await tenant.set({ status: 'suspended' });
+    await followed();
+    expect(await outcome(theirs)).toMatchObject(granted);
+    expect(await outcome(ours)).toMatchObject({ answer: { kind: 'refused' } });
+  });
+
+  it('is not let in while nothing can be stored, or who fails too often comes from there', async () => {
+    await outcome();
+    await followed();
+    isStoreDown = true;
+    expect(await outcome()).toMatchObject({ answer: { kind: 'refused' } });
+    isStoreDown = false;
+    expect(await outcome()).toMatchObject(granted);
+    const guess = request({ password: Buffer.from('guess'), peerCertificate: undefined });
+    for (let i = 0; i < 40; i++) await gate.admit(guess);
+    expect(await outcome()).toMatchObject({
+      answer: { kind: 'refused', detail: 'too many failed sign-ins' },
+    });
+  });
+});
