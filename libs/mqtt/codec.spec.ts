@@ -421,10 +421,14 @@ describe('PUBLISH', () => {
   it.each(versions)('may go on to clients of version %i in the bytes it came in', (version) => {
     const rest = [v5(version), Buffer.from('hi')];
     const atQos0 = packet(0x31, str('a/b'), ...rest);
+    const large = packet(0x30, str('a/b'), ...rest, Buffer.alloc(5000));
     const atQos1 = packet(0x32, str('a/b'), '0001', ...rest);
     const whole = { payload: undefined, version };
     expect(read(atQos0, version)).toMatchObject({
       asReceived: { ...whole, bytes: atQos0, packetIdAt: 0, totalBytes: atQos0.length },
+    });
+    expect(read(large, version)).toMatchObject({
+      asReceived: { ...whole, bytes: large, packetIdAt: 0, totalBytes: large.length },
     });
     expect(read(atQos1, version)).toMatchObject({
       asReceived: { ...whole, bytes: atQos1, packetIdAt: 7, totalBytes: atQos1.length },
@@ -433,7 +437,11 @@ describe('PUBLISH', () => {
 
   it.each([
     ['repeated', packet(0x3a, str('a/b'), '0001'), 4],
-    ['longer than what is copied', packet(0x30, str('a/b'), Buffer.alloc(5000)), 4],
+    [
+      'with an identifier, longer than what is copied',
+      packet(0x32, str('a/b'), '0001', Buffer.alloc(5000)),
+      4,
+    ],
     ['with an overlong length', bytes('30 86 00', str('a/b'), '31'), 4],
     ['with properties', packet(0x30, str('a/b'), props('01 00')), 5],
   ] as const)('goes on in other bytes if it came %s', (_, packet, version) => {

@@ -258,7 +258,7 @@ function decodePublish(
   };
 }
 
-/** Small ones only: a large payload goes on by reference, and the few bytes before it are written anew. */
+/** A large one is passed on by reference, so only where no subscriber's packet identifier has to be written into it. */
 function wholeFrame(
   frame: Buffer,
   bodyOffset: number,
@@ -267,7 +267,8 @@ function wholeFrame(
   packetIdAt: number,
 ): ReceivedPublish | undefined {
   const totalBytes = frame.length;
-  if (totalBytes > maxCopiedBytes || isOverlongLength(frame, bodyOffset)) return undefined;
+  if (totalBytes > maxCopiedBytes && packetIdAt > 0) return undefined;
+  if (isOverlongLength(frame, bodyOffset)) return undefined;
   if ((first & 0x08) !== 0) return undefined; // MQTT-3.3.1-3: DUP is never the publisher's
   return { bytes: frame, packetIdAt, payload: undefined, totalBytes, version };
 }

@@ -87,6 +87,7 @@ export class Outbox {
 
   publish(encoded: EncodedPublish, packetId: number): void {
     const { bytes, packetIdAt, payload } = encoded;
+    if (packetIdAt === 0 && bytes.length > maxCopiedBytes) return this.#pass(bytes);
     const at = this.#room(bytes.length);
     const slab = this.#slab as Buffer;
     slab.set(bytes, at);
