@@ -391,6 +391,21 @@ describe('sizes and explanations', () => {
     expect(h.broker.stats.connections).toBe(0);
   });
 
+  it('a good-bye that is larger than the client takes says its code alone, or nothing', async () => {
+    const h = new Harness({ serverReference: 'a.very.long.name.of.another.server.example:8883' });
+    const client = await h.connect5('c', { properties: [['maximumPacketSize', 30]] });
+    h.gate.refusal = Reasons.badUserNameOrPassword;
+    const codes: number[][] = [];
+    for (const maximum of [5, 4]) {
+      const refused = await h.connect5('d', { properties: [['maximumPacketSize', maximum]] });
+      codes.push(refused.packets.map(({ code }) => code));
+    }
+    expect(codes).toEqual([[0x86], []]);
+    await Promise.all([h.broker.stop(), client.settle()]);
+    expect(client.goodbye).toBe(0x9c);
+    expect(client.packets.filter(({ bytes }) => bytes.length > 30)).toEqual([]);
+  });
+
   it('explains nothing to a client that asked for no problem information', async () => {
     const h = new Harness();
     h.gate.allow({ publish: [] });

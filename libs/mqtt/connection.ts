@@ -673,11 +673,17 @@ export class Connection implements LinkSink {
     if (version === undefined) return; // not MQTT: there is nothing to answer
     const isElsewhere = reason === Reasons.useAnotherServer || reason === Reasons.serverMoved;
     const serverReference = isElsewhere ? this.broker.serverReference : undefined; // 4.11
-    if (this.state === 'open') {
-      if (version !== 5) return; // 3.x: closing says it (MQTT-3.14.0-1)
-      const reasonString = text === undefined ? undefined : this.explanation(text);
-      this.outbox.write(encodeDisconnect(inDisconnect(reason).code, { reasonString, serverReference }));
-    } else this.outbox.write(encodeConnack(version, inConnack(reason), false, { serverReference }));
+    const isOpen = this.state === 'open';
+    if (isOpen && version !== 5) return; // 3.x: closing says it (MQTT-3.14.0-1)
+    const reasonString = text === undefined ? undefined : this.explanation(text);
+    const code = inDisconnect(reason).code;
+    const goodbye = isOpen
+      ? encodeDisconnect(code, { reasonString, serverReference })
+      : encodeConnack(version, inConnack(reason), false, { serverReference });
+    if (goodbye.length <= this.maximumPacketSize) return this.outbox.write(goodbye);
+    // The code alone, or nothing. MQTT-3.1.2-24
+    const short = isOpen ? encodeDisconnect(code) : encodeConnack(version, inConnack(reason), false, {});
+    if (short.length <= this.maximumPacketSize) this.outbox.write(short);
   }
 
   /** The client said DISCONNECT: nothing is sent any more (MQTT-3.14.4-2). */
