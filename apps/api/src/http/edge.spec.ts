@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { WebSocket as NodeWebSocket } from 'ws';
 
@@ -66,7 +67,20 @@ describe('a request', () => {
   it('that cannot be parsed is 400, of another media type 415, too large 413', async () => {
     const send = (text: string, type: string) =>
       tenant.admin.call('POST', `${tenant.path}/groups`, { text, headers: { 'content-type': type } });
-    expect((await send('{', 'application/json')).body).toMatchObject({ status: 400, code: 'malformed' });
+    expect((await send('{', 'application/json')).body).toMatchObject({
+      status: 400,
+      code: 'malformed',
+      detail: 'The body is not JSON.',
+    });
+    const headers = { 'content-type': 'application/json', 'if-match': '*' };
+    for (const method of ['PUT', 'DELETE']) {
+      const path = `${tenant.path}/groups/${randomUUID()}${method === 'PUT' ? `/members/${randomUUID()}` : ''}`;
+      const empty = await tenant.admin.call(method, path, { headers });
+      expect([method, empty.body]).toMatchObject([
+        method,
+        { status: 400, code: 'malformed', detail: expect.stringContaining('there is no body') },
+      ]);
+    }
     expect((await send('{"__proto__":{"a":1},"name":"x"}', 'application/json')).status).toBe(400);
     expect((await send('name=x', 'application/x-www-form-urlencoded')).body).toMatchObject({ status: 415 });
     expect((await send('{"name":"x"}', 'text/csv')).body).toMatchObject({ status: 415 });

@@ -68,8 +68,19 @@ export function failureOf(error: unknown): Failure | undefined {
   if (error instanceof Failure) return error;
   const code = ofFramework.get(statusOf(error) ?? 0);
   if (code === undefined) return undefined;
+  const unread = unreadBodies.get(error instanceof Error && 'code' in error ? error.code : undefined);
+  if (unread !== undefined) return new Failure('malformed', unread);
   return code === 'not-found' ? notFound() : new Failure(code, frameworkDetails[code]);
 }
+
+/** By Fastify's codes. */
+const unreadBodies: ReadonlyMap<unknown, string> = new Map([
+  [
+    'FST_ERR_CTP_EMPTY_JSON_BODY',
+    'Content-Type says that there is JSON, and there is no body: leave the header out, or send a body.',
+  ],
+  ['FST_ERR_CTP_INVALID_JSON_BODY', 'The body is not JSON.'],
+]);
 
 const ofFramework: ReadonlyMap<number, keyof typeof frameworkDetails | 'not-found'> = new Map([
   [400, 'malformed'],
