@@ -63,10 +63,6 @@ export function findCredential(tx: TenantTx, id: string): Promise<Credential | n
   return tx.db.credential.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } }, omit });
 }
 
-export function countCredentials(tx: TenantTx, deviceId: string): Promise<number> {
-  return tx.db.credential.count({ where: { tenantId: tx.tenantId, deviceId } });
-}
-
 /** Oldest first. */
 export function listCredentials(
   tx: TenantTx,

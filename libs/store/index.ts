@@ -47,6 +47,7 @@ export * from './telemetry.js';
 export * from './tenants.js';
 export * from './token-issuers.js';
 export * from './trust-anchors.js';
+export * from './quotas.js';
 export * from './crl-sources.js';
 export { openDirectory } from './directory/directory.js';
 export type { Directory, DirectoryOptions } from './directory/directory.js';

@@ -33,10 +33,6 @@ export function createClaimToken(tx: TenantTx, token: NewClaimToken): Promise<Cl
   return tx.db.claimToken.create({ data: { tenantId: tx.tenantId, ...token }, omit });
 }
 
-export function countClaimTokens(tx: TenantTx): Promise<number> {
-  return tx.db.claimToken.count({ where: { tenantId: tx.tenantId } });
-}
-
 export function findClaimToken(tx: TenantTx, id: string): Promise<ClaimToken | null> {
   return tx.db.claimToken.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } }, omit });
 }

@@ -29,10 +29,6 @@ export function findTokenIssuer(tx: TenantTx, id: string): Promise<TokenIssuer |
   return tx.db.tokenIssuer.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } } });
 }
 
-export function countTokenIssuers(tx: TenantTx): Promise<number> {
-  return tx.db.tokenIssuer.count({ where: { tenantId: tx.tenantId } });
-}
-
 /** Oldest first. */
 export function listTokenIssuers(
   tx: TenantTx,

@@ -68,10 +68,6 @@ export function findTrustAnchor(tx: TenantTx, id: string): Promise<TrustAnchor |
   return tx.db.trustAnchor.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } }, include });
 }
 
-export function countTrustAnchors(tx: TenantTx): Promise<number> {
-  return tx.db.trustAnchor.count({ where: { tenantId: tx.tenantId } });
-}
-
 /** Oldest first. */
 export function listTrustAnchors(
   tx: TenantTx,

@@ -13,7 +13,6 @@ import {
   type PasswordFault,
 } from '#access';
 import {
-  countCredentials,
   createCredential,
   deleteCredential,
   findCredential,
@@ -39,6 +38,7 @@ import {
   type ExpectedVersion,
 } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { SECRET_KEY, STORE } from '../tokens.js';
 import {
@@ -73,9 +73,6 @@ type MaterialInput = Pick<
   'kind' | 'secret' | 'certificate' | 'fingerprint' | 'anchorId' | 'publicKey' | 'issuerId'
 >;
 
-/** Enough to rotate as slowly as anybody likes. */
-const maxPerDevice = 20;
-
 @Injectable()
 export class CredentialService {
   constructor(
@@ -92,7 +89,7 @@ export class CredentialService {
         await requireDevice(tx, deviceId);
         await requireAnchor(tx, input.anchorId);
         await requireIssuer(tx, input.issuerId);
-        await requireRoom(tx, deviceId);
+        await requireRoom(tx, 'credentials', deviceId);
         const created = await createCredential(tx, {
           deviceId,
           authId,
@@ -125,7 +122,7 @@ export class CredentialService {
     const { secret, password } = await this.materialOf({ kind, ...given }, [authId, scope.tenantSlug]);
     return refusingTaken(() =>
       this.store.tenant(scope.tenantId, async (tx) => {
-        await requireRoom(tx, deviceId);
+        await requireRoom(tx, 'credentials', deviceId);
         const credential = await createCredential(tx, {
           deviceId,
           authId,
@@ -269,12 +266,6 @@ function requireMeaningOf(kind: MaterialInput['kind'], given: Omit<MaterialInput
       },
     },
   );
-}
-
-async function requireRoom(tx: TenantTx, deviceId: string): Promise<void> {
-  if ((await countCredentials(tx, deviceId)) < maxPerDevice) return;
-  const message = `A device has at most ${maxPerDevice} credentials: delete one first.`;
-  throw new Failure('limit-reached', message);
 }
 
 async function refusingTaken<T>(work: () => Promise<T>): Promise<T> {

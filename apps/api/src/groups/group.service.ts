@@ -18,6 +18,7 @@ import { audit, record } from '../changes.js';
 import { notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { refusingTakenNames } from '../names.js';
+import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { GroupPatchInput, NewGroupInput } from './group.schema.js';
@@ -32,6 +33,7 @@ export class GroupService {
   async create(scope: TenantScope, input: NewGroupInput): Promise<Group> {
     return refusingTakenNames('group', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
+        await requireRoom(tx, 'groups');
         const group = await createGroup(tx, input.name);
         await audit(tx, scope, about(group, 'group.create'));
         return group;

@@ -12,7 +12,6 @@ import {
   type SealPlace,
 } from '#access';
 import {
-  countCredentials,
   createCredential,
   currentIssuingAuthority,
   dropSpentCredentials,
@@ -25,6 +24,7 @@ import {
   type TenantTx,
 } from '#store';
 import { Failure, invalidBody } from '../failure.js';
+import { requireRoom } from '../quotas.js';
 import { SECRET_KEY } from '../tokens.js';
 
 export interface Order {
@@ -46,9 +46,6 @@ export interface Issued {
   readonly authority: IssuingAuthority;
 }
 
-/** As many credentials as a device may have in all: certificates to be renewed among them. */
-const maxPerDevice = 20;
-
 /**
  * Signs, within the transaction that asked: a certificate is there together with the credential that it is good for, or not at
  * all. Nothing but the public key comes from the request.
@@ -64,12 +61,7 @@ export class Issuer {
     if (days > authority.maxCertificateDays) throw tooLong(authority.maxCertificateDays);
     const now = Date.now();
     await dropSpentCredentials(tx, device.id, new Date(now));
-    if ((await countCredentials(tx, device.id)) >= maxPerDevice) {
-      throw new Failure(
-        'limit-reached',
-        `A device has at most ${maxPerDevice} credentials: delete one first.`,
-      );
-    }
+    await requireRoom(tx, 'credentials', device.id);
     const der = await issueCertificate(await this.key(tx, authority), {
       publicKey: request.publicKey,
       deviceName: device.name,

@@ -8,7 +8,6 @@ import {
   type RevokedEntry,
 } from '#access';
 import {
-  countTrustAnchors,
   createIssuingAuthority,
   createTrustAnchor,
   deleteTrustAnchor,
@@ -22,18 +21,12 @@ import {
   type TenantTx,
 } from '#store';
 import { audit, record } from '../changes.js';
-import {
-  Failure,
-  invalidBody,
-  notFound,
-  requireVersion,
-  staleVersion,
-  type ExpectedVersion,
-} from '../failure.js';
+import { invalidBody, notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { SECRET_KEY, STORE } from '../tokens.js';
-import { columnsOf, maxAnchorsPerTenant, refusingTaken } from '../trust-anchors/trust-anchor.service.js';
+import { columnsOf, refusingTaken } from '../trust-anchors/trust-anchor.service.js';
 import { Issuer, placeOfKey } from './issuer.js';
 import type {
   IssuingAuthorityPatchInput,
@@ -65,10 +58,7 @@ export class IssuingAuthorityService {
     if (facts === undefined) throw new Error('an authority was made that cannot be read');
     return refusingTaken(() =>
       this.store.tenant(scope.tenantId, async (tx) => {
-        if ((await countTrustAnchors(tx)) >= maxAnchorsPerTenant) {
-          const message = `A tenant has at most ${maxAnchorsPerTenant} trust anchors, issuing authorities among them.`;
-          throw new Failure('limit-reached', message);
-        }
+        await requireRoom(tx, 'trust-anchors');
         const anchor = await createTrustAnchor(tx, {
           name,
           ...columnsOf(facts),

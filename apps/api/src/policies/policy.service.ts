@@ -42,6 +42,7 @@ import { audit, record, type Changed, type Detail } from '../changes.js';
 import { Failure, invalidBody, notFound, requireVersion, type ExpectedVersion } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { refusingTakenNames } from '../names.js';
+import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type {
@@ -87,6 +88,7 @@ export class PolicyService {
     const { name, description } = input;
     return refusingTakenNames('policy', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
+        await requireRoom(tx, 'policies');
         const policy = await createPolicy(tx, { name, description, rules, createdBy: scope.caller.actor });
         await recordOnly(tx, scope, 'policy.create', policy.id, { name });
         return policy;
@@ -171,6 +173,7 @@ export class PolicyService {
     const rules = checked(input.rules);
     return this.store.tenant(scope.tenantId, async (tx) => {
       found(await lockPolicy(tx, policyId));
+      await requireRoom(tx, 'policy-versions', policyId);
       const version = await addPolicyVersion(tx, policyId, rules, scope.caller.actor);
       await recordOnly(tx, scope, 'policy.version.create', policyId, { number: version.number });
       const operation = input.activate ? await activate(tx, scope, policyId, version.number) : undefined;

@@ -13,6 +13,7 @@ import { audit, record, type Changed } from '../changes.js';
 import { Failure, notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { refusingTakenNames } from '../names.js';
+import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import { plainRules } from './telemetry-rules.js';
@@ -28,6 +29,7 @@ export class ProfileService {
   async create(scope: TenantScope, input: NewProfileInput): Promise<Profile> {
     return refusingTakenNames('profile', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
+        await requireRoom(tx, 'profiles');
         const profile = await createProfile(tx, { name: input.name, telemetry: plainRules(input.telemetry) });
         await audit(tx, scope, about(profile.id, 'profile.create', { name: profile.name }));
         return profile;

@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { hashSecret } from '#access';
 import {
-  countClaimTokens,
   createClaimToken,
   deleteClaimToken,
   findClaimToken,
@@ -11,9 +10,10 @@ import {
   type ControlStore,
 } from '#store';
 import { audit } from '../changes.js';
-import { Failure, notFound } from '../failure.js';
+import { notFound } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { refusingTakenNames } from '../names.js';
+import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { SECRET_KEY, STORE } from '../tokens.js';
 import { expiryOf, type NewClaimTokenInput } from './claim-token.schema.js';
@@ -25,8 +25,6 @@ export interface ShownClaimToken {
   /** Shown once; only its hash is kept. */
   readonly token: string;
 }
-
-const maxPerTenant = 1_000;
 
 @Injectable()
 export class ClaimTokenService {
@@ -40,10 +38,7 @@ export class ClaimTokenService {
     const { name, nameTemplate, namePattern, maxUses } = input;
     return refusingTakenNames('claim token', () =>
       this.store.tenant(scope.tenantId, async (tx) => {
-        if ((await countClaimTokens(tx)) >= maxPerTenant) {
-          const message = `A tenant has at most ${maxPerTenant} claim tokens: delete one first.`;
-          throw new Failure('limit-reached', message);
-        }
+        await requireRoom(tx, 'claim-tokens');
         const profileId = await profileIdOf(tx, input.profileId);
         const id = await newId(tx);
         const token = makeToken({ tenantId: tx.tenantId, id });

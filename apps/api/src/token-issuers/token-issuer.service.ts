@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { readKeySet } from '#access';
 import {
-  countTokenIssuers,
   createTokenIssuer,
   deleteTokenIssuer,
   findTokenIssuer,
@@ -24,12 +23,10 @@ import {
   type ExpectedVersion,
 } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { NewTokenIssuerInput, TokenIssuerPatchInput } from './token-issuer.schema.js';
-
-/** One as a rule; a second while the tenant moves to another. */
-const maxPerTenant = 10;
 
 @Injectable()
 export class TokenIssuerService {
@@ -45,10 +42,7 @@ export class TokenIssuerService {
     if (source === undefined) throw sourceFault('required', 'One of jwksUri and jwks.');
     return refusingTaken(() =>
       this.store.tenant(scope.tenantId, async (tx) => {
-        if ((await countTokenIssuers(tx)) >= maxPerTenant) {
-          const message = `A tenant has at most ${maxPerTenant} token issuers: delete one first.`;
-          throw new Failure('limit-reached', message);
-        }
+        await requireRoom(tx, 'token-issuers');
         const made = await createTokenIssuer(tx, { ...rest, ...source });
         await audit(tx, scope, about(made, 'token-issuer.create'));
         return made;

@@ -10,7 +10,6 @@ import {
   type RevocationList,
 } from '#access';
 import {
-  countTrustAnchors,
   createTrustAnchor,
   crlFetched,
   deleteTrustAnchor,
@@ -39,6 +38,7 @@ import {
   type ExpectedVersion,
 } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type {
@@ -46,9 +46,6 @@ import type {
   PossessionProofInput,
   TrustAnchorPatchInput,
 } from './trust-anchor.schema.js';
-
-/** Old and new of several factories. A sign-in that names its tenant is held against all of them. */
-export const maxAnchorsPerTenant = 20;
 
 /**
  * Two tenants may trust the same authority, where each has proven that it has the key: then a certificate alone does not name
@@ -68,12 +65,7 @@ export class TrustAnchorService {
     const challenge = `moorage-${randomBytes(20).toString('hex')}`;
     return refusingTaken(() =>
       this.store.tenant(scope.tenantId, async (tx) => {
-        if ((await countTrustAnchors(tx)) >= maxAnchorsPerTenant) {
-          throw new Failure(
-            'limit-reached',
-            `A tenant has at most ${maxAnchorsPerTenant} trust anchors: delete one first.`,
-          );
-        }
+        await requireRoom(tx, 'trust-anchors');
         const isFetched = crlUrls.length > 0 || rest.crlFromCertificates;
         const { id } = await createTrustAnchor(tx, {
           ...rest,

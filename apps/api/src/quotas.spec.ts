@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  queryAsSuperuser,
+  startTestApi,
+  type Json,
+  type TestApi,
+  type TestTenant,
+} from '../../../test/support/api.js';
+import { makeAuthority } from '../../../test/support/pki.js';
+import { quotas } from './quotas.js';
+
+let api: TestApi;
+let tenant: TestTenant;
+let other: TestTenant;
+beforeAll(async () => {
+  api = await startTestApi();
+  tenant = await api.createTenant('many');
+  other = await api.createTenant('few');
+});
+afterAll(() => api.stop());
+
+const fill = (sql: string, count: number, ...more: unknown[]) =>
+  queryAsSuperuser(api.database, `${sql} FROM generate_series(1, $2) AS n`, [tenant.id, count, ...more]);
+
+/** What becomes of two at the same moment. */
+async function makeTwo(make: (name: string) => Promise<{ status: number; body: Json }>): Promise<Json[]> {
+  const answers = await Promise.all([make('one'), make('two')]);
+  return answers.toSorted((a, b) => a.status - b.status);
+}
+
+/** There was room for one of them. */
+const oneOfTwo = (most: number): object[] => [
+  { status: 201 },
+  { status: 409, body: { code: 'limit-reached', detail: expect.stringContaining(`at most ${most} `) } },
+];
+
+describe('a tenant has room for so many and no more, also of two that come together:', () => {
+  it('policies', async () => {
+    await fill(
+      `INSERT INTO policies (tenant_id, id, name, active_version) SELECT $1::uuid, uuidv7(), 'p' || n, 1`,
+      quotas.policies - 2, // with the one that it began with
+    );
+    const rules = [{ effect: 'allow', actions: ['publish'], topics: ['a'] }];
+    expect(
+      await makeTwo((name) => tenant.admin.post(`${tenant.path}/policies`, { name, rules })),
+    ).toMatchObject(oneOfTwo(quotas.policies));
+    expect((await other.admin.post(`${other.path}/policies`, { name: 'one', rules })).status).toBe(201);
+  });
+
+  it('profiles', async () => {
+    // With the one that it began with.
+    await fill("INSERT INTO profiles (tenant_id, name) SELECT $1::uuid, 'p' || n", quotas.profiles - 2);
+    expect(await makeTwo((name) => tenant.admin.post(`${tenant.path}/profiles`, { name }))).toMatchObject(
+      oneOfTwo(quotas.profiles),
+    );
+  });
+
+  it('groups', async () => {
+    await fill("INSERT INTO groups (tenant_id, name) SELECT $1::uuid, 'g' || n", quotas.groups - 1);
+    expect(await makeTwo((name) => tenant.admin.post(`${tenant.path}/groups`, { name }))).toMatchObject(
+      oneOfTwo(quotas.groups),
+    );
+  });
+
+  it('trust anchors', async () => {
+    await fill(
+      `INSERT INTO trust_anchors (tenant_id, name, certificate, subject, fingerprint, spki_hash, key_id, subject_hash, not_before, not_after,
+         identity, challenge)
+       SELECT $1::uuid, 'a' || n, '', 's', sha256('f'), sha256(n::text::bytea), 'k', sha256('n'), now(), now(), '{}', 'c'`,
+      quotas['trust-anchors'] - 1,
+    );
+    const authorities = { one: await makeAuthority(), two: await makeAuthority() } as Json;
+    expect(
+      await makeTwo((name) =>
+        tenant.admin.post(`${tenant.path}/trust-anchors`, { name, certificate: authorities[name].pem }),
+      ),
+    ).toMatchObject(oneOfTwo(quotas['trust-anchors']));
+  });
+
+  it('token issuers', async () => {
+    await fill(
+      `INSERT INTO token_issuers (tenant_id, name, issuer, audiences, algorithms, jwks_uri, identity)
+       SELECT $1::uuid, 'i' || n, 'i' || n, '{a}', '{ES256}', 'u', '{}'`,
+      quotas['token-issuers'] - 1,
+    );
+    expect(
+      await makeTwo((name) =>
+        tenant.admin.post(`${tenant.path}/token-issuers`, {
+          name,
+          issuer: `https://${name}.example`,
+          audiences: ['a'],
+          jwksUri: 'https://keys.example/jwks',
+        }),
+      ),
+    ).toMatchObject(oneOfTwo(quotas['token-issuers']));
+  });
+
+  it('claim tokens', async () => {
+    const [profile] = (await tenant.admin.get(`${tenant.path}/profiles`)).body.items;
+    await fill(
+      `INSERT INTO claim_tokens (tenant_id, name, token_hash, profile_id, name_template, name_pattern, max_uses, expires_at)
+       SELECT $1::uuid, 'c' || n, sha256(n::text::bytea), $3::uuid, '\${name}', '*', 1, now() + interval '1 day'`,
+      quotas['claim-tokens'] - 1,
+      profile.id,
+    );
+    expect(await makeTwo((name) => tenant.admin.post(`${tenant.path}/claim-tokens`, { name }))).toMatchObject(
+      oneOfTwo(quotas['claim-tokens']),
+    );
+  });
+
+  it('credentials of a device, and versions of a policy', async () => {
+    const device = (await other.admin.post(`${other.path}/devices`, { name: 'meter' })).body;
+    for (let count = 1; count < quotas.credentials; count += 1)
+      await other.admin.post(`${other.path}/devices/${device.id}/credentials`, {});
+    expect(
+      await makeTwo(() => other.admin.post(`${other.path}/devices/${device.id}/credentials`, {})),
+    ).toMatchObject(oneOfTwo(quotas.credentials));
+    const { items } = (await other.admin.get(`${other.path}/policies`)).body;
+    const policy = items.find(({ name }: Json) => name === 'one');
+    await queryAsSuperuser(
+      api.database,
+      `INSERT INTO policy_versions (tenant_id, policy_id, number, rules, created_by)
+       SELECT $1::uuid, $2::uuid, n, '[]', 'me' FROM generate_series(2, $3) AS n`,
+      [other.id, policy.id, quotas['policy-versions'] - 1],
+    );
+    const add = () => other.admin.post(`${other.path}/policies/${policy.id}/versions`, { rules: [] });
+    expect(await makeTwo(add)).toMatchObject(oneOfTwo(quotas['policy-versions']));
+  });
+
+  it('rules of a policy', async () => {
+    const rule = { effect: 'allow', actions: ['publish'], topics: ['a'] };
+    const rules = Array.from({ length: 2_001 }, () => rule);
+    const refused = await other.admin.post(`${other.path}/policies`, { name: 'long', rules });
+    expect([refused.status, refused.body.code]).toEqual([422, 'invalid']);
+  });
+});
