@@ -2,8 +2,10 @@
  * `npm run bench neighbours [-- --rounds 3 --seconds 3 --rate 1000 --limit 2000]`: what one tenant's worst clients do to its
  * others. Twenty pairs exchange messages at a steady rate; turn by turn they are left alone, and have one of the offenders of
  * `support/offender.ts` beside them. Each offender is a process of its own, and plays twice a round: to the broker, and to a
- * server that only echoes (`support/echo.ts`). The second is the control: on a machine with two cores an offender costs the pairs
- * something without touching the broker.
+ * server that only hands bytes on (`support/echo.ts`). The second is the control: an offender, and whoever reads what it is sent, use
+ * processor time of their own, and on a machine with two cores the pairs' client and the broker get less of it. What differs is only
+ * that the offender's bytes go through a process of their own instead of the broker: so the control's p99 is what a broker would
+ * show that is not disturbed at all, on a core of its own.
  *
  * Printed: the pairs' p50 and p99, the median of all rounds, and how many times the control's and the undisturbed p99 that is.
  * `--limit`: messages a second from one connection (the tenant's `publishRate`); 0: none.

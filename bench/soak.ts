@@ -29,19 +29,17 @@ try {
 async function soak({ bootstrap, brokerPid, ...product }: Product): Promise<void> {
   const { username, password } = bootstrap.open;
   const target: Target = { port: bootstrap.mqtt.port, username, password, pids: [brokerPid] };
-  const pairs = '--pubs 20 --subs 20 --topic bench/%d --filter bench/%d --fan 1 --warmup 0';
+  const pairs = (name: string): string =>
+    `--pubs 20 --subs 20 --topic bench/${name}/%d --filter bench/${name}/%d --fan 1 --warmup 0 ` +
+    `--rate 2500 --duration ${pieceS} --client-id ${name}-%d`;
   const end = performance.now() + Number(values.minutes) * 60_000;
   const start = performance.now();
   const samples: (readonly [minutes: number, mib: number])[] = [];
   let messages = 0;
   while (performance.now() < end) {
     const [first, second] = await Promise.all([
-      runLoad('pubsub', target, `${pairs} --rate 2500 --duration ${pieceS} --client-id soak-0-%d`),
-      runLoad(
-        'pubsub',
-        target,
-        `${pairs} --rate 2500 --qos-pub 1 --qos-sub 1 --duration ${pieceS} --client-id soak-1-%d`,
-      ),
+      runLoad('pubsub', target, pairs('soak-0')),
+      runLoad('pubsub', target, `${pairs('soak-1')} --qos-pub 1 --qos-sub 1`),
       runLoad('connect', target, '--conns 500 --concurrency 4 --client-id come-and-go-%d'),
     ]);
     messages += ((first['delivered_per_s'] ?? 0) + (second['delivered_per_s'] ?? 0)) * pieceS;

@@ -63,6 +63,7 @@ const bytesOfUnit = 512;
  */
 const bytesOfAcknowledgement = 4;
 const unitsOfAcknowledgement = 0.5;
+const turnsUntilQuiet = 64;
 /** Bytes of a PUBACK, PUBREC or DISCONNECT beside its Reason String. */
 const mostAround = 16;
 /** Rights are remembered for topics of so many characters in all: a thousand of the usual ones. */
@@ -117,6 +118,10 @@ export class Connection implements LinkSink {
   /** What it has spent of its share of this turn. */
   #turn = 0;
   #spentInTurn = 0;
+  /** In this turn, with more than acknowledgements. */
+  #isHeard = false;
+  /** It used up its share; from that turn on it counts as one who does not. */
+  #quietFrom = 0;
   /** Whose queue it has filled since it was held last. */
   #filled: Session | undefined = undefined;
   /** It goes on when that session's client has taken some of it (`Pace`). */
@@ -198,20 +203,28 @@ export class Connection implements LinkSink {
     const isSmall = frame.length <= bytesOfAcknowledgement;
     turns.spend(isSmall ? unitsOfAcknowledgement : unitsOfPacket + frame.length / bytesOfUnit);
     this.#handle(decode(frame, bodyOffset, this.version, this.limits));
-    this.#charge(turns.spent - before);
+    this.#charge(turns.spent - before, isSmall);
     return this.#holds === 0 && this.state !== 'closed';
   };
 
   /** Whoever has had its share of the turn goes on after the others. */
-  #charge(units: number): void {
+  #charge(units: number, isAnswer: boolean): void {
     const { turns } = this.broker;
     if (this.#turn !== turns.number) {
       this.#turn = turns.number;
       this.#spentInTurn = 0;
-      turns.heard();
+      this.#isHeard = false;
     }
     this.#spentInTurn += units;
-    if (this.#spentInTurn < turns.share || this.#holds !== 0) return;
+    if (!isAnswer) {
+      const isQuiet = turns.number >= this.#quietFrom;
+      if (!this.#isHeard) turns.heard(this, isQuiet);
+      this.#isHeard = true;
+      if (isQuiet) turns.spentQuietly(units);
+    }
+    if (this.#spentInTurn < turns.shareFor(isAnswer)) return;
+    this.#quietFrom = turns.number + turnsUntilQuiet;
+    if (this.#holds !== 0) return;
     this.#holds |= Hold.turn; // the link hears of it only if more comes: it will be over soon
     turns.waitToRead(this.#goOn);
   }

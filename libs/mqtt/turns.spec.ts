@@ -123,6 +123,46 @@ describe('a turn of the loop', () => {
   });
 });
 
+describe('a share of a turn', () => {
+  const waiting: (() => void)[] = [];
+  let turns: Turns;
+
+  beforeEach(() => {
+    waiting.length = 0;
+    turns = new Turns((callback) => waiting.push(callback));
+  });
+
+  /** Turns in which each of so many connections spends so much, and the share afterwards. */
+  function shareBeside(speakers: readonly object[], units: number, count = 2_000): number {
+    for (let turn = 0; turn < count; turn++) {
+      for (const speaker of speakers) {
+        turns.heard(speaker, true);
+        turns.spentQuietly(units);
+      }
+      turns.add({ flush: () => undefined });
+      waiting.shift()?.();
+    }
+    return turns.share;
+  }
+
+  it('is small beside those who say little, large among those who are busy, and largest for one that is alone', () => {
+    const many = Array.from({ length: 20 }, () => ({}));
+    const beside = shareBeside(many, 4);
+    const among = shareBeside(many, 300);
+    const alone = shareBeside([{}], 4);
+    expect(beside).toBeLessThan(300);
+    expect(among).toBeGreaterThan(1_000);
+    expect(alone).toBeGreaterThan(4_000);
+    expect(shareBeside(many, 4, 100)).toBe(beside); // at once
+  });
+
+  it('has room for the acknowledgements of a full window, however small it is', () => {
+    shareBeside([{}, {}], 4);
+    expect(turns.shareFor(true)).toBeGreaterThan(500);
+    expect(turns.shareFor(false)).toBeLessThan(300);
+  });
+});
+
 describe('outboxes', () => {
   it('of a fan-out are written to in turns, and those of others do not wait for them all', () => {
     const waiting: (() => void)[] = [];

@@ -5,13 +5,15 @@
  * - A connection that has used its share of a turn is not read on (`wait`); nor does a long piece of work go on (`work`). They stand
  *   in line, and after each turn in which whatever came in was read and sent on, those in front go on for one share together. So a
  *   newcomer's packet waits for one share, however many others have however much to do.
- * - What is to be sent goes out at the end of the turn, each outbox in one write. After a fan-out to thousands the writes are
- *   spread over turns too; those of the newest turn come first, for the rest of them wait already.
+ * - What is to be sent goes out at the end of the turn, each outbox in one write; those first that whoever is not in line has to do
+ *   with. What those in line send is written when they are done, or when enough was spent that the writes count for little beside
+ *   it: no later than if their chunks were read to their ends. After a fan-out to thousands the writes are spread over turns.
  *
- * What that costs is mostly system calls: the shorter a turn, the less it finds to read in each socket, and has to write to each. So
- * the share grows with the connections that are read from or written to, which make the turn that much longer anyway, and is at
- * its largest while only one has anything to say. And what those in line send is written when they are done, or when enough was
- * spent that the writes count for little beside it: no later than if their chunks were read to their ends.
+ * How large a share is. The shorter a turn, the less it finds to read in each socket and has to write to each, and system calls are
+ * most of what is paid: shares of a quarter cost a third of the throughput where many are equally busy. But beside somebody who says
+ * little, that is just the wait. So a share is a few times what those use who do not use theirs up: small beside quiet company,
+ * large among the busy, and at its largest while only one has anything to say. Acknowledgements are not company: whoever only
+ * answers what it is sent waits for nothing.
  */
 
 /** What is written to at the end of a turn. */
@@ -19,18 +21,23 @@ export interface Flushed {
   flush(): void;
 }
 
-const smallestShare = 1024;
+const smallestShare = 256;
 const largestShare = 4096;
-/** Of a share, for each connection that is read from or written to: a system call or two, and what belongs to them. */
-const unitsOfCall = 64;
-/** While nobody but one connection has said anything for so many turns. */
-const turnsAlone = 32;
+/** Of what a connection that does not use up its share spends in a turn, on the average. */
+const timesCompany = 4;
+/** Acknowledgements may have as much in any turn: those of a full window. */
+const shareOfAnswers = 1024;
+/** For so many turns nobody but one connection has said anything: it is alone. */
+const turnsAlone = 1024;
 /** What those in line spend before what they send is written: at least, and at most if there are many to write to. */
 const leastOfBatch = 4096;
 const mostOfBatch = 16_384;
-/** Outboxes that are written to in one turn; so many of those that earlier turns left are among them, or beside them. */
+/** Of a share, for each outbox that is written to. */
+const unitsOfWrite = 64;
+/** Outboxes that are written to in one turn; so many of those that others wait with, or that earlier turns left, are among them. */
 const mostWrites = 128;
 const leastOlder = 32;
+const leastOlderInCompany = 16;
 
 /** Of a topic, or filter, that is looked up in a tree for the first time. */
 export function unitsOfLookUp(topic: string): number {
@@ -39,9 +46,14 @@ export function unitsOfLookUp(topic: string): number {
 
 export class Turns {
   /** What one connection, or all that stand in line together, may spend in a turn. */
-  share = smallestShare;
-  /** Connections that said something in this turn; turns in which there was one at most. */
-  #voices = 0;
+  share = 1024;
+  /** Of this turn: connections that did not use up theirs of late, and what they spent on all but acknowledgements. */
+  #quiet = 0;
+  #quietUnits = 0;
+  /** What one of them spends in a turn, on the average of some turns. */
+  #company = 256;
+  /** Who said something last, and for how many turns it has been nobody else. */
+  #speaker: object | undefined = undefined;
   #turnsAlone = 0;
   /** Of the turn that is under way. */
   number = 0;
@@ -78,9 +90,23 @@ export class Turns {
     this.#freshAt = this.#fresh.length;
   }
 
-  /** A connection says something for the first time in this turn. */
-  heard(): void {
-    this.#voices += 1;
+  /** A connection says something that is not an acknowledgement for the first time in this turn. */
+  heard(speaker: object, isQuiet: boolean): void {
+    if (speaker !== this.#speaker) {
+      this.#speaker = speaker;
+      this.#turnsAlone = 0;
+    }
+    if (isQuiet) this.#quiet += 1;
+  }
+
+  /** It has not used up its share of late, nor with this. */
+  spentQuietly(units: number): void {
+    this.#quietUnits += units;
+  }
+
+  /** What a connection may spend in this turn until it waits: on acknowledgements, or on anything else. */
+  shareFor(isAnswer: boolean): number {
+    return isAnswer && this.share < shareOfAnswers ? shareOfAnswers : this.share;
   }
 
   /** It is flushed at the end of this turn, or soon after. */
@@ -140,45 +166,51 @@ export class Turns {
     this.number += 1;
     this.#spent = 0;
     this.share = this.#nextShare();
-    this.#voices = 0;
     this.#flush();
     this.#serve();
     if (this.#line.length + this.#batch.length + this.#older.length > 0) this.#schedule();
   };
 
   #nextShare(): number {
-    this.#turnsAlone = this.#voices > 1 ? 0 : this.#turnsAlone + 1;
-    if (this.#turnsAlone >= turnsAlone) return largestShare;
-    const calls = Math.max(this.#voices, this.#batch.length);
-    return Math.min(largestShare, Math.max(smallestShare, calls * unitsOfCall));
+    if (this.#quiet > 0) this.#company += (this.#quietUnits / this.#quiet - this.#company) / 8;
+    this.#quiet = 0;
+    this.#quietUnits = 0;
+    this.#turnsAlone += 1;
+    if (this.#isAlone) return largestShare;
+    return Math.min(largestShare, Math.max(smallestShare, this.#company * timesCompany));
+  }
+
+  get #isAlone(): boolean {
+    return this.#turnsAlone > turnsAlone;
   }
 
   #flush(): void {
-    let fresh = this.#fresh;
+    const fresh = this.#fresh;
     this.#fresh = [];
     this.#freshAt = 0;
+    // The last first: they are of what came in just now.
+    const left = Math.max(0, fresh.length - mostWrites);
+    for (let i = left; i < fresh.length; i++) (fresh[i] as Flushed).flush();
+    for (let i = 0; i < left; i++) this.#older.push(fresh[i] as Flushed);
     if (this.#isBatchDone()) {
-      if (this.#batch.length > 0) fresh = [...this.#batch, ...fresh];
+      for (const outbox of this.#batch) this.#older.push(outbox);
       this.#batch = [];
       this.#batchSpent = 0;
     }
-    const older = Math.max(leastOlder, mostWrites - fresh.length);
-    for (let i = 0; i < older && this.#olderAt < this.#older.length; i++) {
+    const isShort = this.share === smallestShare;
+    const most = isShort ? leastOlderInCompany : Math.max(leastOlder, mostWrites - fresh.length);
+    for (let i = 0; i < most && this.#olderAt < this.#older.length; i++) {
       (this.#older[this.#olderAt++] as Flushed).flush();
     }
     if (this.#olderAt === this.#older.length) {
       this.#older = [];
       this.#olderAt = 0;
     }
-    // The last first: they are of what came in just now.
-    const left = Math.max(0, fresh.length - mostWrites);
-    for (let i = left; i < fresh.length; i++) (fresh[i] as Flushed).flush();
-    for (let i = 0; i < left; i++) this.#older.push(fresh[i] as Flushed);
   }
 
   #isBatchDone(): boolean {
     if (this.#line.length === 0) return true;
-    const enough = Math.max(leastOfBatch, this.#batch.length * unitsOfCall);
+    const enough = Math.max(leastOfBatch, this.#batch.length * unitsOfWrite);
     return this.#batchSpent >= Math.min(mostOfBatch, enough);
   }
 
