@@ -495,6 +495,9 @@ const routes: Readonly<Record<string, Route>> = {
   [`GET ${inTenant}/devices/{device}/policy-suggestion`]: row('viewer', 200, () => ({
     params: { device: ids.device },
   })),
+  [`GET ${inTenant}/profiles/{profile}/policy-suggestion`]: row('viewer', 200, () => ({
+    params: { profile: ids.profile },
+  })),
   [`GET ${inTenant}/devices/{device}/connections`]: row('viewer', 200, () => ({
     params: { device: ids.device },
   })),
@@ -714,6 +717,7 @@ const queries: Readonly<Record<string, Field>> = {
   unusedRules: idField('viewer', '{ version }', () => `policy: "${ids.policy}"`),
   policyDiff: idField('viewer', '{ lost }', () => `policy: "${ids.policy}", rules: []`),
   policySuggestion: idField('viewer', '{ rules }', device),
+  profilePolicySuggestion: idField('viewer', '{ rules }', () => `profile: "${ids.profile}"`),
   pastConnections: idField('viewer', page, device),
   bans: field('viewer', page),
   ban: idField('viewer', '{ value }', async () => `id: "${await create.ban()}"`),

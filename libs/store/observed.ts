@@ -24,6 +24,34 @@ export function observedTopics(
   });
 }
 
+/** What a device did, with its name. */
+export interface DeedOfDevice {
+  readonly deviceId: string;
+  readonly device: string;
+  readonly action: string;
+  readonly clientId: string;
+  readonly topic: string;
+}
+
+/** Of all devices of a profile, by device, action and topic: what comes after a place, from the beginning where there is none. */
+export function deedsOfProfile(
+  { db, tenantId }: TenantTx,
+  profileId: string,
+  since: Date,
+  after: Pick<DeedOfDevice, 'deviceId' | 'action' | 'topic'> | undefined,
+  limit: number,
+): Promise<DeedOfDevice[]> {
+  const onward =
+    after === undefined
+      ? Prisma.empty
+      : Prisma.sql`AND (o.device_id, o.action, o.topic) > (${after.deviceId}::uuid, ${after.action}, ${after.topic})`;
+  return db.$queryRaw`
+    SELECT o.device_id AS "deviceId", d.name AS device, o.action, o.client_id AS "clientId", o.topic
+      FROM devices d JOIN observed_topics o ON o.tenant_id = d.tenant_id AND o.device_id = d.id
+     WHERE d.tenant_id = ${tenantId}::uuid AND d.profile_id = ${profileId}::uuid AND o.last_at >= ${since} ${onward}
+     ORDER BY o.device_id, o.action, o.topic LIMIT ${limit}`;
+}
+
 /** Devices that a policy is bound to, by whatever it is bound to; those that were connected last go first. */
 export async function devicesOfPolicy(
   { db, tenantId }: TenantTx,

@@ -54,4 +54,17 @@ export class PolicyInsightController {
   ) {
     return this.insight.suggest(scope, deviceId, days);
   }
+
+  @Get('profiles/:profile/policy-suggestion')
+  @Requires('policies:read')
+  @Answers(200, suggestionView, {
+    summary: 'The least rules that would have allowed what the devices of a profile did',
+  })
+  async suggestForProfile(
+    @InTenant() scope: TenantScope,
+    @Param('profile', id) profileId: string,
+    @Query({ schema: insightQuery }) { days }: Query,
+  ) {
+    return this.insight.suggestForProfile(scope, profileId, days);
+  }
 }

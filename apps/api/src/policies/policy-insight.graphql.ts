@@ -6,6 +6,8 @@ export const policyInsightTypes = /* GraphQL */ `
     policyDiff(tenant: ID!, policy: ID!, version: Int, rules: JSON): PolicyDiff!
     "The least rules that would have allowed what the device did"
     policySuggestion(tenant: ID!, device: ID!, days: Int = 30): PolicySuggestion!
+    "The least rules that would have allowed what the devices of a profile did"
+    profilePolicySuggestion(tenant: ID!, profile: ID!, days: Int = 30): PolicySuggestion!
   }
 
   type UnusedRules {
@@ -24,6 +26,9 @@ export const policyInsightTypes = /* GraphQL */ `
   type PolicySuggestion {
     since: DateTime!
     topics: Int!
+    devices: Int!
+    "false: there are more than were looked at"
+    isComplete: Boolean!
     rules: JSON!
   }
 

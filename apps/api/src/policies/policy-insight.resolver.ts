@@ -46,4 +46,14 @@ export class PolicyInsightResolver {
   ) {
     return this.insight.suggest(scope, idOf(device), checkArguments(insightQuery, { days }).days);
   }
+
+  @Query('profilePolicySuggestion')
+  @Requires('policies:read')
+  async suggestForProfile(
+    @FieldScope() scope: TenantScope,
+    @Args('profile') profile: string,
+    @Args('days') days: number,
+  ) {
+    return this.insight.suggestForProfile(scope, idOf(profile), checkArguments(insightQuery, { days }).days);
+  }
 }

@@ -37,6 +37,8 @@ export const suggestionView = z
   .object({
     since: z.iso.datetime(),
     topics: z.int().describe('How many observed topics it comes from'),
+    devices: z.int().describe('Whose they are'),
+    isComplete: z.boolean().describe('False: there are more than were looked at, of the last devices by id'),
     rules: z.array(ruleSchema),
   })
   .meta({ id: 'PolicySuggestion' });

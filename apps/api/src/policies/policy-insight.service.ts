@@ -6,14 +6,17 @@ import {
   settle,
   suggestRules,
   type CompiledPolicy,
+  type Deed,
   type PolicyDocument,
   type Rule,
 } from '#access';
 import {
   devicesOfPolicy,
+  deedsOfProfile,
   findDevice,
   findPolicy,
   findPolicyVersion,
+  findProfile,
   listDenials,
   listPolicyVersions,
   observedTopics,
@@ -21,6 +24,7 @@ import {
   subscriptionsOfDevices,
   usesOfPolicy,
   type ControlStore,
+  type DeedOfDevice,
   type Device,
   type TenantTx,
 } from '#store';
@@ -36,6 +40,8 @@ const mostDevices = 200;
 const mostTopics = 5_000;
 const mostChanges = 500;
 const versionsLookedAt = 20;
+/** Of a profile: what two hundred devices do that use all that is kept of each, and many more that do what devices do. */
+const mostDeeds = 100_000;
 
 type Diff = z.input<typeof diffView>;
 type Change = Diff['changes'][number];
@@ -76,13 +82,46 @@ export class PolicyInsightService {
       const device = found(await findDevice(tx, deviceId));
       const since = daysAgo(days);
       const seen = await observedTopics(tx, [deviceId], since, mostTopics);
-      const deeds = seen.map(({ action, topic, clientId }) => ({
-        action: action === 'subscribe' ? ('subscribe' as const) : ('publish' as const),
-        topic,
-        clientId,
-        device: device.name,
-      }));
-      return { since: since.toISOString(), topics: seen.length, rules: suggestRules(deeds) };
+      const deeds = seen.map((deed) => deedOf({ ...deed, device: device.name }));
+      return {
+        since: since.toISOString(),
+        topics: seen.length,
+        devices: 1,
+        isComplete: seen.length < mostTopics,
+        rules: suggestRules(deeds),
+      };
+    });
+  }
+
+  /** The least for a whole profile: what any of its devices did, each under its own names. */
+  suggestForProfile(
+    scope: TenantScope,
+    profileId: string,
+    days: number,
+  ): Promise<z.input<typeof suggestionView>> {
+    return this.store.tenant(scope.tenantId, async (tx) => {
+      found(await findProfile(tx, profileId));
+      const since = daysAgo(days);
+      const deeds: Deed[] = [];
+      const devices = new Set<string>();
+      let last: DeedOfDevice | undefined;
+      let isComplete = false;
+      while (!isComplete && deeds.length < mostDeeds) {
+        const page = await deedsOfProfile(tx, profileId, since, last, mostTopics);
+        for (const deed of page) {
+          devices.add(deed.deviceId);
+          deeds.push(deedOf(deed));
+        }
+        last = page.at(-1);
+        isComplete = page.length < mostTopics;
+      }
+      return {
+        since: since.toISOString(),
+        topics: deeds.length,
+        devices: devices.size,
+        isComplete,
+        rules: suggestRules(deeds),
+      };
     });
   }
 
@@ -114,6 +153,15 @@ export class PolicyInsightService {
       };
     });
   }
+}
+
+function deedOf({
+  action,
+  topic,
+  clientId,
+  device,
+}: Pick<DeedOfDevice, 'action' | 'topic' | 'clientId' | 'device'>): Deed {
+  return { action: action === 'subscribe' ? 'subscribe' : 'publish', topic, clientId, device };
 }
 
 const observable: ReadonlySet<string> = new Set(['publish', 'subscribe']);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   queryAsSuperuser,
   startTestApi,
+  type Json,
   type TestApi,
   type TestTenant,
 } from '../../../../test/support/api.js';
@@ -80,6 +81,33 @@ describe('a suggested policy', () => {
     expect(body).toMatchObject({
       topics: 2,
       rules: [allow(['publish'], 'devices/${device}/telemetry'), allow(['subscribe'], 'cmd/${device}')],
+    });
+  });
+});
+
+describe('a suggested policy for a profile', () => {
+  it('is the least that allows what all its devices did, each under its own name, and no other profile', async () => {
+    const profile = (await acme.admin.post(`${acme.path}/profiles`, { name: 'meters' })).body;
+    const stranger = (await acme.admin.post(`${acme.path}/devices`, { name: 'stranger' })).body;
+    const observe = (of: Json, action: string, topic: string) =>
+      queryAsSuperuser(
+        api.database,
+        `INSERT INTO observed_topics VALUES ($1, $2, $3, $4, $5, '', now(), now())`,
+        [acme.id, of.id, action, topic, of.name],
+      );
+    for (const name of ['meter-1', 'meter-2', 'meter-3']) {
+      const made = { name, profileId: profile.id };
+      const { body } = await acme.admin.post(`${acme.path}/devices`, made);
+      await observe(body, 'publish', `meters/${name}/power`);
+      await observe(body, 'subscribe', `cmd/${name}/#`);
+    }
+    await observe(stranger, 'publish', 'secret/stranger');
+    const path = `${acme.path}/profiles/${profile.id}/policy-suggestion`;
+    expect((await acme.viewer.get(path)).body).toMatchObject({
+      topics: 6,
+      devices: 3,
+      isComplete: true,
+      rules: [allow(['publish'], 'meters/${device}/power'), allow(['subscribe'], 'cmd/${device}/#')],
     });
   });
 });
