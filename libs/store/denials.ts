@@ -12,6 +12,8 @@ export interface DenialPlace {
 
 export interface DenialQuery {
   readonly deviceId?: string | undefined;
+  /** Of any of them. */
+  readonly deviceIds?: readonly string[] | undefined;
   readonly clientId?: string | undefined;
   readonly action?: string | undefined;
   readonly since?: Date | undefined;
@@ -23,6 +25,8 @@ export interface DenialQuery {
 export function listDenials(tx: TenantTx, query: DenialQuery): Promise<Denial[]> {
   const conditions = [Prisma.sql`tenant_id = ${tx.tenantId}::uuid`];
   if (query.deviceId !== undefined) conditions.push(Prisma.sql`device_id = ${query.deviceId}::uuid`);
+  if (query.deviceIds !== undefined)
+    conditions.push(Prisma.sql`device_id = ANY (${[...query.deviceIds]}::uuid[])`);
   if (query.clientId !== undefined) conditions.push(Prisma.sql`client_id = ${query.clientId}`);
   if (query.action !== undefined) conditions.push(Prisma.sql`action = ${query.action}`);
   if (query.since !== undefined) conditions.push(Prisma.sql`last_at >= ${query.since}`);

@@ -52,24 +52,36 @@ export function deedsOfProfile(
      ORDER BY o.device_id, o.action, o.topic LIMIT ${limit}`;
 }
 
-/** Devices that a policy is bound to, by whatever it is bound to; those that were connected last go first. */
-export async function devicesOfPolicy(
+/** Devices that a policy is bound to, by whatever it is bound to; by id, those after the given one. */
+export function devicesOfPolicy(
   { db, tenantId }: TenantTx,
   policyId: string,
+  afterId: string | undefined,
   limit: number,
-): Promise<string[]> {
-  const rows = await db.$queryRaw<{ id: string }[]>`
-    SELECT d.id FROM devices d
-     WHERE d.tenant_id = ${tenantId}::uuid AND EXISTS (
+): Promise<{ id: string }[]> {
+  const onward = afterId === undefined ? Prisma.empty : Prisma.sql`AND d.id > ${afterId}::uuid`;
+  return db.$queryRaw`
+    SELECT d.id FROM devices d WHERE ${isBoundTo(tenantId, policyId)} ${onward} ORDER BY d.id LIMIT ${limit}`;
+}
+
+export async function countDevicesOfPolicy(
+  { db, tenantId }: TenantTx,
+  policyId: string,
+  afterId: string,
+): Promise<number> {
+  const rows = await db.$queryRaw<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM devices d WHERE ${isBoundTo(tenantId, policyId)} AND d.id > ${afterId}::uuid`;
+  return rows[0]?.count ?? 0;
+}
+
+function isBoundTo(tenantId: string, policyId: string): Prisma.Sql {
+  return Prisma.sql`d.tenant_id = ${tenantId}::uuid AND EXISTS (
        SELECT FROM policy_bindings b WHERE b.tenant_id = d.tenant_id AND b.policy_id = ${policyId}::uuid AND (
          (b.target_kind = 'tenant' AND b.target_id = d.tenant_id)
          OR (b.target_kind = 'device' AND b.target_id = d.id)
          OR (b.target_kind = 'profile' AND b.target_id = d.profile_id)
          OR (b.target_kind = 'group' AND EXISTS (SELECT FROM group_members m
-              WHERE m.tenant_id = d.tenant_id AND m.group_id = b.target_id AND m.device_id = d.id))))
-     ORDER BY (SELECT max(p.since) FROM presence p WHERE p.tenant_id = d.tenant_id AND p.device_id = d.id) DESC NULLS LAST, d.id
-     LIMIT ${limit}`;
-  return rows.map(({ id }) => id);
+              WHERE m.tenant_id = d.tenant_id AND m.group_id = b.target_id AND m.device_id = d.id))))`;
 }
 
 export interface HeldSubscription {

@@ -3,7 +3,7 @@ export const policyInsightTypes = /* GraphQL */ `
     "Rules in force that have allowed nothing for so many days"
     unusedRules(tenant: ID!, policy: ID!, days: Int = 30): UnusedRules!
     "A dry run of an activation: of a version, or of a draft's rules"
-    policyDiff(tenant: ID!, policy: ID!, version: Int, rules: JSON): PolicyDiff!
+    policyDiff(tenant: ID!, policy: ID!, version: Int, rules: JSON, after: String): PolicyDiff!
     "The least rules that would have allowed what the device did"
     policySuggestion(tenant: ID!, device: ID!, days: Int = 30): PolicySuggestion!
     "The least rules that would have allowed what the devices of a profile did"
@@ -35,11 +35,23 @@ export const policyInsightTypes = /* GraphQL */ `
   type PolicyDiff {
     "The version in force"
     against: Int!
+    rules: RuleDifference!
     devices: Int!
+    "After those: next goes on with them"
+    devicesLeft: Int!
+    next: String
     isComplete: Boolean!
+    "Counted in lost and gained, and not listed"
+    changesLeft: Int!
     lost: Int!
     gained: Int!
     changes: [DecisionChange!]!
+  }
+
+  type RuleDifference {
+    added: JSON!
+    removed: JSON!
+    kept: Int!
   }
 
   type DecisionChange {

@@ -29,11 +29,12 @@ export class PolicyInsightResolver {
     @Args('policy') policy: string,
     @Args('version') version: number | null,
     @Args('rules') rules: unknown,
+    @Args('after') after: string | null,
   ) {
     return this.insight.diff(
       scope,
       idOf(policy),
-      checkArguments(diffInput, { version, rules: rules ?? null }),
+      checkArguments(diffInput, { version, rules: rules ?? null, after }),
     );
   }
 

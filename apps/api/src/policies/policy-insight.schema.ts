@@ -8,6 +8,7 @@ export const diffInput = z
   .strictObject({
     version: z.int().min(1).optional().describe('One that there is'),
     rules: z.array(ruleSchema).max(ruleLimits.maxRules).optional().describe('Or a draft'),
+    after: z.string().max(2_000).optional().describe('`next` of the answer before: the devices after those'),
   })
   .refine((input) => (input.version === undefined) !== (input.rules === undefined), {
     path: ['version'],
@@ -46,10 +47,22 @@ export const suggestionView = z
 export const diffView = z
   .object({
     against: z.int().describe('The version in force'),
-    devices: z
-      .int()
-      .describe('That it was tried on: those connected last of all that the policy is bound to'),
-    isComplete: z.boolean().describe('False: there are more devices, topics or changes than were looked at'),
+    rules: z
+      .object({
+        added: z.array(ruleSchema),
+        removed: z.array(ruleSchema),
+        kept: z.int().describe('How many are in both, wherever they stand'),
+      })
+      .describe('What is in the one and not in the other'),
+    devices: z.int().describe('That it was tried on, of all that the policy is bound to, by id'),
+    devicesLeft: z.int().describe('After those; `next` goes on with them'),
+    next: z.string().nullable().describe('For `after`'),
+    isComplete: z
+      .boolean()
+      .describe(
+        'False: there are more devices, or of these devices more topics or changes than are said here',
+      ),
+    changesLeft: z.int().describe('That are counted in lost and gained, and not listed'),
     lost: z.int(),
     gained: z.int(),
     changes: z.array(

@@ -12,6 +12,7 @@ import {
 } from '#access';
 import {
   devicesOfPolicy,
+  countDevicesOfPolicy,
   deedsOfProfile,
   findDevice,
   findPolicy,
@@ -31,12 +32,14 @@ import {
 import type { z } from 'zod';
 import { attributesOf } from '../devices/device.schema.js';
 import { invalidBody, notFound } from '../failure.js';
+import { Cursors } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { DiffInput, diffView, suggestionView, unusedRulesView } from './policy-insight.schema.js';
 
-/** Bounds of a dry run: of what happened last there is enough in it to see what a change does. */
+/** Bounds of one answer of a dry run; all that is kept of what so many devices did, and the rest of the devices in the next answer. */
 const mostDevices = 200;
+const mostSeen = mostDevices * 500;
 const mostTopics = 5_000;
 const mostChanges = 500;
 const versionsLookedAt = 20;
@@ -50,7 +53,10 @@ type Trial = Omit<Change, 'before' | 'after' | 'reason' | 'device'>;
 /** What policies did and would do, as far as the broker has observed it. */
 @Injectable()
 export class PolicyInsightService {
-  constructor(@Inject(STORE) private readonly store: ControlStore) {}
+  constructor(
+    @Inject(STORE) private readonly store: ControlStore,
+    @Inject(Cursors) private readonly cursors: Cursors,
+  ) {}
 
   /** Rules in force that allowed nothing for so long. A deny is never unused: that nothing met it is what it is for. */
   unusedRules(scope: TenantScope, policyId: string, days: number): Promise<z.input<typeof unusedRulesView>> {
@@ -132,8 +138,15 @@ export class PolicyInsightService {
       const rules =
         input.rules === undefined ? await rulesOfVersion(tx, policyId, input.version ?? 0) : input.rules;
       const draft = { policyId, name: policy.name, version: input.version ?? 0, rules: checked(rules) };
-      const ids = await devicesOfPolicy(tx, policyId, mostDevices + 1);
-      const tried = ids.slice(0, mostDevices);
+      const page = await this.cursors.read(
+        `diff ${scope.tenantId} ${policyId}`,
+        { limit: mostDevices, after: input.after },
+        ([afterId], limit) => devicesOfPolicy(tx, policyId, afterId, limit),
+        ({ id }) => [id],
+      );
+      const tried = page.items.map(({ id }) => id);
+      const lastId = page.hasMore ? tried.at(-1) : undefined;
+      const active = found(await findPolicyVersion(tx, policyId, policy.activeVersion));
       const { trials, isComplete } = await trialsOf(tx, tried);
       const changes: Change[] = [];
       const compiled = new Map<string, readonly [RuleSet, RuleSet]>();
@@ -145,14 +158,29 @@ export class PolicyInsightService {
       const lost = changes.filter(({ after }) => after === 'deny').length;
       return {
         against: policy.activeVersion,
+        rules: differenceOf(checked(active.rules), draft.rules),
         devices: tried.length,
-        isComplete: isComplete && ids.length <= mostDevices && changes.length <= mostChanges,
+        devicesLeft: lastId === undefined ? 0 : await countDevicesOfPolicy(tx, policyId, lastId),
+        next: lastId === undefined ? null : (page.cursors.at(-1) ?? null),
+        isComplete: isComplete && !page.hasMore && changes.length <= mostChanges,
+        changesLeft: Math.max(0, changes.length - mostChanges),
         lost,
         gained: changes.length - lost,
         changes: changes.slice(0, mostChanges),
       };
     });
   }
+}
+
+/** Rules are compared as they are written; each stands for one of the same in the other list. */
+function differenceOf(before: readonly Rule[], after: readonly Rule[]): Diff['rules'] {
+  const removed = [...before];
+  const added = after.filter((rule) => {
+    const at = removed.findIndex((other) => isDeepStrictEqual(other, rule));
+    if (at !== -1) removed.splice(at, 1);
+    return at === -1;
+  });
+  return { added, removed, kept: after.length - added.length };
 }
 
 function deedOf({
@@ -171,10 +199,9 @@ async function trialsOf(
   deviceIds: readonly string[],
 ): Promise<{ readonly trials: Trial[]; readonly isComplete: boolean }> {
   const since = daysAgo(30);
-  const seen = await observedTopics(tx, deviceIds, since, mostTopics);
+  const seen = await observedTopics(tx, deviceIds, since, mostSeen + 1);
   const held = await subscriptionsOfDevices(tx, deviceIds, mostTopics);
-  const denied = await listDenials(tx, { since, after: undefined, limit: mostTopics });
-  const of = new Set(deviceIds);
+  const denied = await listDenials(tx, { since, deviceIds, after: undefined, limit: mostTopics });
   const trials: Trial[] = [
     ...held.map(({ isConnected, filter: topic, ...who }) => ({
       ...who,
@@ -192,7 +219,7 @@ async function trialsOf(
       isLive: false,
     })),
     ...denied.flatMap(({ deviceId, clientId, action, topic }): Trial[] => {
-      if (deviceId === null || !of.has(deviceId)) return [];
+      if (deviceId === null) return [];
       if (action !== 'publish' && action !== 'subscribe') return [];
       return [{ deviceId, clientId, action, topic, source: 'denied', isLive: false }];
     }),
@@ -205,7 +232,10 @@ async function trialsOf(
     known.add(key);
     return isNew;
   });
-  return { trials: once, isComplete: [seen, held, denied].every(({ length }) => length < mostTopics) };
+  return {
+    trials: once,
+    isComplete: seen.length <= mostSeen && held.length < mostTopics && denied.length < mostTopics,
+  };
 }
 
 async function tryOn(

@@ -184,6 +184,9 @@ describe('a dry run', () => {
       ]),
     );
     expect(body.lost).toBe(body.changes.length - 1);
+    expect(body).toMatchObject({ next: null, devicesLeft: 0, changesLeft: 0, isComplete: true });
+    expect(body.rules).toMatchObject({ added: draft.rules, kept: 0 });
+    expect(body.rules.removed).toHaveLength(rules.length);
     expect((await acme.viewer.post(path, { version: 1 })).body).toMatchObject({
       lost: 0,
       gained: 0,
@@ -193,5 +196,37 @@ describe('a dry run', () => {
     expect([unknown.status, unknown.body.errors[0].pointer]).toEqual([422, '#/version']);
     const bad = await acme.viewer.post(path, { rules: [allow(['publish'], 'a#')] });
     expect([bad.status, bad.body.errors[0].pointer]).toEqual([422, '#/rules/0/topics/0']);
+  });
+
+  it('goes through all devices, so many an answer, and says how many are left', async () => {
+    const { body: fresh } = await acme.admin.post(`${acme.path}/policies`, {
+      name: 'everywhere',
+      rules: [allow(['publish'], 'a')],
+    });
+    const profile = (await acme.admin.post(`${acme.path}/profiles`, { name: 'many' })).body;
+    await acme.admin.post(`${acme.path}/policy-bindings`, {
+      policyId: fresh.id,
+      targetKind: 'profile',
+      targetId: profile.id,
+    });
+    await queryAsSuperuser(
+      api.database,
+      `INSERT INTO devices (tenant_id, name, profile_id) SELECT $1::uuid, 'many-' || n, $2::uuid FROM generate_series(1, 450) AS n`,
+      [acme.id, profile.id],
+    );
+    const path = `${acme.path}/policies/${fresh.id}/diff`;
+    const seen: [number, number, boolean][] = [];
+    let after: string | null | undefined;
+    do {
+      const { body }: Json = await acme.viewer.post(path, { rules: [], ...(after ? { after } : {}) });
+      seen.push([body.devices, body.devicesLeft, body.isComplete]);
+      after = body.next;
+    } while (after);
+    expect(seen).toEqual([
+      [200, 250, false],
+      [200, 50, false],
+      [50, 0, true],
+    ]);
+    expect((await acme.viewer.post(path, { rules: [], after: 'x' })).status).toBe(400);
   });
 });
