@@ -172,6 +172,8 @@ async function fill(tenant: TestTenant): Promise<typeof ids> {
     `INSERT INTO tenant_hosts (tenant_id, host) VALUES ($1::uuid, $1::text || '.example')`,
     `INSERT INTO token_issuers (tenant_id, name, issuer, audiences, algorithms, jwks_uri, identity)
      VALUES ($1, 'i', 'i', '{a}', '{ES256}', 'u', '{}')`,
+    `INSERT INTO crl_sources (tenant_id, anchor_id, url, origin, due_at)
+     SELECT tenant_id, id, 'https://crl.example/', 'named', now() + interval '1 day' FROM trust_anchors WHERE tenant_id = $1`,
     `INSERT INTO authenticators (tenant_id, url, sealed_secret) VALUES ($1, 'https://auth.example/', 's')`,
     `INSERT INTO issuing_authorities (tenant_id, id, sealed_key) SELECT tenant_id, id, 'k' FROM trust_anchors WHERE tenant_id = $1`,
     `INSERT INTO issued_certificates (tenant_id, authority_id, device_id, credential_id, serial, fingerprint, spki_hash, certificate,
