@@ -86,6 +86,21 @@ export async function findBanOn(tx: TenantTx, question: BanQuestion): Promise<Fo
   return rows[0];
 }
 
+/** The platform's, which holds for every tenant; by the whole username. */
+export async function findPlatformBanOn(
+  { db }: PlatformTx,
+  question: Omit<BanQuestion, 'authId'>,
+): Promise<FoundBan | undefined> {
+  const { clientId, username, address = null } = question;
+  const rows = await db.$queryRaw<FoundBan[]>`
+    SELECT kind, value, reason, expires_at AS "expiresAt" FROM bans
+     WHERE tenant_id IS NULL AND (expires_at IS NULL OR expires_at > now())
+       AND ((kind = 'client-id' AND value = ${clientId}) OR (kind = 'username' AND value = ${username})
+         OR range >>= ${address}::inet)
+     LIMIT 1`;
+  return rows[0];
+}
+
 export type FoundBan = Pick<Ban, 'kind' | 'value' | 'reason' | 'expiresAt'>;
 
 /** Housekeeping: bans that expired a while ago. */

@@ -22,6 +22,7 @@ import {
   findDevice,
   findPolicy,
   findPolicyVersion,
+  findPlatformBanOn,
   findTenant,
   isUniqueViolation,
   listBindings,
@@ -33,6 +34,7 @@ import {
   type BindingTargetKind,
   type ControlStore,
   type Device,
+  type FoundBan,
   type Policy,
   type PolicyBinding,
   type PolicyVersion,
@@ -251,7 +253,28 @@ export class PolicyService {
   // ------------------------------------------------------------------------------------------------------ evaluation
 
   /** What the broker would decide for this device now, by the same code, and why. */
-  evaluate(scope: TenantScope, input: EvaluationInput): Promise<Explanation> {
+  async evaluate(scope: TenantScope, input: EvaluationInput): Promise<Explanation> {
+    const { explained, username, clientId } = await this.#evaluateIn(scope, input);
+    if (input.action !== 'connect' || explained.decision === 'deny') return explained;
+    const address = input.address === undefined ? undefined : normalizeAddress(input.address);
+    const ban = await this.store.platform((tx) => findPlatformBanOn(tx, { clientId, username, address }));
+    if (ban === undefined) return explained;
+    return {
+      ...explained,
+      decision: 'deny',
+      reason: describeBan(ban, ' by the platform'),
+      maxQos: undefined,
+    };
+  }
+
+  #evaluateIn(
+    scope: TenantScope,
+    input: EvaluationInput,
+  ): Promise<{
+    readonly explained: Explanation;
+    readonly clientId: string;
+    readonly username: string;
+  }> {
     return this.store.tenant(scope.tenantId, async (tx) => {
       const device = await findDevice(tx, input.deviceId);
       if (device === null)
@@ -275,11 +298,10 @@ export class PolicyService {
         address: input.address,
         now: input.at?.getTime() ?? Date.now(),
       });
-      if (input.action !== 'connect' || explained.decision === 'deny') return explained;
+      if (input.action !== 'connect' || explained.decision === 'deny') return { ...variables, explained };
       const wall = await wallBefore(tx, device, variables, input.address);
-      return wall === undefined
-        ? explained
-        : { ...explained, decision: 'deny', reason: wall, maxQos: undefined };
+      if (wall === undefined) return { ...variables, explained };
+      return { ...variables, explained: { ...explained, decision: 'deny', reason: wall, maxQos: undefined } };
     });
   }
 }
@@ -293,13 +315,14 @@ const transportsOfWay = {
   mwss: ['wss', 'mtls'],
 } as const;
 
-/** What stands before any rule: ranges of addresses, where an address is asked about, and bans of the tenant. */
+/** What stands before any rule: a device that is switched off, ranges of addresses, where an address is asked about, and bans of the tenant. */
 async function wallBefore(
   tx: TenantTx,
   device: Device,
   { clientId, username }: { readonly clientId: string; readonly username: string },
   address: string | undefined,
 ): Promise<string | undefined> {
+  if (device.status === 'disabled') return 'the device is disabled';
   const tenant = await findTenant(tx, tx.tenantId);
   for (const [whose, rules] of [
     ['tenant', tenant?.addresses],
@@ -312,8 +335,11 @@ async function wallBefore(
   const authId = username.slice(0, Math.max(0, username.lastIndexOf('@')));
   const normal = address === undefined ? undefined : normalizeAddress(address);
   const ban = await findBanOn(tx, { clientId, authId, username, address: normal });
-  if (ban === undefined) return undefined;
-  return `the ${ban.kind} is banned${ban.reason === '' ? '' : `: ${ban.reason}`}`;
+  return ban === undefined ? undefined : describeBan(ban, '');
+}
+
+function describeBan({ kind, reason }: FoundBan, by: string): string {
+  return `the ${kind} is banned${by}${reason === '' ? '' : `: ${reason}`}`;
 }
 
 async function activate(tx: TenantTx, scope: TenantScope, policyId: string, number: number): Promise<bigint> {

@@ -255,6 +255,20 @@ describe('the evaluation of policies', () => {
       decision: 'deny',
       reason: 'the client-id is banned: too loud',
     });
+    const platform = { kind: 'address', value: '198.51.100.0/24', reason: 'a flood' };
+    expect((await api.platform.post('/v1/bans', platform)).status).toBe(201);
+    const elsewhere = { action: 'connect', clientId: 'm-3' };
+    expect(await ask({ ...elsewhere, address: '192.0.3.1' })).toMatchObject({ decision: 'allow' });
+    const { body: free } = await acme.admin.post(`${acme.path}/devices`, { name: 'free' });
+    const connect = { deviceId: free.id, action: 'connect', address: '198.51.100.7' };
+    const asked = await acme.viewer.post(`${acme.path}/policies/evaluate`, connect);
+    expect(asked.body).toMatchObject({
+      decision: 'deny',
+      reason: 'the address is banned by the platform: a flood',
+    });
+    await acme.admin.patch(`${acme.path}/devices/${free.id}`, { status: 'disabled' });
+    const off = await acme.viewer.post(`${acme.path}/policies/evaluate`, { ...connect, address: undefined });
+    expect(off.body).toMatchObject({ decision: 'deny', reason: 'the device is disabled' });
   });
 
   it('refuses an unknown device and a question without its topic', async () => {
