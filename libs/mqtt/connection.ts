@@ -126,6 +126,7 @@ export class Connection implements LinkSink {
   #filled: Session | undefined = undefined;
   /** It goes on when that session's client has taken some of it (`Pace`). */
   isFollowing = false;
+  followedInVainAt = -Infinity;
   #signInDeadline: Deadline | undefined;
   #keepAlive: Deadline | undefined;
   #keepAliveMs = 0;
@@ -236,8 +237,9 @@ export class Connection implements LinkSink {
     this.release(Hold.turn);
   };
 
-  readonly #follow = (): void => {
+  readonly #follow = (wasInVain: boolean): void => {
     this.isFollowing = false;
+    if (wasInVain) this.followedInVainAt = this.broker.clock.now();
     this.broker.turns.wait(this.#goOn);
   };
 

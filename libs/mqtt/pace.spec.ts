@@ -78,4 +78,46 @@ describe('publishers that never pause', () => {
     expect(one.messages()).toHaveLength(10_000);
     expect(other.messages()).toHaveLength(10_000);
   });
+
+  it('are held up no longer by many clients that take nothing than by one', async () => {
+    const names = Array.from({ length: 40 }, (_, n) => `stuck-${n}`);
+    const [flooding, ...stuck] = await Promise.all(
+      ['flooding', ...names].map((name) => harness.connect(name)),
+    );
+    if (flooding === undefined) throw new Error('nobody floods');
+    for (const [n, client] of stuck.entries()) {
+      await client.subscribe(`flood/${n}`);
+      client.acknowledges = false;
+    }
+    const packets = stuck.flatMap((_, n) =>
+      Array.from({ length: 1_500 }, () => flooding.publishBytes(`flood/${n}`, 'x', { qos: 1 })),
+    );
+    flooding.link.send(Buffer.concat(packets));
+    await turns(2_000);
+    await harness.clock.advance(50);
+    await turns(4_000);
+    await flooding.settle();
+    expect(flooding.take('puback')).toHaveLength(packets.length);
+  });
+
+  it('do not wait again and again for a client that takes one message each time they do', async () => {
+    const [stuck, flooding] = await Promise.all([harness.connect('stuck'), harness.connect('flooding')]);
+    await stuck.subscribe('rare');
+    stuck.acknowledges = false;
+    const window = harness.gate.limits.maxInFlight;
+    flood(flooding, 'rare', window + 127);
+    await flooding.settle();
+    const others = Array.from({ length: 4_000 }, () => flooding.publishBytes('other', 'x', { qos: 1 }));
+    let wasHeldUp = 0;
+    for (let round = 0; round < 10; round++) {
+      const before = flooding.link.received.length;
+      flooding.link.send(Buffer.concat([flooding.publishBytes('rare', 'x', { qos: 1 }), ...others]));
+      await turns(2_000);
+      if (flooding.link.received.length - before < 4 * (others.length + 1)) wasHeldUp += 1;
+      await harness.clock.advance(40);
+      await stuck.send(Buffer.from([0x40, 2, 0, round + 1]));
+      await flooding.settle();
+    }
+    expect(wasHeldUp).toBe(1);
+  });
 });

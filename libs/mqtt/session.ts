@@ -329,8 +329,9 @@ export class Session {
   /** Never below 0: what was queued before a restart is counted by the vault, a little differently. */
   #uncount(message: Message): void {
     this.#queuedMessages = Math.max(0, this.#queuedMessages - 1);
-    this.#queuedBytes = Math.max(0, this.#queuedBytes - keptBytes(message));
-    this.#pace?.took(this.isCrowded);
+    const bytes = keptBytes(message);
+    this.#queuedBytes = Math.max(0, this.#queuedBytes - bytes);
+    this.#pace?.took(bytes, this.isCrowded);
   }
 
   /** Its client does not take messages as fast as they come. */
@@ -339,14 +340,14 @@ export class Session {
   }
 
   /** Whether `publisher` is to wait before it adds to the queue; then `goOn` is called. */
-  holdUp(publisher: Connection, goOn: () => void): boolean {
+  holdUp(publisher: Connection, goOn: (wasInVain: boolean) => void): boolean {
     const { connection } = this;
     // Whoever waits itself is not read, and neither are its acknowledgements: two could wait for each other.
     if (!this.isCrowded || connection === undefined || connection === publisher || connection.isFollowing) {
       return false;
     }
     this.#pace ??= new Pace(this.space.clock);
-    return this.#pace.wait(goOn);
+    return this.#pace.wait(publisher.followedInVainAt, goOn);
   }
 
   /** Nobody waits for it any more. */
