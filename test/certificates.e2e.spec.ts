@@ -609,7 +609,7 @@ describe('certificates by openssl', () => {
       await run(`touch index.txt; echo 07 > crlnumber
         openssl ca -config ca.conf -cert ca.crt -keyfile ca.key -revoke direct.crt
         openssl ca -config ca.conf -cert ca.crt -keyfile ca.key -gencrl -out ca.crl`);
-      const list = readRevocationList(await read('ca.crl'));
+      const list = await readRevocationList(await read('ca.crl'));
       const facts = readCertificate(plain.der);
       if (typeof list === 'string' || facts === undefined)
         throw new Error('openssl wrote what cannot be read');

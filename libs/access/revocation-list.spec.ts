@@ -10,8 +10,8 @@ import { Extension, makeAuthority, makeSelfSigned, type Pair } from '../../test/
 import { isSignedBy, readRevocationList, type RevocationList } from './revocation-list.js';
 import { readCertificate } from './x509.js';
 
-function read(encoded: Buffer | string): RevocationList {
-  const list = readRevocationList(encoded);
+async function read(encoded: Buffer | string): Promise<RevocationList> {
+  const list = await readRevocationList(encoded);
   if (typeof list === 'string') throw new Error(list);
   return list;
 }
@@ -25,7 +25,7 @@ describe('a revocation list', () => {
     const namesake = await makeAuthority('CA', { keyKind });
     const pem = await authority.revoke(['0a', '00ff'], { number: 300 });
     for (const encoded of [pem, `\n${pem}\n`, toDer(pem), Buffer.from(pem)]) {
-      const list = read(encoded);
+      const list = await read(encoded);
       expect(list).toMatchObject({ number: 300n, serials: ['a', 'ff'] });
       expect(list.nextUpdate).toBeGreaterThan(list.thisUpdate);
       expect([isSignedBy(list, facts(authority)), isSignedBy(list, facts(namesake))]).toEqual([true, false]);
@@ -35,17 +35,19 @@ describe('a revocation list', () => {
   it('is that of the authority whose name it bears, and of no other of the same key', async () => {
     const authority = await makeAuthority('CA');
     const renamed = await authority.renew('Other');
-    expect(isSignedBy(read(await authority.revoke([])), facts(renamed))).toBe(false);
+    expect(isSignedBy(await read(await authority.revoke([])), facts(renamed))).toBe(false);
   });
 
   it('with a weak signature, without a number, for a part of the certificates, or of entries that may be of others, is not taken', async () => {
     const weak = await makeAuthority('CA', { keyKind: 'rsa-sha1' });
-    expect(readRevocationList(await weak.revoke([]))).toBe('weak-signature');
+    expect(await readRevocationList(await weak.revoke([]))).toBe('weak-signature');
     const authority = await makeAuthority('CA');
     const critical = new Extension('2.5.29.28', true, Buffer.from('3000', 'hex'));
-    expect(readRevocationList(await authority.revoke([], { extensions: [critical] }))).toBe('partial-list');
+    expect(await readRevocationList(await authority.revoke([], { extensions: [critical] }))).toBe(
+      'partial-list',
+    );
     const second = new Extension('2.5.29.20', false, Buffer.from('020102', 'hex'));
-    expect(readRevocationList(await authority.revoke([], { extensions: [second] }))).toBe('malformed');
+    expect(await readRevocationList(await authority.revoke([], { extensions: [second] }))).toBe('malformed');
   });
 
   it('is whole, or nothing', async () => {
@@ -59,11 +61,11 @@ describe('a revocation list', () => {
       certificate,
       Buffer.concat([der, Buffer.alloc(1)]),
     ])
-      expect(readRevocationList(bytes)).toBe('malformed');
+      expect(await readRevocationList(bytes)).toBe('malformed');
     for (const text of ['', 'AAAA', other, pem + pem, der.toString('base64')])
-      expect(readRevocationList(text)).toBe('malformed');
+      expect(await readRevocationList(text)).toBe('malformed');
     for (let length = 0; length < der.length; length += 1)
-      expect(readRevocationList(der.subarray(0, length))).toBe('malformed');
+      expect(await readRevocationList(der.subarray(0, length))).toBe('malformed');
   });
 
   it('that was changed in any byte is malformed, refused, or not signed; never an exception', async () => {
@@ -72,13 +74,66 @@ describe('a revocation list', () => {
     const known = facts(authority);
     const change = fc.record({ at: fc.nat(der.length - 1), by: fc.integer({ min: 1, max: 255 }) });
     const changes = fc.sample(fc.array(change, { minLength: 1, maxLength: 4 }), 3_000);
-    const taken = changes.filter((together) => {
+    const taken: unknown[] = [];
+    for (const together of changes) {
       const bytes = Buffer.from(der);
       for (const { at, by } of together) bytes[at]! ^= by;
-      const list = readRevocationList(bytes);
-      return !bytes.equals(der) && typeof list !== 'string' && isSignedBy(list, known);
-    });
+      const list = await readRevocationList(bytes);
+      if (!bytes.equals(der) && typeof list !== 'string' && isSignedBy(list, known)) taken.push(together);
+    }
     expect(taken).toEqual([]);
+  });
+});
+
+describe('a revocation list that is made to hold others up', () => {
+  const der = (tag: number, ...parts: readonly Buffer[]): Buffer => {
+    const content = Buffer.concat(parts);
+    const length = Buffer.from(
+      content.length
+        .toString(16)
+        .padStart(8, '0')
+        .replace(/^(00){0,3}/, ''),
+      'hex',
+    );
+    const isShort = content.length < 128;
+    return Buffer.concat([
+      Buffer.from([tag]),
+      isShort ? length : Buffer.from([0x80 + length.length, ...length]),
+      content,
+    ]);
+  };
+  const time = der(0x17, Buffer.from('260101000000Z'));
+
+  function listOf(count: number, at: Buffer): Buffer {
+    const algorithm = der(0x30, der(0x06, Buffer.from('2a8648ce3d040302', 'hex')));
+    const entries = Array.from({ length: count }, (_, n) =>
+      der(0x30, der(0x02, Buffer.from([1 + (n >> 16), (n >> 8) & 0xff, n & 0xff])), at),
+    );
+    const number = der(0x30, der(0x06, Buffer.from('551d14', 'hex')), der(0x04, der(0x02, Buffer.from([5]))));
+    const head = [der(0x02, Buffer.from([1])), algorithm, der(0x30), time, time];
+    const signed = der(0x30, ...head, der(0x30, Buffer.concat(entries)), der(0xa0, der(0x30, number)));
+    return der(0x30, signed, algorithm, der(0x03, Buffer.alloc(9)));
+  }
+
+  it('by its entries does not: it is read in many turns of the loop', async () => {
+    const long = listOf(200_000, time);
+    let turns = 0;
+    let isRead = false;
+    const turn = (): void => {
+      turns += 1;
+      if (!isRead) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const list = await read(long);
+    isRead = true;
+    expect(list.serials).toHaveLength(200_000);
+    expect(turns).toBeGreaterThan(20);
+  });
+
+  it('by entries without a time, of which more fit in, is malformed', async () => {
+    expect(await readRevocationList(listOf(2, der(0x17)))).toBe('malformed');
+    expect(await readRevocationList(listOf(2, der(0x18, Buffer.from('260101000000Z'))))).toBe('malformed');
+    expect((await read(listOf(2, time))).serials).toEqual(['10000', '10001']);
   });
 });
 
@@ -107,17 +162,17 @@ describe('a revocation list of openssl', () => {
     return readFileSync(join(dir, 'list.pem'));
   }
 
-  it('with RSASSA-PSS and reasons is read', () => {
+  it('with RSASSA-PSS and reasons is read', async () => {
     run('req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=Big -days 365');
     const pss = ' -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32';
-    const list = read(make(['0ABC', '8000000000000001'], pss));
+    const list = await read(make(['0ABC', '8000000000000001'], pss));
     expect(list).toMatchObject({ number: 16n, serials: ['abc', '8000000000000001'] });
     const authority = readCertificate(readFileSync(join(dir, 'ca.crt'), 'utf8'))!;
     expect(isSignedBy(list, authority)).toBe(true);
-    expect(readRevocationList(make([], ' -name plain'))).toBe('no-number');
+    expect(await readRevocationList(make([], ' -name plain'))).toBe('no-number');
   });
 
-  it('of a hundred thousand entries is read in a moment', () => {
+  it('of a hundred thousand entries is read in a moment', async () => {
     run(
       'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -subj /CN=Big -days 365',
     );
@@ -126,7 +181,7 @@ describe('a revocation list of openssl', () => {
     );
     const pem = make(serials);
     const began = performance.now();
-    const list = read(pem);
+    const list = await read(pem);
     expect(performance.now() - began).toBeLessThan(1_500);
     expect(list.serials).toHaveLength(100_000);
     expect(list.serials.at(-1)).toBe((0x7a00_0000_0000 + 99_999).toString(16));

@@ -1,5 +1,6 @@
 /** Reads revocation lists (RFC 5280, 5) of any size in one pass, and says whose they are. What cannot be read without doubt is not read. */
 import { constants, verify, type KeyObject } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { DerError, DerWalk, Tag } from './der.js';
 import { type Certificate, sha256 } from './x509.js';
@@ -38,10 +39,15 @@ export type RevocationListFault =
   | 'no-next-update'
   | 'partial-list';
 
-/** DER, or one PEM block. Lists that cover a part only (deltas, distribution points, indirect ones) are not taken. */
-export function readRevocationList(encoded: Buffer | string): RevocationList | RevocationListFault {
+/**
+ * DER, or one PEM block. Lists that cover a part only (deltas, distribution points, indirect ones) are not taken. A long one is read in
+ * many turns of the loop: whose it is, is known afterwards, so anybody may bring one, and everybody else goes on meanwhile.
+ */
+export async function readRevocationList(
+  encoded: Buffer | string,
+): Promise<RevocationList | RevocationListFault> {
   try {
-    return readDer(derOf(encoded));
+    return await readDer(derOf(encoded));
   } catch (error) {
     if (error instanceof DerError) return 'malformed';
     throw error;
@@ -73,7 +79,7 @@ function derOf(encoded: Buffer | string): Buffer {
   return Buffer.from(base64, 'base64');
 }
 
-function readDer(der: Buffer): RevocationList | RevocationListFault {
+async function readDer(der: Buffer): Promise<RevocationList | RevocationListFault> {
   if (der.length > maxRevocationListBytes) return 'malformed';
   const outer = new DerWalk(der);
   const list = outer.expect(Tag.sequence).inside();
@@ -96,7 +102,7 @@ function readDer(der: Buffer): RevocationList | RevocationListFault {
   const hasNext = tbs.nextTag === Tag.utcTime || tbs.nextTag === Tag.generalizedTime;
   const nextUpdate = hasNext ? timeOf(tbs) : undefined;
   const entries = tbs.nextTag === Tag.sequence ? tbs.expect(Tag.sequence).inside() : undefined;
-  const serials = entries === undefined ? [] : serialsOf(entries);
+  const serials = entries === undefined ? [] : await serialsOf(entries);
   const extensions = tbs.isOver ? undefined : tbs.expect(Tag.explicit0).inside();
   tbs.mustBeOver();
 
@@ -111,12 +117,15 @@ function readDer(der: Buffer): RevocationList | RevocationListFault {
 }
 
 const longestSerial = 64;
+/** Entries that are read in one turn of the loop: some milliseconds. */
+const mostAtOnce = 4_096;
 
 /** Undefined: an entry has a critical extension. */
-function serialsOf(entries: DerWalk): string[] | undefined {
+async function serialsOf(entries: DerWalk): Promise<string[] | undefined> {
   const serials = new Set<string>();
   let isPlain = true;
-  while (!entries.isOver) {
+  for (let read = 1; !entries.isOver; read += 1) {
+    if (read % mostAtOnce === 0) await nextTurn();
     const entry = entries.expect(Tag.sequence).inside();
     const { from, to } = entry.expect(Tag.integer);
     if (to === from || to - from > longestSerial) throw new DerError('no serial number');
@@ -174,7 +183,9 @@ function extensionOf(extensions: DerWalk) {
 
 function timeTag(walk: DerWalk): void {
   walk.next();
-  if (walk.tag !== Tag.utcTime && walk.tag !== Tag.generalizedTime) throw new DerError('no time');
+  const length = walk.tag === Tag.utcTime ? 13 : 15;
+  const isTime = walk.tag === Tag.utcTime || walk.tag === Tag.generalizedTime;
+  if (!isTime || walk.to - walk.from !== length) throw new DerError('no time');
 }
 
 /** To the second and in UTC, as RFC 5280, 4.1.2.5, has it. */

@@ -220,7 +220,7 @@ describe('a certificate for a device', () => {
     );
     expect(rows).toEqual([{ serial: issued.serial }]);
     const { body } = await tenant.viewer.get(`${self}/crl`);
-    const list = readRevocationList(body.crl);
+    const list = await readRevocationList(body.crl);
     const facts = readCertificate(authority.certificate);
     if (typeof list === 'string' || facts === undefined) throw new Error('unreadable');
     expect([list.serials, String(list.number), isSignedBy(list, facts)]).toEqual([

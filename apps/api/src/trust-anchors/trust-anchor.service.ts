@@ -141,7 +141,7 @@ export class TrustAnchorService {
 
   /** A newer list takes the place of the one before, and everybody whom it revokes is shown out. */
   async revoke(scope: TenantScope, id: string, encoded: Buffer | string): Promise<Changed<TrustAnchor>> {
-    const list = listOf(encoded);
+    const list = await listOf(encoded);
     return this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, id);
       const value = await this.#replace(tx, current, list);
@@ -153,7 +153,7 @@ export class TrustAnchorService {
 
   /** The same by what was fetched; the one that is in force already, again, is as good. */
   async fetched({ tenantId, anchorId, url }: DueCrlSource, encoded: Buffer): Promise<void> {
-    const list = listOf(encoded);
+    const list = await listOf(encoded);
     await this.store.tenant(tenantId, async (tx) => {
       const current = await findTrustAnchor(tx, anchorId);
       if (current === null) return; // it has gone meanwhile, and its sources with it
@@ -238,8 +238,8 @@ export function columnsOf(authority: Certificate): AnchorCertificate {
   };
 }
 
-function listOf(encoded: Buffer | string): RevocationList {
-  const list = readRevocationList(encoded);
+async function listOf(encoded: Buffer | string): Promise<RevocationList> {
+  const list = await readRevocationList(encoded);
   if (typeof list === 'string') throw listFault(list);
   const now = Date.now();
   if (list.thisUpdate > now) throw listFault('not-yet-valid');
