@@ -17,7 +17,6 @@ import type {
   SubscribePacket,
   UnsubscribePacket,
 } from './packets.js';
-import { maxCopiedBytes } from './outbox.js';
 import { noProperties, noUserProperties, Place, readProperties, type ReadProperties } from './properties.js';
 import { malformed, protocolError, Reader, readUint16 } from './reader.js';
 import { Reasons, type Reason } from './reason.js';
@@ -258,7 +257,6 @@ function decodePublish(
   };
 }
 
-/** A large one is passed on by reference, so only where no subscriber's packet identifier has to be written into it. */
 function wholeFrame(
   frame: Buffer,
   bodyOffset: number,
@@ -267,10 +265,9 @@ function wholeFrame(
   packetIdAt: number,
 ): ReceivedPublish | undefined {
   const totalBytes = frame.length;
-  if (totalBytes > maxCopiedBytes && packetIdAt > 0) return undefined;
   if (isOverlongLength(frame, bodyOffset)) return undefined;
   if ((first & 0x08) !== 0) return undefined; // MQTT-3.3.1-3: DUP is never the publisher's
-  return { bytes: frame, packetIdAt, payload: undefined, totalBytes, version };
+  return { bytes: frame, packetIdAt, payload: undefined, isLent: true, totalBytes, version };
 }
 
 /** Those that travel on to the subscribers; undefined where there are none. */

@@ -2,12 +2,11 @@
  * Bytes → frames. A frame is one whole control packet; its type, its reserved flags and its length are checked as soon as
  * their bytes are here, before anything is buffered.
  *
- * Who copies, and when. A chunk is lent: the link reads the next one, of whichever client, into the same memory. A small frame
- * that lies whole in a chunk is a view on it, and so are the payload and the binary properties that the codec takes out of
- * it: they are good until the frame has been handled, in which they are laid into outboxes. Whoever keeps them longer (retained
- * messages, queues) calls `ownBytes` first. A frame over `maxViewedBytes`, whose payload goes on by reference, and one that is
- * split over chunks are in memory of their own; the link is told where the rest of a large one belongs, and may read it to there
- * (`place`), so that it is not copied.
+ * Who copies, and when. A chunk is lent: the link reads the next one, of whichever client, into the same memory. A frame that lies
+ * whole in a chunk is a view on it, and so are the payload and the binary properties that the codec takes out of it: they are
+ * good until the frame has been handled, in which they are laid into outboxes. Whoever keeps them longer (retained messages,
+ * queues) copies them first (`Message.isLent`). A frame that is split over chunks is put together in memory that is used again in
+ * the same way; the link is told where the rest of a large one belongs, and may read it to there (`place`), so that it is not copied.
  *
  * How much memory a split frame gets, and when. Growing with the bytes that come copies what was there before each time and
  * leaves the smaller piece to the collector; taking the announced length at once gives a client who announces and then says
@@ -15,6 +14,7 @@
  * `maxAtOnceBytes` for the asking, one frame a connection: as much as one chunk of the socket's costs a few times over.
  */
 import { Reasons } from './reason.js';
+import { giveBack, takeSlab } from './slabs.js';
 import { ProtocolViolation } from './violation.js';
 
 /** Takes one frame; its body (what follows the fixed header) starts at `bodyOffset`. False: no more for now. */
@@ -25,8 +25,6 @@ const maxHeaderBytes = 5;
 const firstPartialBytes = 1024;
 /** Frames up to this length get all their memory with their first bytes, where the sender is known. */
 export const maxAtOnceBytes = 256 * 1024;
-/** Frames up to this length that lie whole in a chunk are views on it, and lent as it is. */
-export const maxViewedBytes = 2048;
 /** A rest of this length is worth being read to its place by itself. */
 const leastPlaced = 4096;
 const noBytes = Buffer.alloc(0);
@@ -39,7 +37,9 @@ export class Framer {
   atOnceBytes = 0;
 
   // The frame that is still incomplete: partial[0, have). `need` is its whole length, 0 while the header is incomplete.
-  #partial = noBytes;
+  #partial: Buffer = noBytes;
+  /** What that is in. */
+  #slab: Buffer = noBytes;
   #have = 0;
   #need = 0;
   #partialBodyOffset = 0;
@@ -98,7 +98,15 @@ export class Framer {
     this.#paused = false;
     this.#held = [];
     this.#heldBytes = 0;
+    giveBack(this.#slab);
+    this.#forgetPartial();
+  }
+
+  #forgetPartial(): void {
     this.#partial = noBytes;
+    this.#slab = noBytes;
+    this.#have = 0;
+    this.#need = 0;
   }
 
   #hold(chunk: Buffer): void {
@@ -110,18 +118,18 @@ export class Framer {
     let at = this.#have > 0 ? this.#complete(chunk) : 0;
     if (this.#need > 0 && this.#have === this.#need) {
       const frame = this.#partial;
+      const slab = this.#slab;
       const bodyOffset = this.#partialBodyOffset;
-      this.#partial = noBytes;
-      this.#have = 0;
-      this.#need = 0;
-      if (!onFrame(frame, bodyOffset) || this.#stopped) return this.#pause(chunk, at);
+      this.#forgetPartial();
+      const goesOn = onFrame(frame, bodyOffset);
+      giveBack(slab);
+      if (!goesOn || this.#stopped) return this.#pause(chunk, at);
     }
     while (at < chunk.length) {
       const length = this.#header(chunk, at, chunk.length);
       if (length === 0 || length > chunk.length - at) return this.#begin(chunk, at, length);
       const end = at + length;
-      const view = at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end);
-      const frame = length > maxViewedBytes ? copyBytes(view) : view;
+      const frame = at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end);
       at = end;
       if (!onFrame(frame, this.#bodyOffset) || this.#stopped) return this.#pause(chunk, at);
     }
@@ -162,7 +170,7 @@ export class Framer {
   /** Keeps the beginning of a frame, in memory of its own: the chunk must not stay for its last few bytes. */
   #begin(chunk: Buffer, at: number, length: number): void {
     const have = chunk.length - at;
-    this.#partial = Buffer.allocUnsafeSlow(length === 0 ? maxHeaderBytes : this.#roomFor(have, length));
+    this.#takePartial(length === 0 ? maxHeaderBytes : this.#roomFor(have, length));
     chunk.copy(this.#partial, 0, at);
     this.#have = have;
     this.#need = length;
@@ -199,9 +207,16 @@ export class Framer {
    */
   #makeRoom(have: number): void {
     if (have <= this.#partial.length && (have < this.#need || this.#partial.length === this.#need)) return;
-    const grown = Buffer.allocUnsafeSlow(this.#roomFor(have, this.#need));
-    this.#partial.copy(grown, 0, 0, this.#have);
-    this.#partial = grown;
+    const small = this.#partial;
+    const slab = this.#slab;
+    this.#takePartial(this.#roomFor(have, this.#need));
+    small.copy(this.#partial, 0, 0, this.#have);
+    giveBack(slab);
+  }
+
+  #takePartial(bytes: number): void {
+    this.#slab = takeSlab(bytes);
+    this.#partial = this.#slab.subarray(0, bytes);
   }
 
   #roomFor(have: number, need: number): number {

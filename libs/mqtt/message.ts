@@ -25,6 +25,8 @@ export interface MessageProperties {
 export interface Message {
   readonly topic: string;
   readonly payload: Buffer;
+  /** Payload and correlation data are good until the frame that they came in has been handled: whoever keeps them copies them. */
+  readonly isLent?: true | undefined;
   readonly qos: Qos;
   readonly retain: boolean;
   readonly properties: MessageProperties | undefined;

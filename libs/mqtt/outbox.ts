@@ -1,37 +1,19 @@
-import { maxViewedBytes } from './framing.js';
 import type { Link } from './ports.js';
 import type { EncodedPublish } from './packets.js';
+import { giveBack, takeSlab } from './slabs.js';
 import type { Turns } from './turns.js';
 
-/**
- * Pieces up to this size are copied together: one large write costs less than many small ones. What is larger goes on by reference:
- * it must not be on loan.
- */
-export const maxCopiedBytes = maxViewedBytes;
-const smallestPower = 8;
-const smallestSlab = 1 << smallestPower;
-const largestSlab = 64 * 1024;
-
-/** Of each size, slabs of so many bytes are kept for whoever needs one next. */
-const mostFreeBytes = 1024 * 1024;
-const freeSlabs: Buffer[][] = Array.from({ length: 32 - Math.clz32(largestSlab) }, () => []);
-
-function takeSlab(leastBytes: number): Buffer {
-  if (leastBytes > largestSlab) return Buffer.allocUnsafe(leastBytes);
-  const power = leastBytes <= smallestSlab ? smallestPower : 32 - Math.clz32(leastBytes - 1);
-  return freeSlabs[power]?.pop() ?? Buffer.allocUnsafe(1 << power);
-}
-
-function giveBack(slab: Buffer): void {
-  const free = freeSlabs[31 - Math.clz32(slab.length)];
-  if (free !== undefined && free.length * slab.length < mostFreeBytes) free.push(slab);
-}
+/** Pieces up to this size are laid together: one large write costs less than many small ones. */
+export const maxCopiedBytes = 2048;
+const smallestSlab = 256;
+const largestTogether = 64 * 1024;
 
 /**
- * What is on its way to one client. Small packets are laid one behind the other into a slab, large payloads are passed on
- * by reference, and all of it goes to the link in one write a turn. A slab is as large as the last turn's writes; one that
- * is too small is moved into a larger one, for a write of several pieces costs twice that of one. When the link has
- * taken everything the slab is somebody else's: an idle connection holds none, and a busy one makes none.
+ * What is on its way to one client. Small packets are laid one behind the other into a slab, and all of it goes to the link in
+ * one write a turn. A slab is as large as the last turn's writes; one that is too small is moved into a larger one, for a write of
+ * several pieces costs twice that of one. Large payloads are pieces by themselves: passed on by reference if they are somebody's
+ * own, and in a slab if they are on loan. When the link has taken everything its slabs are somebody else's: an idle
+ * connection holds none, and a busy one makes none.
  */
 export class Outbox {
   readonly #link: Link;
@@ -43,6 +25,8 @@ export class Outbox {
   #slab: Buffer | undefined;
   /** All that this turn's packets are in: that one is the last. */
   #slabs: Buffer[] = [];
+  /** Those that the link has not taken yet. */
+  #underWay: Buffer[] = [];
   #start = 0;
   #at = 0;
   #pendingBytes = 0;
@@ -86,39 +70,52 @@ export class Outbox {
   }
 
   publish(encoded: EncodedPublish, packetId: number): void {
-    const { bytes, packetIdAt, payload } = encoded;
-    if (packetIdAt === 0 && bytes.length > maxCopiedBytes) return this.#pass(bytes);
-    const at = this.#room(bytes.length);
-    const slab = this.#slab as Buffer;
-    slab.set(bytes, at);
-    if (packetIdAt > 0) {
-      slab[at + packetIdAt] = packetId >> 8;
-      slab[at + packetIdAt + 1] = packetId & 0xff;
-    }
-    if (payload !== undefined) this.#pass(payload);
+    const { bytes, packetIdAt, payload, isLent } = encoded;
+    if (bytes.length <= maxCopiedBytes) {
+      const at = this.#room(bytes.length);
+      lay(bytes, this.#slab as Buffer, at, packetIdAt, packetId);
+    } else if (packetIdAt > 0 || (isLent && payload === undefined)) {
+      this.#layAlone(bytes, packetIdAt, packetId);
+    } else this.#pass(bytes);
+    if (payload === undefined) return;
+    if (isLent) this.#layAlone(payload, 0, 0);
+    else this.#pass(payload);
   }
 
   flush(): void {
     this.#isWaiting = false;
     if (this.#pendingBytes > 0) {
       this.#closeSlab();
+      this.#reclaim();
       const chunks = this.#chunks;
-      const slabs = this.#slabs;
-      this.#slabHint = slabs.length > 1 ? largestSlab : this.#at;
+      for (const slab of this.#slabs) this.#underWay.push(slab);
+      this.#slabHint = this.#slabs.length > 1 ? largestTogether : this.#at;
       this.bytesSent += this.#pendingBytes;
-      this.close();
+      this.#clear();
       if (!this.#link.write(chunks)) this.#isBlocked = true;
-      if (this.#link.bufferedBytes === 0) for (const slab of slabs) giveBack(slab);
+      this.#reclaim();
     }
     this.#onFlushed();
   }
 
   drained(): void {
     this.#isBlocked = false;
+    this.#reclaim();
   }
 
-  /** Nothing goes out any more. */
+  #reclaim(): void {
+    if (this.#underWay.length === 0 || this.#link.bufferedBytes > 0) return;
+    for (const slab of this.#underWay) giveBack(slab);
+    this.#underWay = [];
+  }
+
+  /** Nothing goes out any more. What the link still has stays its own. */
   close(): void {
+    this.#underWay = [];
+    this.#clear();
+  }
+
+  #clear(): void {
     this.#chunks = [];
     this.#slab = undefined;
     this.#slabs = [];
@@ -146,7 +143,8 @@ export class Outbox {
   #makeRoom(length: number): void {
     const slab = this.#slab;
     // What has been cut off already, before a large payload, stays where it is.
-    if (slab !== undefined && this.#start === 0 && this.#at + length <= largestSlab) this.#grow(slab, length);
+    if (slab !== undefined && this.#start === 0 && this.#at + length <= largestTogether)
+      this.#grow(slab, length);
     else this.#openSlab(length);
   }
 
@@ -172,10 +170,27 @@ export class Outbox {
     this.#start = this.#at;
   }
 
+  /** What is on loan, or gets a packet identifier of its own. */
+  #layAlone(bytes: Buffer, packetIdAt: number, packetId: number): void {
+    const slab = takeSlab(bytes.length);
+    lay(bytes, slab, 0, packetIdAt, packetId);
+    this.#pass(slab.subarray(0, bytes.length));
+    const current = this.#slab === undefined ? undefined : this.#slabs.pop();
+    this.#slabs.push(slab);
+    if (current !== undefined) this.#slabs.push(current);
+  }
+
   #pass(bytes: Buffer): void {
     this.#closeSlab();
     this.#chunks.push(bytes);
     this.#pendingBytes += bytes.length;
     this.wake();
   }
+}
+
+function lay(bytes: Buffer, slab: Buffer, at: number, packetIdAt: number, packetId: number): void {
+  slab.set(bytes, at);
+  if (packetIdAt === 0) return;
+  slab[at + packetIdAt] = packetId >> 8;
+  slab[at + packetIdAt + 1] = packetId & 0xff;
 }

@@ -57,6 +57,8 @@ export interface EncodedPublish {
   /** Where the packet identifier stands; 0 at QoS 0. */
   readonly packetIdAt: number;
   readonly payload: Buffer | undefined;
+  /** The payload is good until the frame that it came in has been handled, and no longer. */
+  readonly isLent: boolean;
   readonly totalBytes: number;
 }
 

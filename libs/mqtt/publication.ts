@@ -1,5 +1,5 @@
 import { encodePublishHead } from './encode.js';
-import { ownBytes } from './framing.js';
+import { copyBytes, ownBytes } from './framing.js';
 import type { Message, ProtocolVersion, Qos } from './message.js';
 import { maxCopiedBytes } from './outbox.js';
 import type { EncodedPublish, ReceivedPublish } from './packets.js';
@@ -33,12 +33,13 @@ export function encodePublish(message: Message, variant: Variant, now: number): 
   });
   const totalBytes = head.bytes.length + payload.length;
   if (payload.length > maxCopiedBytes) {
-    return { bytes: head.bytes, packetIdAt: head.packetIdAt, payload, totalBytes };
+    const isLent = message.isLent === true;
+    return { bytes: head.bytes, packetIdAt: head.packetIdAt, payload, isLent, totalBytes };
   }
   const bytes = Buffer.allocUnsafe(totalBytes);
   bytes.set(head.bytes);
   bytes.set(payload, head.bytes.length);
-  return { bytes, packetIdAt: head.packetIdAt, payload: undefined, totalBytes };
+  return { bytes, packetIdAt: head.packetIdAt, payload: undefined, isLent: false, totalBytes };
 }
 
 /** MQTT-3.3.2-6. A message that is under way when it expires is still completed: then nothing is left. */
@@ -75,9 +76,23 @@ export class Publication {
     return this.#message as Message;
   }
 
-  /** The message for whoever keeps it longer than this turn: its bytes are its own. Copied once. */
+  /** The message for whoever keeps it longer than its frame is there: its bytes are its own. Copied once. */
   kept(): Message {
-    return (this.#message = ownMessage(this.message));
+    const { message } = this;
+    const own = ownMessage(message);
+    if (own !== message && own.payload.length > maxCopiedBytes) this.#forgetForms(); // they are on loan
+    return (this.#message = own);
+  }
+
+  /** It goes to several: each takes a large one by reference. */
+  share(): void {
+    if (this.message.payload.length > maxCopiedBytes) this.kept();
+  }
+
+  #forgetForms(): void {
+    this.#asReceived = undefined;
+    this.#formReceived = -1;
+    if (this.#hasEncoded) this.#encoded.fill(undefined);
   }
 
   encoded(version: ProtocolVersion, qos: Qos, retain: boolean): EncodedPublish {
@@ -111,12 +126,16 @@ function formOf(version: ProtocolVersion, qos: Qos, retain: boolean): number {
   return (version === 5 ? 6 : 0) + qos * 2 + (retain ? 1 : 0);
 }
 
-/** The same message, in memory that a received chunk does not hang on. */
+/** The same message, in memory of its own. */
 export function ownMessage(message: Message): Message {
-  const payload = ownBytes(message.payload);
+  const own = message.isLent === true ? copyBytes : ownBytes;
+  const payload = own(message.payload);
   const data = message.properties?.correlationData;
-  if (data === undefined) return payload === message.payload ? message : { ...message, payload };
-  return { ...message, payload, properties: { ...message.properties, correlationData: ownBytes(data) } };
+  if (data === undefined) {
+    return payload === message.payload ? message : { ...message, payload, isLent: undefined };
+  }
+  const properties = { ...message.properties, correlationData: own(data) };
+  return { ...message, payload, properties, isLent: undefined };
 }
 
 /** What a message that is kept counts for: a fixed share, and all that its sender chose the size of. */

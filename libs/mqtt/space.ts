@@ -264,6 +264,7 @@ export class Space {
   #route(publication: Publication, putOff: PutOff[] | undefined): Placed[] | undefined {
     const { message } = publication;
     const { direct, groups } = this.#matches.find(message.topic);
+    if (direct.length + groups.length > 1) publication.share();
     let entries: Placed[] | undefined;
     for (let i = 0; i < direct.length; i++) {
       let match: Match | undefined = direct[i];

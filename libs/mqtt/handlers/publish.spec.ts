@@ -1,7 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { defaultLimits } from '../limits.js';
-import { acknowledgement, frame, Harness, property } from '../testing/index.js';
+import {
+  acknowledgement,
+  frame,
+  Harness,
+  property,
+  type PublishOptions,
+  type TestClient,
+} from '../testing/index.js';
 
 describe('publishing', () => {
   it.each([0, 1, 2])('at QoS %i reaches a subscriber once, at that QoS', async (qos) => {
@@ -125,6 +132,75 @@ describe('publishing', () => {
       const payload = 'x'.repeat(size);
       await client.publish('a', payload, { qos: 1 });
       expect(client.messages()).toEqual([`a ${payload}`]);
+    }
+  });
+});
+
+describe('a large message that comes in pieces', () => {
+  const large = (letter: string): string => letter.repeat(5_000);
+
+  /** In two pieces, and others of the same size after it: they are put together in the same memory. */
+  async function publishSplit(
+    client: TestClient,
+    topic: string,
+    options: PublishOptions = {},
+  ): Promise<void> {
+    for (const letter of ['x', 'y', 'z']) {
+      const bytes = client.publishBytes(letter === 'x' ? topic : 'other', large(letter), options);
+      await client.send(bytes.subarray(0, 300));
+      await client.send(bytes.subarray(300));
+    }
+  }
+
+  it.each([0, 1, 2] as const)('at QoS %i reaches one subscriber, or several, as it came', async (qos) => {
+    const h = new Harness();
+    const publisher = await h.connect('alice');
+    const subscribers = [await h.connect('s1'), await h.connect5('s2'), await h.connect('s3')];
+    for (const [index, subscriber] of subscribers.entries()) {
+      await subscriber.subscribe('a', { qos: 2 });
+      subscriber.link.stall();
+      await publishSplit(publisher, 'a', { qos });
+      subscriber.link.read();
+      await subscriber.settle();
+      expect([index, subscriber.messages()]).toEqual([index, [`a ${large('x')}`]]);
+      for (const earlier of subscribers.slice(0, index)) {
+        await earlier.settle();
+        expect(earlier.messages()).toEqual([`a ${large('x')}`]);
+      }
+    }
+  });
+
+  it('is kept as it came: retained, in a queue, behind a window, and with its correlation data', async () => {
+    const h = new Harness();
+    const publisher = await h.connect5('alice');
+    const away = await h.connect5('away', { expiry: 100 });
+    await away.subscribe('a', { qos: 1 });
+    await away.disconnect();
+    const narrow = await h.connect5('narrow', { properties: [['receiveMaximum', 1]] });
+    narrow.acknowledges = false;
+    await narrow.subscribe('a', { qos: 1 });
+    const properties = [['correlationData', Buffer.alloc(3_000, 'c')]] as const;
+    await publisher.publish('a', 'first', { qos: 1 });
+    await publishSplit(publisher, 'a', { qos: 1, retain: true, properties });
+    const late = await h.connect5('late');
+    await late.subscribe('a');
+    const back = await h.connect5('away', { expiry: 100 });
+    await back.settle();
+    await narrow.settle();
+    const [first] = narrow.take('publish');
+    await narrow.send(acknowledgement('puback', first?.packetId ?? 0));
+    const got = {
+      late: late.take('publish')[0],
+      back: back.take('publish')[1],
+      narrow: narrow.take('publish')[0],
+    };
+    for (const [who, message] of Object.entries(got)) {
+      expect([who, message?.payload.slice(0, 9), message?.payload === large('x')]).toEqual([
+        who,
+        'xxxxxxxxx',
+        true,
+      ]);
+      expect(property(message, 'correlationData')).toEqual(Buffer.alloc(3_000, 'c'));
     }
   });
 });

@@ -34,6 +34,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
   const message: Message = {
     topic,
     payload,
+    isLent: true,
     qos,
     retain: packet.retain,
     properties: packet.properties,

@@ -17,9 +17,8 @@ export interface LentReader {
   place(): Buffer | undefined;
 }
 
-const lent = Buffer.allocUnsafeSlow(64 * 1024);
-/** A large frame is likely to be followed by another: its head is all that should come here. */
-const head = lent.subarray(0, 1024);
+/** Several times what Node reads at once: whoever sends much is read in fewer system calls. */
+const lent = Buffer.allocUnsafeSlow(256 * 1024);
 
 interface Handle {
   readonly useUserBuffer?: unknown;
@@ -32,16 +31,10 @@ export function lendReads(accepted: Socket, reader: LentReader): Socket | undefi
   const handle = owner._handle;
   if (typeof handle?.useUserBuffer !== 'function') return undefined;
   owner._handle = null;
-  let wasPlaced = false;
   const options: unknown = {
     handle,
     onread: {
-      buffer: (): Buffer => {
-        const place = reader.place();
-        const next = place ?? (wasPlaced ? head : lent);
-        wasPlaced = place !== undefined;
-        return next;
-      },
+      buffer: (): Buffer => reader.place() ?? lent,
       callback: (length: number, buffer: Uint8Array): boolean => {
         reader.received(Buffer.from(buffer.buffer, buffer.byteOffset, length));
         return true;
