@@ -1,4 +1,4 @@
-import type { Broker, ClientId, Principal, Receipt, Renewal, TenantId } from '#mqtt';
+import type { Broker, CertificateProof, ClientId, Principal, Receipt, Renewal, TenantId } from '#mqtt';
 import { type Change, nobody } from '#store';
 
 import { isBannedBy } from './banned.js';
@@ -44,7 +44,24 @@ export function concernOf(change: Change): Concern {
     return { tenantId: undefined, includes: (_, serverName) => serverName === host };
   }
   const tenantId = change.tenantId === nobody ? undefined : change.tenantId;
-  return { tenantId, includes: concernedBy(change) };
+  const isOfHere = concernedBy(change);
+  const isOfCertificate = leadsElsewhere(change);
+  return {
+    tenantId,
+    includes: (principal) =>
+      isOfHere(principal) || (principal.certificate !== undefined && isOfCertificate(principal.certificate)),
+  };
+}
+
+/**
+ * Whose certificate may lead to another anchor, or to another credential, when it is shown again. Who is here stays what it was by that
+ * certificate; a new sign-in looks for its path anew.
+ */
+function leadsElsewhere({ kind, subject }: Change): (certificate: CertificateProof) => boolean {
+  const { credentialId, fingerprint } = subject;
+  if (kind === 'trust-anchor') return () => credentialId === undefined;
+  if (kind !== 'credential' || typeof fingerprint !== 'string') return () => false;
+  return (certificate) => certificate.fingerprint === fingerprint;
 }
 
 /** What the platform changes may concern every tenant. */

@@ -17,6 +17,7 @@ import {
   nobody,
   openControlStore,
   openDirectory,
+  recordChange,
   recordPlatformChange,
 } from '#store';
 
@@ -269,6 +270,20 @@ describe('who comes back', () => {
       expect(answer.kind).toBe(then === 'refused' ? 'refused' : 'granted');
     },
   );
+
+  it.each([
+    ['of another anchor, to which its certificate may lead as well', 'trust-anchor', 'anchorId'],
+    ['that pins its certificate, to whichever device', 'credential', 'credentialId'],
+  ] as const)('is judged anew after a change %s', async (_, kind, name) => {
+    await outcome();
+    await followed();
+    expect(await outcome()).toMatchObject(granted);
+    const { fingerprint } = readCertificate(certificate.der)!;
+    const subject = { [name]: randomUUID(), ...(kind === 'credential' ? { fingerprint } : {}) };
+    await store.tenant(tenant.id, (tx) => recordChange(tx, { kind, subject }));
+    await followed();
+    expect((await outcome()).questions).toBeGreaterThan(0);
+  });
 
   it('is judged anew after what the platform changes for all', async () => {
     await outcome();

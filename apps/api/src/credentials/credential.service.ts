@@ -98,7 +98,7 @@ export class CredentialService {
           notBefore: input.notBefore,
           notAfter: input.notAfter,
         });
-        await audit(tx, scope, about(created, 'credential.create'));
+        await recordCreated(tx, scope, created);
         return created;
       });
       return { credential, password };
@@ -139,7 +139,7 @@ export class CredentialService {
           ...(old.notBefore !== null && old.notBefore >= end ? { notBefore: null } : {}),
         });
         if (replaced === undefined) throw staleVersion();
-        await audit(tx, scope, about(credential, 'credential.create'));
+        await recordCreated(tx, scope, credential);
         const operation = await record(tx, scope, about(replaced, 'credential.rotate'));
         return { credential, password, replaced, operation };
       }),
@@ -316,7 +316,15 @@ async function existing(tx: TenantTx, deviceId: string, id: string): Promise<Cre
   return credential;
 }
 
-function about({ id, deviceId, authId }: Credential, action: string) {
-  const subject = { credentialId: id, deviceId };
+/** Nobody has it yet; but a certificate that it pins may have been somebody's by its name. */
+async function recordCreated(tx: TenantTx, scope: TenantScope, credential: Credential): Promise<void> {
+  const what = about(credential, 'credential.create');
+  if (credential.fingerprint === null) await audit(tx, scope, what);
+  else await record(tx, scope, what);
+}
+
+function about({ id, deviceId, authId, fingerprint: pinned }: Credential, action: string) {
+  const fingerprint = pinned === null ? {} : { fingerprint: Buffer.from(pinned).toString('hex') };
+  const subject = { credentialId: id, deviceId, ...fingerprint };
   return { kind: 'credential', subject, action, subjectId: id, detail: { authId, deviceId } } as const;
 }

@@ -106,7 +106,7 @@ export class TrustAnchorService {
       if (current.provenAt !== null) return current;
       const anchor = await updateTrustAnchor(tx, id, current.version, { provenAt: new Date() });
       if (anchor === undefined) throw staleVersion();
-      await audit(tx, scope, about(anchor, 'trust-anchor.prove'));
+      await record(tx, scope, about(anchor, 'trust-anchor.prove')); // paths may lead to it that led elsewhere
       return anchor;
     });
   }
