@@ -57,7 +57,7 @@ export type {
   DirectoryOcsp,
   DirectoryRevocation,
 } from './directory/anchors.js';
-export type { BanQuery, DirectoryBan } from './directory/bans.js';
+export type { BanQuery, DirectoryBan, DirectoryListedBan } from './directory/bans.js';
 export type { DirectoryDocument, PolicyVersionKey } from './directory/documents.js';
 export type {
   CertificateQuery,

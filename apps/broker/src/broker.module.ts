@@ -17,6 +17,7 @@ import { type BrokerStore, ChangeFeed, type Directory, openBrokerStore, openDire
 import { BrokerProcess } from './broker-process.js';
 import { applyChange, concernOf } from './changes.js';
 import { systemClock } from './clock.js';
+import { Following } from './gate/following.js';
 import { StoreGate } from './gate/gate.js';
 import { RememberingGate } from './gate/remembering-gate.js';
 import { Admission, maxConnectionsOf } from './listeners/admission.js';
@@ -32,6 +33,7 @@ const readiness = Symbol('readiness');
 const directory = Symbol('directory');
 const egress = Symbol('egress');
 const store = Symbol('store');
+const following = Symbol('following');
 const gate = Symbol('gate');
 const remembering = Symbol('remembering');
 const broker = Symbol('broker');
@@ -58,8 +60,13 @@ export class BrokerModule {
           inject: [options],
         },
         { provide: store, useFactory: makeStore, inject: [options, processId, directory] },
-        { provide: gate, useFactory: makeGate, inject: [options, directory, egress, store, metrics] },
-        { provide: remembering, useFactory: makeRemembering, inject: [gate, store, metrics] },
+        { provide: following, useFactory: () => new Following(() => systemClock.now()) },
+        {
+          provide: gate,
+          useFactory: makeGate,
+          inject: [options, directory, egress, store, metrics, following],
+        },
+        { provide: remembering, useFactory: makeRemembering, inject: [gate, following, store, metrics] },
         {
           provide: broker,
           useFactory: makeBroker,
@@ -68,7 +75,7 @@ export class BrokerModule {
         {
           provide: feed,
           useFactory: makeFeed,
-          inject: [options, processId, broker, gate, store, remembering],
+          inject: [options, processId, broker, gate, store, remembering, following],
         },
         {
           provide: BrokerProcess,
@@ -112,6 +119,7 @@ function makeGate(
   outside: Egress,
   brokerStore: BrokerStore,
   registry: Registry,
+  follows: Following,
 ): StoreGate {
   const signIns = new Counter({
     name: 'moorage_sign_ins_total',
@@ -123,6 +131,7 @@ function makeGate(
     directory: opened,
     secretKey,
     apiUrl,
+    following: follows,
     egress: outside,
     now: () => systemClock.now(),
     log,
@@ -131,21 +140,27 @@ function makeGate(
   });
 }
 
-function makeRemembering(made: StoreGate, brokerStore: BrokerStore, registry: Registry): RememberingGate {
+function makeRemembering(
+  made: StoreGate,
+  follows: Following,
+  brokerStore: BrokerStore,
+  registry: Registry,
+): RememberingGate {
   const { vault } = brokerStore;
   const remembering = new RememberingGate({
     gate: made,
+    following: follows,
     now: () => systemClock.now(),
     isFull: () => vault.isFull,
   });
   registry.registerMetric(
     new Counter({
       name: 'moorage_sign_ins_remembered_total',
-      help: 'Sign-ins that were let in without a question to the store, because nothing has changed since the last one',
+      help: 'Sign-ins that were let in by what was read before, because nothing has changed since',
       registers: [],
       collect() {
         this.reset();
-        this.inc(remembering.readmitted);
+        this.inc(remembering.readmitted + made.recognised);
       },
     }),
   );
@@ -197,12 +212,13 @@ function makeFeed(
   made: StoreGate,
   brokerStore: BrokerStore,
   remembered: RememberingGate,
+  follows: Following,
 ): ChangeFeed {
   return new ChangeFeed({
     url: databaseUrl,
     processId: id,
     onSeen: (change) => remembered.forget(concernOf(change)),
-    onHeard: (agoMs) => remembered.heard(agoMs),
+    onHeard: (agoMs) => follows.heard(agoMs),
     apply: async (change) => {
       const receipt = await applyChange(core, made, change);
       const { number, kind, tenantId, subject } = change;

@@ -39,6 +39,7 @@ class HeldDirectory implements Directory {
   readonly revocation: Directory['revocation'];
   readonly noteListPlace: Directory['noteListPlace'];
   readonly findBan: Directory['findBan'];
+  readonly bansOf: Directory['bansOf'];
   readonly documents: Directory['documents'];
   readonly activeVersion: Directory['activeVersion'];
   readonly isActive: Directory['isActive'];
@@ -61,6 +62,7 @@ class HeldDirectory implements Directory {
     this.revocation = (...asked) => real.revocation(...asked);
     this.noteListPlace = (...place) => real.noteListPlace(...place);
     this.findBan = (query) => real.findBan(query);
+    this.bansOf = (tenantId) => real.bansOf(tenantId);
     this.documents = (versions) => real.documents(versions);
     this.activeVersion = (...asked) => real.activeVersion(...asked);
     this.noteObservation = (observation) => real.noteObservation(observation);

@@ -1,9 +1,9 @@
 import type { Broker, CertificateProof, ClientId, Principal, Receipt, Renewal, TenantId } from '#mqtt';
-import { type Change, nobody } from '#store';
+import { type Change, type ChangeSubject, nobody } from '#store';
 
 import { isBannedBy } from './banned.js';
+import type { Concern } from './gate/following.js';
 import type { StoreGate } from './gate/gate.js';
-import type { Concern } from './gate/remembered-grants.js';
 
 /** Some session could not be held against the new rights, because the store could not be asked. The change is to be applied again. */
 export class UnansweredReviewError extends Error {
@@ -35,13 +35,18 @@ export async function applyChange(broker: Broker, gate: StoreGate, change: Chang
   return receipt;
 }
 
-/** Whose remembered grants a change may have made untrue: those it concerns sign in with the store again. */
+/** What is remembered and a change may have made untrue: whom it concerns signs in with the store again. */
 export function concernOf(change: Change): Concern {
   const { kind, subject } = change;
   // It is another tenant's now, or nobody's: who came by it may have been anybody.
   if (kind === 'host-name') {
     const { host } = subject;
-    return { tenantId: undefined, includes: (_, serverName) => serverName === host };
+    return {
+      tenantId: undefined,
+      includes: (_, serverName) => serverName === host,
+      includesHolder: () => false,
+      includesBans: false,
+    };
   }
   const tenantId = change.tenantId === nobody ? undefined : change.tenantId;
   const isOfHere = concernedBy(change);
@@ -50,6 +55,8 @@ export function concernOf(change: Change): Concern {
     tenantId,
     includes: (principal) =>
       isOfHere(principal) || (principal.certificate !== undefined && isOfCertificate(principal.certificate)),
+    includesHolder: kind === 'ban' || kind === 'session' ? () => false : holdersConcernedBy(subject),
+    includesBans: kind === 'ban',
   };
 }
 
@@ -95,16 +102,22 @@ export function concernedBy({ kind, subject }: Change): (principal: Principal) =
   if (kind === 'ban') return isBannedBy(subject);
   if (kind === 'session' || kind === 'host-name') return () => false; // they say nothing about the rights of who is here
   if (kind === 'authenticator') return ({ voucher }) => voucher?.kind === 'authenticator';
-  const { credentialId, anchorId, issuerId, targetKind, targetId } = subject;
-  const deviceId = targetKind === 'device' ? targetId : subject['deviceId'];
-  if (typeof credentialId === 'string') {
-    return (principal) =>
-      principal.credentialId === credentialId || principal.certificate?.credentialId === credentialId;
-  }
-  if (typeof issuerId === 'string') {
+  const { credentialId: changed, anchorId, issuerId } = subject;
+  if (changed === undefined && typeof issuerId === 'string') {
     return ({ voucher }) => voucher?.kind === 'issuer' && voucher.issuerId === issuerId;
   }
-  if (typeof anchorId === 'string') return (principal) => principal.certificate?.anchorId === anchorId;
-  if (typeof deviceId === 'string') return (principal) => principal.deviceId === deviceId;
+  if (changed === undefined && typeof anchorId === 'string')
+    return (principal) => principal.certificate?.anchorId === anchorId;
+  const isOf = holdersConcernedBy(subject);
+  return ({ credentialId, deviceId, certificate }) =>
+    isOf(credentialId, deviceId) || (certificate !== undefined && isOf(certificate.credentialId, deviceId));
+}
+
+/** Whose credential, device or rights it may have changed. */
+function holdersConcernedBy(subject: ChangeSubject): (credentialId: string, deviceId: string) => boolean {
+  const { credentialId, targetKind, targetId } = subject;
+  const deviceId = targetKind === 'device' ? targetId : subject['deviceId'];
+  if (typeof credentialId === 'string') return (credential) => credential === credentialId;
+  if (typeof deviceId === 'string') return (_, device) => device === deviceId;
   return () => true;
 }

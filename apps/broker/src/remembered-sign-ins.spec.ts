@@ -1,17 +1,20 @@
 /** Who comes back is let in without a question to the store, until a change of its rights says otherwise: one of each kind. */
-import { randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
+import { SignJWT } from 'jose';
+
 import { readCertificate, type Rule } from '#access';
-import { type Grant, type Refusal, type SignIn } from '#mqtt';
+import { type Grant, Reasons, type Refusal, type SignIn } from '#mqtt';
 import { silentLogger } from '#process';
 import {
   addTenantHost,
   ChangeFeed,
   type ChangeKind,
   type ControlStore,
+  createBan,
   createTrustAnchor,
   type Directory,
   nobody,
@@ -25,6 +28,7 @@ import { makeAuthority, type Pair } from '../../../test/support/pki.js';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { createTestTenant, type TestDevice, type TestTenant } from '../../../test/support/tenant.js';
 import { concernOf } from './changes.js';
+import { Following } from './gate/following.js';
 import { StoreGate } from './gate/gate.js';
 import { RememberingGate } from './gate/remembering-gate.js';
 
@@ -66,25 +70,28 @@ beforeAll(async () => {
       if (typeof method !== 'function') return method;
       return (...args: readonly unknown[]) => {
         if (name === 'noteUse') used.push(String(args[1]));
-        else if (name !== 'close') asked += 1;
+        // A version of a policy does not change: it is read once, whoever asks.
+        else if (name !== 'close' && name !== 'documents') asked += 1;
         const answer: unknown = Reflect.apply(method, of, args);
         return name === 'findByName' && pause !== undefined ? pause.then(() => answer) : answer;
       };
     },
   });
+  const following = new Following(now);
   storeGate = new StoreGate({
     directory,
+    following,
     secretKey: database.secretKey,
     now,
     log: silentLogger(),
     isStoreDown: () => isStoreDown,
   });
-  gate = new RememberingGate({ gate: storeGate, now, isFull: () => false });
+  gate = new RememberingGate({ gate: storeGate, following, now, isFull: () => false });
   feed = new ChangeFeed({
     url: database.brokerUrl,
     processId: randomUUID(),
     onSeen: (change) => gate.forget(concernOf(change)),
-    onHeard: (agoMs) => isHeard && gate.heard(agoMs),
+    onHeard: (agoMs) => isHeard && following.heard(agoMs),
     apply: () => ({
       sessionsTouched: 0,
       subscriptionsRemoved: 0,
@@ -349,6 +356,32 @@ describe('who comes back', () => {
     expect(await outcome()).toMatchObject(granted);
   });
 
+  it('is asked about again each time where others gave their word for it', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { kty = '', crv = '', x = '', y = '' } = publicKey.export({ format: 'jwk' });
+    await tenant.change('credential', { credentialId: device.credentialId, deviceId: device.id }, ({ db }) =>
+      db.credential.updateMany({
+        where: { id: device.credentialId },
+        data: { kind: 'token', secretHash: null, publicKey: { kty, crv, x, y } },
+      }),
+    );
+    await followed();
+    const token = await new SignJWT()
+      .setProtectedHeader({ alg: 'ES256' })
+      .setAudience(tenant.slug)
+      .setIssuedAt()
+      .setExpirationTime('1h')
+      .sign(privateKey);
+    for (const shown of [request(), request({ serverName: undefined, peerCertificate: undefined })]) {
+      const withToken = { ...shown, password: Buffer.from(token) };
+      for (let i = 0; i < 3; i++) {
+        const { answer, questions } = await outcome(withToken);
+        expect(answer).toMatchObject({ kind: 'granted', principal: { voucher: { kind: 'key' } } });
+        expect(questions).toBeGreaterThan(0);
+      }
+    }
+  });
+
   it('is nobody else: the same name, secret and identifier in another tenant is that tenant’s', async () => {
     const twin = await createTestTenant(store, database.secretKey);
     const other = await twin.addDevice('meter');
@@ -389,5 +422,191 @@ describe('who comes back', () => {
     expect(await outcome()).toMatchObject({
       answer: { kind: 'refused', detail: 'too many failed sign-ins' },
     });
+  });
+});
+
+describe('a credential that was read before', () => {
+  const plain = (change: Partial<SignIn> = {}): SignIn =>
+    request({ serverName: undefined, peerCertificate: undefined, clientId: randomUUID(), ...change });
+
+  /** One that may use any identifier, as it is for whoever comes with a new one each time. */
+  beforeEach(async () => {
+    await tenant.change('credential', { credentialId: device.credentialId, deviceId: device.id }, ({ db }) =>
+      db.credential.updateMany({
+        where: { id: device.credentialId },
+        data: { clientIdRule: { kind: 'any' } },
+      }),
+    );
+    await outcome(plain());
+    await followed();
+    await outcome(plain());
+  });
+
+  const changeCredential = (data: object): Promise<unknown> =>
+    tenant.change('credential', { credentialId: device.credentialId, deviceId: device.id }, ({ db }) =>
+      db.credential.updateMany({ where: { id: device.credentialId }, data }),
+    );
+
+  it('is not read again for a new identifier or address, and counts as used', async () => {
+    used = [];
+    const { answer, questions } = await outcome(plain({ clientId: 'new', remoteAddress: '192.0.2.77' }));
+    expect(answer).toMatchObject({ principal: { clientId: 'new', address: '192.0.2.77' } });
+    expect(questions).toBe(0);
+    expect(used).toEqual([device.credentialId]);
+  });
+
+  it('is read for who shows another password, and for whom it refuses', async () => {
+    expect(await outcome(plain({ password: Buffer.from('guess') }))).toMatchObject({
+      answer: { kind: 'refused', detail: 'wrong password' },
+      questions: 1,
+    });
+    await changeCredential({ clientIdRule: { kind: 'prefix', value: 'own-' } });
+    await followed();
+    await outcome(plain({ clientId: 'own-1' }));
+    expect(await outcome(plain({ clientId: 'own-2' }))).toMatchObject(granted);
+    expect(await outcome(plain({ clientId: 'other' }))).toMatchObject({
+      answer: { kind: 'refused', reason: Reasons.clientIdentifierNotValid },
+      questions: 1,
+    });
+  });
+
+  it.each<[string, () => Promise<unknown>, 'granted' | 'refused']>([
+    ['it ends', () => changeCredential({ disabledAt: new Date() }), 'refused'],
+    ['its password changes', () => changeCredential({ secretHash: Buffer.alloc(32) }), 'refused'],
+    ['its tenant is suspended', () => tenant.set({ status: 'suspended' }), 'refused'],
+    [
+      'its device is disabled',
+      () =>
+        tenant.change('device', { deviceId: device.id }, ({ db }) =>
+          db.device.updateMany({ where: { id: device.id }, data: { status: 'disabled' } }),
+        ),
+      'refused',
+    ],
+    [
+      'a policy is bound no more',
+      () => tenant.change('policy', { policyId }, ({ db }) => db.policyBinding.deleteMany()),
+      'granted',
+    ],
+    [
+      'a group changes',
+      () => tenant.change('group', { groupId: randomUUID() }, () => Promise.resolve()),
+      'granted',
+    ],
+  ])('is read again when %s', async (_, change, then) => {
+    await change();
+    await followed();
+    const { answer, questions } = await outcome(plain());
+    expect(answer.kind).toBe(then);
+    expect(questions).toBeGreaterThan(0);
+  });
+
+  it('is not read again for what concerns another', async () => {
+    const other = await tenant.addDevice('other');
+    await tenant.change('device', { deviceId: other.id }, () => Promise.resolve());
+    await tenant.change('session', { clientId: 'x' }, () => Promise.resolve());
+    await followed();
+    expect(await outcome(plain())).toMatchObject(granted);
+  });
+
+  it('ends by the clock', async () => {
+    await changeCredential({ notAfter: new Date(Date.now() + 1_500) });
+    await followed();
+    await outcome(plain());
+    expect(await outcome(plain())).toMatchObject(granted);
+    ahead += 1_600;
+    expect(await outcome(plain())).toMatchObject({ answer: { kind: 'refused' } });
+  });
+
+  it('is not what a change overtook', async () => {
+    await tenant.change('group', { groupId: randomUUID() }, () => Promise.resolve());
+    await followed();
+    let release: () => void = () => undefined;
+    pause = new Promise((resolve) => (release = resolve));
+    const underWay = outcome(plain());
+    await changeCredential({ disabledAt: new Date() });
+    await followed();
+    release();
+    await underWay;
+    pause = undefined;
+    expect(await outcome(plain())).toMatchObject({ answer: { kind: 'refused' } });
+  });
+
+  it('is read again while this process does not know that nothing has changed', async () => {
+    isHeard = false;
+    await sleep(60);
+    ahead += 2_100;
+    expect((await outcome(plain())).questions).toBeGreaterThan(0);
+    isHeard = true;
+  });
+
+  const ban = (kind: string, value: string, expiresAt: Date | null = null): Promise<unknown> =>
+    tenant.change(
+      'ban',
+      { kind, value },
+      ({ db, tenantId }) =>
+        db.$executeRaw`INSERT INTO bans (tenant_id, kind, value, range, reason, expires_at, created_by)
+          VALUES (${tenantId}::uuid, ${kind}, ${value}, ${kind === 'address' ? value : null}::inet, '', ${expiresAt}, 'test')`,
+    );
+
+  it.each<[string, string, () => string, () => Partial<SignIn>]>([
+    ['identifier', 'client-id', () => 'bad', () => ({ clientId: 'bad' })],
+    ['username', 'username', () => device.username.slice(0, device.username.lastIndexOf('@')), () => ({})],
+    ['address', 'address', () => '198.51.100.9/24', () => ({ remoteAddress: '198.51.100.77' })],
+    ['address of the other kind', 'address', () => '2001:db8::/32', () => ({ remoteAddress: '2001:db8::1' })],
+  ])('is of no use to a banned %s', async (_, kind, value, who) => {
+    expect(await outcome(plain(who()))).toMatchObject(granted);
+    await ban(kind, value());
+    await followed();
+    expect(await outcome(plain(who()))).toMatchObject({ answer: { reason: Reasons.banned } });
+    if (kind !== 'username') expect(await outcome(plain())).toMatchObject(granted);
+    await tenant.change('ban', { kind, value: value() }, ({ db }) => db.ban.deleteMany());
+    await followed();
+    expect(await outcome(plain(who()))).toMatchObject({ answer: { kind: 'granted' } });
+  });
+
+  it('is of no use to whom the platform bans, and a ban that is over costs a question', async () => {
+    await ban('client-id', 'once', new Date(Date.now() - 1_000));
+    await store.platform(async (tx) => {
+      await createBan(tx, {
+        kind: 'client-id',
+        value: 'bad',
+        reason: '',
+        expiresAt: undefined,
+        createdBy: 't',
+      });
+      await recordPlatformChange(tx, {
+        kind: 'ban',
+        subject: { kind: 'client-id', value: 'bad', platform: true },
+      });
+    });
+    await followed();
+    expect(await outcome(plain({ clientId: 'bad' }))).toMatchObject({ answer: { reason: Reasons.banned } });
+    expect(await outcome(plain())).toMatchObject(granted);
+    expect(await outcome(plain({ clientId: 'once' }))).toMatchObject({
+      answer: { kind: 'granted' },
+      questions: 1,
+    });
+    await store.platform(async (tx) => {
+      await tx.db.ban.deleteMany({ where: { tenantId: null } });
+      await recordPlatformChange(tx, {
+        kind: 'ban',
+        subject: { kind: 'client-id', value: 'bad', platform: true },
+      });
+    });
+    await followed();
+  });
+
+  it('is held against bans in the store where they are too many to be listed', async () => {
+    await tenant.change(
+      'ban',
+      { kind: 'client-id', value: 'b1' },
+      ({ db, tenantId }) =>
+        db.$executeRaw`INSERT INTO bans (tenant_id, kind, value, reason, created_by)
+          SELECT ${tenantId}::uuid, 'client-id', 'b' || n, '', 'test' FROM generate_series(1, 1001) n`,
+    );
+    await followed();
+    await outcome(plain());
+    expect(await outcome(plain())).toMatchObject({ answer: { kind: 'granted' }, questions: 1 });
+    expect(await outcome(plain({ clientId: 'b77' }))).toMatchObject({ answer: { reason: Reasons.banned } });
   });
 });

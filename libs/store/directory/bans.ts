@@ -23,6 +23,16 @@ export interface DirectoryBan {
   readonly isPlatform: boolean;
 }
 
+/** One of those that a tenant's clients have to be held against. */
+export interface DirectoryListedBan {
+  readonly kind: DirectoryBan['kind'];
+  /** Of an address: the range. */
+  readonly value: string;
+}
+
+/** More are not listed: to ask about a client costs the same however many there are. */
+const mostListed = 1_000;
+
 export class Bans {
   readonly #pool: Pool;
   readonly #bans: DataLoader<BanQuery, DirectoryBan | undefined, string>;
@@ -34,6 +44,12 @@ export class Bans {
 
   find(query: BanQuery): Promise<DirectoryBan | undefined> {
     return this.#bans.load(query);
+  }
+
+  /** The tenant's and the platform's, those included that are over and not yet gone. Undefined: they are too many. */
+  async of(tenantId: string): Promise<readonly DirectoryListedBan[] | undefined> {
+    const { rows } = await withStoreErrors(() => this.#pool.query<DirectoryListedBan>(listBans, [tenantId]));
+    return rows.length > mostListed ? undefined : rows;
   }
 
   async #read(queries: readonly BanQuery[]): Promise<(DirectoryBan | undefined)[]> {
@@ -61,6 +77,13 @@ interface BanRow {
   readonly reason: string;
   readonly is_platform: boolean;
 }
+
+// Of each a limited count by itself; an OR over both would not stop at an index.
+const listBans = `
+  SELECT kind, coalesce(network(range)::text, value) AS value FROM (
+    (SELECT kind, value, range FROM bans WHERE tenant_id = $1 LIMIT ${mostListed + 1})
+    UNION ALL
+    (SELECT kind, value, range FROM bans WHERE tenant_id IS NULL LIMIT ${mostListed + 1})) b`;
 
 // Equality by the unique index and ranges by the GiST index: a client costs the same with ten bans and with a million.
 const readBans = `

@@ -1,7 +1,7 @@
 /**
- * What the broker's gate looks up when somebody signs in, and again when rights change. Rows are never cached: whoever asks
- * gets the rights of this moment, and there is nothing to invalidate. What does not change is: the rules of one version of
- * a policy. Each question has a file of its own beside this one.
+ * What the broker's gate looks up when somebody signs in, and again when rights change. Rows are never cached here: whoever asks
+ * gets the rights of this moment. What does not change is: the rules of one version of a policy. What may be remembered is for the
+ * gate to say, which hears of changes. Each question has a file of its own beside this one.
  */
 import { Pool } from 'pg';
 
@@ -9,7 +9,7 @@ import { withStoreErrors } from '../errors.js';
 import { verifyFences } from '../fences.js';
 import { type Observation, Observations } from '../observations.js';
 import { type AnchorQuery, Anchors, type DirectoryAnchor, type DirectoryRevocation } from './anchors.js';
-import { type BanQuery, Bans, type DirectoryBan } from './bans.js';
+import { type BanQuery, Bans, type DirectoryBan, type DirectoryListedBan } from './bans.js';
 import { type DirectoryDocument, Documents, type PolicyVersionKey } from './documents.js';
 import { type CertificateQuery, type DirectoryEntry, Entries } from './entries.js';
 import { maxConcurrent } from './gather.js';
@@ -47,6 +47,8 @@ export interface Directory {
   noteListPlace(tenantId: string, anchorId: string, url: string): void;
   /** Undefined: there is none that holds now. */
   findBan(query: BanQuery): Promise<DirectoryBan | undefined>;
+  /** All that the tenant's clients have to be held against. Undefined: they are too many to be listed. */
+  bansOf(tenantId: string): Promise<readonly DirectoryListedBan[] | undefined>;
   /**
    * Reads what the entry names. A step of its own, taken for proven holders only: the time that an answer takes must not
    * tell a stranger which credentials exist. Undefined: a policy was deleted since, the entry is out of date.
@@ -165,6 +167,10 @@ class PgDirectory implements Directory {
 
   findBan(query: BanQuery): Promise<DirectoryBan | undefined> {
     return this.#bans.find(query);
+  }
+
+  bansOf(tenantId: string): Promise<readonly DirectoryListedBan[] | undefined> {
+    return this.#bans.of(tenantId);
   }
 
   documents(versions: readonly PolicyVersionKey[]): Promise<readonly DirectoryDocument[] | undefined> {

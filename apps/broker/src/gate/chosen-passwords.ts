@@ -51,12 +51,17 @@ export class ChosenPasswords {
     password: Buffer,
   ): Promise<Verdict> {
     if (password.length > maxBytes) return this.pass(tenantId);
-    const mark = createHmac('sha256', this.#markKey).update(hash).update('\0').update(password).digest();
+    const mark = this.#markOf(hash, password);
     if (this.#isKnown(id, mark)) return 'right';
     const isRight = await this.#timed(tenantId, () => verifyPassword(this.#secretKey, password, hash));
     if (isRight === undefined) return 'busy';
     if (isRight) this.#remember(id, mark);
     return isRight ? 'right' : 'wrong';
+  }
+
+  /** Whether this password was found right lately: known without verifying. */
+  isVerified({ id, hash }: { readonly id: string; readonly hash: string }, password: Buffer): boolean {
+    return password.length <= maxBytes && this.#isKnown(id, this.#markOf(hash, password));
   }
 
   /**
@@ -84,6 +89,10 @@ export class ChosenPasswords {
       if (this.#times.length > 32) this.#times.shift();
     }
     return result;
+  }
+
+  #markOf(hash: string, password: Buffer): Buffer {
+    return createHmac('sha256', this.#markKey).update(hash).update('\0').update(password).digest();
   }
 
   #isKnown(credentialId: string, mark: Buffer): boolean {

@@ -19,7 +19,7 @@ import {
   type TenantId,
 } from '#mqtt';
 import type { Logger } from '#process';
-import type { Directory, DirectoryBan, DirectoryDocument, DirectoryTenant } from '#store';
+import type { BanQuery, Directory, DirectoryBan, DirectoryDocument, DirectoryTenant } from '#store';
 
 import { AddressFences } from './addresses.js';
 import { TenantLimits } from './limits.js';
@@ -32,17 +32,23 @@ const maxAttempts = 3;
 /** How and from where somebody has come; unknown of who was stored before it was kept. */
 export type Arrival = Pick<Principal, 'transport' | 'address'>;
 
+interface Bans {
+  find(query: BanQuery): Promise<DirectoryBan | undefined>;
+}
+
 /** What proofs entitle to: everything that does not depend on a secret, the same at sign-in and when rights are reviewed. */
 export class Grants {
   readonly #directory: Directory;
+  readonly #bans: Bans;
   readonly #now: () => number;
   readonly #log: Logger;
   readonly #policies = new Policies();
   readonly #limits = new TenantLimits();
   readonly #fences = new AddressFences();
 
-  constructor(directory: Directory, now: () => number, log: Logger) {
+  constructor(directory: Directory, bans: Bans, now: () => number, log: Logger) {
     this.#directory = directory;
+    this.#bans = bans;
     this.#now = now;
     this.#log = log;
   }
@@ -133,7 +139,7 @@ export class Grants {
     username: string,
     address: string | undefined,
   ): Promise<string | undefined> {
-    const ban = await this.#directory.findBan({
+    const ban = await this.#bans.find({
       tenantId: entry.tenant.id,
       clientId,
       authId: holder.credential.authId,

@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { type Grant, type Principal, Reasons, type Refusal, type SignIn } from '#mqtt';
 import { TestGate } from '#mqtt/testing';
 
+import { Following } from './following.js';
 import { RememberingGate } from './remembering-gate.js';
 
 const minute = 60_000;
@@ -29,6 +30,8 @@ class FailingGate extends TestGate {
   readmit(_: SignIn, grant: Grant): Grant {
     return grant;
   }
+
+  forget(): void {}
 }
 
 /** As long ago as a change could have been missed since: what is remembered counts for nothing but the grace. */
@@ -37,8 +40,10 @@ const longAgo = 2_001;
 function start() {
   const world = { now: 1_000_000, isFull: false };
   const inner = new FailingGate();
-  const gate = new RememberingGate({ gate: inner, now: () => world.now, isFull: () => world.isFull });
-  gate.heard(longAgo);
+  const now = (): number => world.now;
+  const following = new Following(now);
+  const gate = new RememberingGate({ gate: inner, following, now, isFull: () => world.isFull });
+  following.heard(longAgo);
   return { world, inner, gate };
 }
 
@@ -101,7 +106,12 @@ describe('a sign-in while the store is away', () => {
 
   it('is refused after a change that concerns it, also one that came while it was let in', async () => {
     const { inner, gate } = start();
-    const concerns = { tenantId: undefined, includes: ({ clientId }: Principal) => clientId === 'meter' };
+    const concerns = {
+      tenantId: undefined,
+      includes: ({ clientId }: Principal) => clientId === 'meter',
+      includesHolder: () => false,
+      includesBans: false,
+    };
     await gate.admit(request());
     await gate.admit(request({ clientId: 'other' }));
     gate.forget(concerns);

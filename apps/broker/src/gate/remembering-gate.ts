@@ -22,7 +22,17 @@ import {
   type SignIn,
 } from '#mqtt';
 
-import { type Concern, RememberedGrants } from './remembered-grants.js';
+import type { Concern, Following } from './following.js';
+import { Remembered } from './remembered.js';
+
+/** A grant, and by which name of the server it was asked for. */
+interface RememberedGrant {
+  readonly grant: Grant;
+  readonly serverName: string | undefined;
+}
+
+/** Some hundred bytes each, beside what the live connection has of it too; at most some kilobytes. */
+const mostGrants = 50_000;
 
 export interface JudgingGate extends Gate {
   /**
@@ -30,26 +40,23 @@ export interface JudgingGate extends Gate {
    * must be judged.
    */
   readmit(request: SignIn, grant: Grant): Grant | undefined;
+  /** What this concerns is read from the store again. */
+  forget(concern: Concern): void;
 }
 
 export interface RememberingGateOptions {
   readonly gate: JudgingGate;
+  readonly following: Following;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** What waits for the store is as much as may: nobody is let in to add to it. */
   readonly isFull: () => boolean;
 }
 
-/** Twice as often as changes are looked for, where no notification comes: who has not looked for longer does not know. */
-const knowsForMs = 2_000;
-
 export class RememberingGate implements Gate {
   readonly #options: RememberingGateOptions;
   readonly #key = createSecretKey(randomBytes(32));
-  readonly #grants = new RememberedGrants();
-  #heardAt = -Infinity;
-  /** Grows with each change of rights. */
-  #changes = 0;
+  readonly #grants = new Remembered<RememberedGrant>(mostGrants);
   /** Sign-ins that were let in by what was remembered, while every change was known. */
   readmitted = 0;
   /** Sign-ins that were let in without the store. */
@@ -63,11 +70,12 @@ export class RememberingGate implements Gate {
     const place = this.#placeOf(request);
     const readmitted = this.#readmit(place, request);
     if (readmitted !== undefined) return readmitted;
-    const changes = this.#changes;
+    const { following } = this.#options;
+    const { changes } = following;
     const answer = await this.#options.gate.admit(request);
     if (answer.kind === 'granted') {
       // A change that came meanwhile may be about this very grant.
-      if (changes === this.#changes) this.#remember(place, request, answer);
+      if (changes === following.changes) this.#remember(place, request, answer);
       return answer;
     }
     if (answer.reason !== Reasons.serverUnavailable) {
@@ -88,29 +96,26 @@ export class RememberingGate implements Gate {
     return this.#options.gate.exchange(method, request);
   }
 
-  /** All changes that there were so many milliseconds ago have been applied here. */
-  heard(agoMs: number): void {
-    this.#heardAt = this.#options.now() - agoMs;
-  }
-
   /** Before a change is applied: whom it concerns has to ask the store again. */
   forget(concern: Concern): void {
-    this.#changes += 1;
-    this.#grants.forget(concern);
+    this.#options.following.changes += 1;
+    this.#options.gate.forget(concern);
+    const { tenantId, includes } = concern;
+    this.#grants.forget(tenantId, ({ grant, serverName }) => includes(grant.principal, serverName));
   }
 
   #remember(place: string, { clientId, serverName }: SignIn, grant: Grant): void {
     // Who leaves its identifier to us is somebody new each time.
-    if (clientId !== '') this.#grants.set(place, { grant, serverName: serverName?.toLowerCase() });
+    if (clientId === '') return;
+    this.#grants.set(place, grant.principal.tenantId, { grant, serverName: serverName?.toLowerCase() });
   }
 
   #readmit(place: string, request: SignIn): Grant | undefined {
-    const now = this.#options.now();
-    if (now - this.#heardAt > knowsForMs) return undefined;
+    if (!this.#options.following.isCurrent) return undefined;
     const grant = this.#grants.get(place)?.grant;
     if (grant === undefined || grant.principal.voucher !== undefined) return undefined;
     const { expiresAt = Infinity, reviewAt = Infinity } = grant;
-    if (Math.min(expiresAt, reviewAt) <= now) return undefined;
+    if (Math.min(expiresAt, reviewAt) <= this.#options.now()) return undefined;
     const again = this.#options.gate.readmit(request, grant);
     if (again !== undefined) this.readmitted += 1;
     return again;
@@ -120,9 +125,8 @@ export class RememberingGate implements Gate {
     const grant = this.#grants.get(place)?.grant;
     const { signInGraceMs: graceMs = 0 } = grant ?? {};
     if (grant === undefined || graceMs === 0 || this.#options.isFull()) return undefined;
-    const now = this.#options.now();
-    if (now - this.#heardAt > graceMs) return undefined;
-    if (grant.expiresAt !== undefined && grant.expiresAt <= now) return undefined;
+    if (this.#options.following.agoMs > graceMs) return undefined;
+    if (grant.expiresAt !== undefined && grant.expiresAt <= this.#options.now()) return undefined;
     this.recalled += 1;
     return { ...grant, withoutStore: true };
   }

@@ -1,0 +1,62 @@
+import { AddressSet } from '#access';
+import type { BanQuery, Directory, DirectoryBan, DirectoryListedBan } from '#store';
+
+import type { Concern, Following } from './following.js';
+
+const mostTenants = 5_000;
+
+/**
+ * Who is kept out. Each tenant's bans are read once, with the platform's, as long as they are few: whoever none of them is on is free
+ * without a question. Whoever one may be on is asked about, for its reason and its end.
+ */
+export class KnownBans {
+  readonly #directory: Directory;
+  readonly #following: Following;
+  /** Undefined within: they are too many to be listed. */
+  readonly #lists = new Map<string, Promise<BanList | undefined>>();
+
+  constructor(directory: Directory, following: Following) {
+    this.#directory = directory;
+    this.#following = following;
+  }
+
+  async find(query: BanQuery): Promise<DirectoryBan | undefined> {
+    const list = this.#following.isCurrent ? await this.#listOf(query.tenantId) : undefined;
+    return list?.isFree(query) === true ? undefined : this.#directory.findBan(query);
+  }
+
+  forget({ tenantId, includesBans }: Concern): void {
+    if (!includesBans) return;
+    if (tenantId === undefined) this.#lists.clear();
+    else this.#lists.delete(tenantId);
+  }
+
+  /** Whoever waits for a list that a change overtakes is still signing in: it is reviewed when the change is applied. */
+  #listOf(tenantId: string): Promise<BanList | undefined> {
+    const known = this.#lists.get(tenantId);
+    if (known !== undefined) return known;
+    if (this.#lists.size >= mostTenants) this.#lists.clear();
+    const list = this.#directory.bansOf(tenantId).then((bans) => bans && new BanList(bans));
+    this.#lists.set(tenantId, list);
+    list.catch(() => this.#lists.get(tenantId) === list && this.#lists.delete(tenantId));
+    return list;
+  }
+}
+
+class BanList {
+  readonly #texts: ReadonlySet<string>;
+  readonly #addresses: AddressSet;
+
+  constructor(bans: readonly DirectoryListedBan[]) {
+    const texts = bans.filter(({ kind }) => kind !== 'address');
+    this.#texts = new Set(texts.map(({ kind, value }) => `${kind} ${value}`));
+    this.#addresses = new AddressSet(bans.flatMap(({ kind, value }) => (kind === 'address' ? value : [])));
+  }
+
+  /** False: one may be on it. One that is over is still listed for a while; and what is the platform's word may be the tenant's. */
+  isFree({ clientId, authId, username, address }: BanQuery): boolean {
+    const texts = [`client-id ${clientId}`, `username ${authId}`, `username ${username}`];
+    if (texts.some((text) => this.#texts.has(text))) return false;
+    return address === undefined || !this.#addresses.has(address);
+  }
+}
