@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { Framer, maxAtOnceBytes, ownBytes } from './framing.js';
 import { Reasons } from './reason.js';
+import { takeSlab } from './slabs.js';
 import { bytes, packet } from './testing/wire.js';
 import { ProtocolViolation } from './violation.js';
 
@@ -259,6 +260,30 @@ describe('the framer', () => {
     }
     expect(got).toHaveLength(1);
     expect(got[0]?.equals(big)).toBe(true);
+  });
+});
+
+describe('memory in which a frame is put together', () => {
+  /** A frame whose rest has a place, and where that is. */
+  function begun(): { framer: Framer; place: Buffer } {
+    const framer = new Framer(maxAtOnceBytes);
+    framer.atOnceBytes = maxAtOnceBytes;
+    framer.push(packet(0x30, '0001 61', Buffer.alloc(100_000)).subarray(0, 50_000), () => true);
+    return { framer, place: framer.place()! };
+  }
+  const isUsedAgain = ({ buffer }: Buffer): boolean =>
+    Array.from({ length: 100 }, () => takeSlab(100_000)).some((slab) => slab.buffer === buffer);
+
+  it('is nobody else’s while the link of a connection that has ended may still read into it', () => {
+    const { framer, place } = begun();
+    framer.stop();
+    expect(isUsedAgain(place)).toBe(false);
+  });
+
+  it('is used again when the frame has been handled', () => {
+    const { framer, place } = begun();
+    framer.push(place, () => true);
+    expect(isUsedAgain(place)).toBe(true);
   });
 });
 

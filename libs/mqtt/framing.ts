@@ -40,6 +40,8 @@ export class Framer {
   #partial: Buffer = noBytes;
   /** What that is in. */
   #slab: Buffer = noBytes;
+  /** The link may be reading into it. */
+  #isPlaced = false;
   #have = 0;
   #need = 0;
   #partialBodyOffset = 0;
@@ -67,6 +69,7 @@ export class Framer {
    * `onFrame` may call `stop` and set the limit, nothing else.
    */
   push(chunk: Buffer, onFrame: OnFrame): void {
+    this.#isPlaced = false;
     if (this.#stopped || chunk.length === 0) return;
     if (this.#paused) return this.#hold(copyBytes(chunk));
     this.#read(chunk, onFrame);
@@ -76,6 +79,7 @@ export class Framer {
   /** Where what comes next belongs: the rest of a large frame. Undefined: nowhere in particular. */
   place(): Buffer | undefined {
     if (this.#need === 0 || this.#partial.length - this.#have < leastPlaced) return undefined;
+    this.#isPlaced = true;
     return this.#partial.subarray(this.#have);
   }
 
@@ -98,7 +102,8 @@ export class Framer {
     this.#paused = false;
     this.#held = [];
     this.#heldBytes = 0;
-    giveBack(this.#slab);
+    // A link that ends reads on for a while: into this, and it must not be somebody else's by then.
+    if (!this.#isPlaced) giveBack(this.#slab);
     this.#forgetPartial();
   }
 
