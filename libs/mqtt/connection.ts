@@ -32,14 +32,13 @@ import type {
   Timer,
 } from './ports.js';
 import { encodePublish, type Publication } from './publication.js';
+import { PublishRights } from './publish-rights.js';
 import { inConnack, inDisconnect, Reasons, type Reason } from './reason.js';
 import { Receipts, type ReceiptType } from './receipts.js';
-import { serversTopic, tooLongTopic } from './rights.js';
+import { serversTopic } from './rights.js';
 import type { Session } from './session.js';
 import type { Ending, Space } from './space.js';
 import { Deadline, RateLimit } from './timers.js';
-import { isDollarTopic, isWithinLimits } from './topic.js';
-import { unitsOfLookUp } from './turns.js';
 import { ProtocolViolation } from './violation.js';
 
 /** An exchange of AUTH packets that is under way (MQTT 5.0, 4.12). */
@@ -66,9 +65,6 @@ const unitsOfAcknowledgement = 0.5;
 const turnsUntilQuiet = 64;
 /** Bytes of a PUBACK, PUBREC or DISCONNECT beside its Reason String. */
 const mostAround = 16;
-/** Rights are remembered for topics of so many characters in all: a thousand of the usual ones. */
-const mostRightsLength = 64 * 1024;
-const lengthOfRight = 32;
 
 /** What a 5.0 client was told in CONNACK holds as long as its connection: whoever keeps to it does no wrong. */
 function withTold(limits: Limits, { receiveMaximum, maxPacketBytes, topicAliasMaximum }: Limits): Limits {
@@ -132,9 +128,8 @@ export class Connection implements LinkSink {
   #keepAliveMs = 0;
   #expiry: Deadline | undefined;
   #review: Deadline | undefined;
-  /** Of topics that were published to; most connections publish to few, and many to none. */
-  #rights: Map<string, PublishRight> | undefined = undefined;
-  #rightsLength = 0;
+  /** Of the policy and the limits of now; many clients never publish. */
+  #rights: PublishRights | undefined = undefined;
   #inboundAliases: InboundAliases | undefined;
   #outboundAliases: OutboundAliases | undefined;
   #mayExplain = false;
@@ -411,7 +406,7 @@ export class Connection implements LinkSink {
     this.#framer.maxPacketBytes = limits.maxPacketBytes;
     this.link.takePackets?.(limits.maxPacketBytes);
     this.#framer.atOnceBytes = maxAtOnceBytes;
-    this.#forgetRights();
+    this.#rights = undefined;
     this.#messageRate = limits.publishRate > 0 ? new RateLimit(limits.publishRate, clock.now()) : undefined;
     this.#bytesRate =
       limits.publishBytesRate > 0 ? new RateLimit(limits.publishBytesRate, clock.now()) : undefined;
@@ -436,40 +431,14 @@ export class Connection implements LinkSink {
   usePolicy(policy: Policy): void {
     if (this.grant === undefined) return;
     this.grant = { ...this.grant, policy };
-    this.#forgetRights();
-  }
-
-  /** Synchronous, and from memory for every topic the connection has used before. */
-  publishRight(topic: string): PublishRight {
-    return this.#rights?.get(topic) ?? this.#askRight(topic);
-  }
-
-  #askRight(topic: string): PublishRight {
-    this.broker.turns.spend(unitsOfLookUp(topic));
-    const right = this.#judgeTopic(topic);
-    if (right === tooLongTopic) return right; // a thousand of them would be 65 MB
-    const length = topic.length + lengthOfRight;
-    if (this.#rightsLength + length > mostRightsLength) this.#forgetRights();
-    const { session, broker } = this;
-    if (right.allowed && session !== undefined) {
-      broker.onUse({ principal: session.principal, action: 'publish', topic, rule: right.rule });
-    }
-    this.#rights ??= new Map();
-    this.#rights.set(topic, right);
-    this.#rightsLength += length;
-    return right;
-  }
-
-  #forgetRights(): void {
     this.#rights = undefined;
-    this.#rightsLength = 0;
   }
 
-  #judgeTopic(topic: string): PublishRight {
-    const { maxTopicBytes, maxTopicLevels } = this.limits;
-    if (!isWithinLimits(topic, maxTopicBytes, maxTopicLevels)) return tooLongTopic;
-    if (isDollarTopic(topic)) return serversTopic;
-    return this.grant?.policy.publishRight(topic) ?? serversTopic;
+  publishRight(topic: string): PublishRight {
+    const { session, grant } = this;
+    if (session === undefined || grant === undefined) return serversTopic;
+    this.#rights ??= new PublishRights(this.broker, session, grant.policy, this.limits);
+    return this.#rights.of(topic);
   }
 
   /** What the Gate is asked with. */
