@@ -47,10 +47,14 @@ export interface CertificatePath<A extends TrustedAuthority = TrustedAuthority> 
 
 const maxIntermediates = 4;
 
-/** Reads what came by TLS, leaf first. Undefined: malformed, or more than anybody needs. */
-export function readChain(leaf: Buffer, intermediates: readonly Buffer[]): PresentedChain | undefined {
+/** Reads what came by TLS, leaf first. Undefined: malformed, or more than anybody needs. `read`: by who knows some already. */
+export function readChain(
+  leaf: Buffer,
+  intermediates: readonly Buffer[],
+  read: (der: Buffer) => Certificate | undefined = readCertificate,
+): PresentedChain | undefined {
   if (intermediates.length > maxIntermediates + 1) return undefined; // the anchor itself may be among them
-  const [own, ...others] = [leaf, ...intermediates].map((der) => readCertificate(der));
+  const [own, ...others] = [leaf, ...intermediates].map((der) => read(der));
   if (own === undefined || others.includes(undefined)) return undefined;
   return { leaf: own, intermediates: others.filter((other) => other !== undefined) };
 }

@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-
 import {
   anchorHints,
   type Certificate,
@@ -12,7 +10,6 @@ import {
   identityTemplateSchema,
   type PresentedChain,
   provenUntil,
-  readCertificate,
   readChain,
   standingOf,
   type TrustedAuthority,
@@ -40,6 +37,7 @@ import type {
 import { tenantOfHost } from './hosts.js';
 import type { Holder, Proof } from './proof.js';
 import type { Provisioning } from './provisioning.js';
+import { ReadCertificates } from './read-certificates.js';
 import { Responders, type Standing } from './responders.js';
 
 /** A certificate that stands, and whose it is. */
@@ -65,6 +63,8 @@ type Tenant = { readonly id: string };
 
 /** Anchors that are kept as they were read: of all tenants of an installation, as a rule. */
 const maxAnchors = 2_000;
+/** About ten kilobytes each. */
+const maxShown = 4_000;
 const maxPlaces = 10_000;
 
 /** Holds certificates against what tenants trust: at sign-in on every listener, and again whenever rights change. */
@@ -73,8 +73,9 @@ export class Certificates {
   readonly #provisioning: Pick<Provisioning, 'register'>;
   readonly #responders: Responders;
   readonly #now: () => number;
-  /** By the hash of their DER. Reading one takes most of a millisecond, and a fleet that comes back asks for the same. */
-  readonly #read = new Map<string, Certificate>();
+  readonly #authorities = new ReadCertificates(maxAnchors);
+  /** Of clients whose path was found, with what they sent to show it. */
+  readonly #shown = new ReadCertificates(maxShown);
   /** Where lists are that have been noted already, by anchor. */
   readonly #places = new Set<string>();
 
@@ -133,7 +134,7 @@ export class Certificates {
   ): Promise<(Trace & { readonly chain: PresentedChain }) | Refusal> {
     const tenant = slug === undefined ? undefined : await this.#directory.findTenant(slug);
     if (slug !== undefined && tenant === undefined) return refuse('unknown-tenant');
-    const chain = readChain(peer.leaf, peer.intermediates);
+    const chain = readChain(peer.leaf, peer.intermediates, (der) => this.#shown.read(der));
     if (chain === undefined) return refuse('malformed', tenant?.id);
     const rows =
       tenant === undefined
@@ -144,6 +145,9 @@ export class Certificates {
       rows.map((row) => this.#anchor(row)),
       tenant,
     );
+    if (found.path !== undefined) {
+      for (const certificate of [chain.leaf, ...chain.intermediates]) this.#shown.keep(certificate);
+    }
     return { ...found, chain };
   }
 
@@ -229,12 +233,10 @@ export class Certificates {
   }
 
   #authority(der: Buffer, anchorId = ''): Certificate {
-    const key = createHash('sha256').update(der).digest('base64');
-    const certificate = this.#read.get(key) ?? readCertificate(der);
+    const certificate = this.#authorities.read(der);
     // It was read when it was brought; one that cannot be now was changed behind our back.
     if (certificate === undefined) throw new UnreadableAnchorError(`trust anchor ${anchorId} cannot be read`);
-    if (this.#read.size >= maxAnchors) this.#read.clear();
-    this.#read.set(key, certificate);
+    this.#authorities.keep(certificate);
     return certificate;
   }
 
