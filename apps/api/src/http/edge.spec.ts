@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { WebSocket as NodeWebSocket } from 'ws';
 
@@ -18,6 +19,16 @@ beforeAll(async () => {
   tenant = await api.createTenant('edge');
 });
 afterAll(() => api.stop());
+
+function sendRaw(text: string): Promise<string> {
+  const { hostname, port } = new URL(api.url);
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const socket = connect(Number(port), hostname, () => socket.write(text));
+    socket.setEncoding('utf8').on('data', (part: string) => (answer += part));
+    socket.on('error', reject).on('close', () => resolve(answer));
+  });
+}
 
 describe('a request', () => {
   it('without a valid key is 401 and says how to authenticate', async () => {
@@ -90,6 +101,21 @@ describe('a request', () => {
       status: 413,
       code: 'too-large',
     });
+  });
+
+  it('that is not HTTP, or has too large headers, gets a problem too', async () => {
+    const said: [request: string, status: number, code: string][] = [
+      ['NONSENSE\r\n\r\n', 400, 'malformed'],
+      ['GET / HTTP/1.1\r\nHost: a\r\nIf-Match: \x01\r\n\r\n', 400, 'malformed'],
+      ['POST /v1/claims HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n', 400, 'malformed'],
+      [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'too-large'],
+    ];
+    for (const [request, status, code] of said) {
+      const [head = '', body = ''] = (await sendRaw(request)).split('\r\n\r\n');
+      expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+      expect(head).toContain('application/problem+json');
+      expect(JSON.parse(body)).toMatchObject({ status, code });
+    }
   });
 
   it('for what is not there is 404 with one body for all', async () => {

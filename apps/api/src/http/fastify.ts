@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RawRequestDefaultEx
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { Logger } from '#process';
 import { Failure, notFound } from '../failure.js';
-import { replyWithProblem } from './problem-reply.js';
+import { replyToUnread, replyWithProblem } from './problem-reply.js';
 
 export const maxBodyBytes = 256 * 1024;
 export const maxUploadBytes = 16 * 1024 * 1024;
@@ -17,6 +17,7 @@ export function createAdapter(log: Logger): FastifyAdapter {
     bodyLimit: maxBodyBytes,
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
     requestTimeout: 30_000,
+    clientErrorHandler: replyToUnread,
     // What the router refuses before there is a route: no hook runs, so the headers are set here.
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
       setHeaders(request, reply);

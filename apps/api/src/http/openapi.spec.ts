@@ -88,4 +88,16 @@ describe('the page to browse it', () => {
     }
     expect(page.headers.get('content-security-policy')).toContain("script-src 'self'");
   });
+
+  it('refuses a path out of its folder, and a part or a version of a file that there is not', async () => {
+    for (const path of ['/docs/..%5c..%5cpackage.json', '/docs//etc/passwd', `/docs/${'a'.repeat(3_000)}`]) {
+      const refused = await api.anonymous.get(path);
+      expect([path, refused.status, refused.body.code]).toEqual([path, 404, 'not-found']);
+    }
+    const css = '/docs/swagger-ui.css';
+    const range = await api.anonymous.get(css, { range: 'bytes=99999999-' });
+    expect([range.status, range.body.code]).toEqual([400, 'malformed']);
+    const other = await api.anonymous.get(css, { 'if-match': '"x"' });
+    expect([other.status, other.body.code]).toEqual([412, 'precondition-failed']);
+  });
 });

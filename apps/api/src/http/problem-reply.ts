@@ -1,3 +1,5 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '#process';
 import { StoreError } from '#store';
@@ -23,6 +25,35 @@ export function replyWithProblem(
   const problem = problemOf(failure);
   void reply.status(problem.status).type(problemMediaType).send(JSON.stringify(problem));
 }
+
+/** What Node's parser could not read as HTTP: there is no request, hence no hook and no log line, and the connection ends. */
+export function replyToUnread({ code }: NodeJS.ErrnoException, socket: Socket): void {
+  if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const [status, failure] = unread.get(code) ?? malformed;
+  const body = JSON.stringify({ ...problemOf(failure), status });
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      'Connection: close',
+      'Cache-Control: no-store',
+      'X-Content-Type-Options: nosniff',
+      `Content-Type: ${problemMediaType}; charset=utf-8`,
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      '',
+      body,
+    ].join('\r\n'),
+    () => socket.destroy(),
+  );
+}
+
+const malformed = [400, new Failure('malformed', 'The request is not HTTP.')] as const;
+const unread: ReadonlyMap<string | undefined, readonly [status: number, failure: Failure]> = new Map([
+  ['HPE_HEADER_OVERFLOW', [431, new Failure('too-large', 'The headers are larger than 16 KiB.')] as const],
+  [
+    'ERR_HTTP_REQUEST_TIMEOUT',
+    [408, new Failure('malformed', 'The request took too long to come.')] as const,
+  ],
+]);
 
 function unexpected(error: unknown, request: FastifyRequest, log: Logger): Failure {
   const fields = {

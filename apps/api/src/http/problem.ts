@@ -84,17 +84,21 @@ const unreadBodies: ReadonlyMap<unknown, string> = new Map([
 
 const ofFramework: ReadonlyMap<number, keyof typeof frameworkDetails | 'not-found'> = new Map([
   [400, 'malformed'],
+  [403, 'not-found'], // a path that leads out of the documentation's folder
   [404, 'not-found'],
   [405, 'method-not-allowed'],
+  [412, 'precondition-failed'],
   [413, 'too-large'],
   [414, 'not-found'], // a path parameter longer than any of ours
   [415, 'unsupported-media-type'],
+  [416, 'malformed'], // a range of a file of the documentation
   [429, 'rate-limited'],
 ] as const);
 
 const frameworkDetails = {
   malformed: 'The request cannot be parsed.',
   'method-not-allowed': 'This resource does not offer the method.',
+  'precondition-failed': 'It is not what the header asks for.',
   'too-large': 'The body is larger than this resource accepts.',
   'unsupported-media-type': 'This resource does not accept the media type of the body.',
   'rate-limited': 'Too many requests: wait as long as Retry-After says.',
