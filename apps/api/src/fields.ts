@@ -25,9 +25,12 @@ function isPrintable(text: string): boolean {
   return text.isWellFormed() && !/\p{Cc}/u.test(text);
 }
 
-/** A time a client sends, with an offset: a time without one is nobody's. PostgreSQL knows no year 0; five digits are no RFC 3339. */
+/**
+ * A time a client sends, with an offset: a time without one is nobody's. PostgreSQL knows no year 0; five digits are no RFC 3339.
+ * `abort`: a check of the whole object would otherwise be given the text that is no time.
+ */
 export const instant = z.iso
-  .datetime({ offset: true })
+  .datetime({ offset: true, abort: true })
   .transform((text) => new Date(text))
   .refine((time) => time.getUTCFullYear() >= 1 && time.getUTCFullYear() <= 9_999, {
     message: 'Between the years 1 and 9999.',

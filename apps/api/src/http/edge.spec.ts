@@ -118,6 +118,22 @@ describe('a request', () => {
     }
   });
 
+  it('with a time that is none, or a number that no version has, is 422', async () => {
+    const { path, admin } = tenant;
+    const until = await admin.post(`${path}/bans`, { kind: 'client-id', value: 'x', expiresAt: 'soon' });
+    expect([until.status, until.body.errors]).toMatchObject([422, [{ pointer: '#/expiresAt' }]]);
+    const policy = (await admin.get(`${path}/policies`)).body.items[0].id;
+    for (const route of ['diff', 'activate']) {
+      const at = `${path}/policies/${policy}/${route}`;
+      const refused = await admin.post(at, { version: 2 ** 31 }, { 'if-match': '*' });
+      expect([route, refused.status, refused.body.errors]).toMatchObject([
+        route,
+        422,
+        [{ pointer: '#/version' }],
+      ]);
+    }
+  });
+
   it('for what is not there is 404 with one body for all', async () => {
     const unknown = await tenant.admin.get(`${tenant.path}/devices/018f4e8e-0000-7000-8000-000000000000`);
     expect(unknown.status).toBe(404);

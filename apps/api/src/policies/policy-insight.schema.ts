@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { ruleLimits, ruleSchema } from '#access';
+import { versionNumber } from './policy.schema.js';
 
 const days = z.coerce.number().int().min(1).max(90).default(30).describe('How far to look back, at most 90');
 export const insightQuery = z.strictObject({ days });
 
 export const diffInput = z
   .strictObject({
-    version: z.int().min(1).optional().describe('One that there is'),
+    version: versionNumber.optional().describe('One that there is'),
     rules: z.array(ruleSchema).max(ruleLimits.maxRules).optional().describe('Or a draft'),
     after: z.string().max(2_000).optional().describe('`next` of the answer before: the devices after those'),
   })

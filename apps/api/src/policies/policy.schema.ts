@@ -27,8 +27,11 @@ export const newPolicyVersion = z
   .meta({ id: 'NewPolicyVersion' });
 export type NewPolicyVersionInput = z.output<typeof newPolicyVersion>;
 
+/** PostgreSQL's integer: a larger one is no version of anything. */
+export const versionNumber = z.int().min(1).max(2_147_483_647);
+
 export const activation = z
-  .strictObject({ version: z.int().min(1).describe('Any version there is: an older one rolls back') })
+  .strictObject({ version: versionNumber.describe('Any version there is: an older one rolls back') })
   .meta({ id: 'PolicyActivation' });
 
 export const policyQuery = z.strictObject(pageQuery);
