@@ -20,6 +20,7 @@ export class GraphqlContext {
     private readonly authorization: string | undefined,
     private readonly desk: AccessDesk,
     private readonly store: ControlStore,
+    readonly operationName?: string | null,
   ) {}
 
   /** Once for each tenant a request names, however many fields name it. */

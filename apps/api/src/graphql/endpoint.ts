@@ -58,7 +58,15 @@ export class GraphqlEndpoint implements OnModuleInit {
       const operation = readOperation(request.body);
       const reserved = await this.reserve(request, access, operation);
       if (reserved !== undefined && 'body' in reserved) return replay(reserved, reply);
-      const context = new GraphqlContext(request, reply, access.caller, authorization, this.desk, this.store);
+      const context = new GraphqlContext(
+        request,
+        reply,
+        access.caller,
+        authorization,
+        this.desk,
+        this.store,
+        operation.operationName,
+      );
       return await execute(operation, context, reply, reserved);
     } catch (error) {
       return this.refuse(error, request, reply);

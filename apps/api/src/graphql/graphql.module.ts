@@ -1,7 +1,7 @@
 import type { DynamicModule } from '@nestjs/common';
 import { GraphQLModule } from '@nestjs/graphql';
 import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
-import type { DocumentNode, GraphQLSchema } from 'graphql';
+import { getOperationAST, OperationTypeNode, type DocumentNode, type GraphQLSchema } from 'graphql';
 import type { Logger } from '#process';
 import { Failure } from '../failure.js';
 import { exceeds, maxTokens, measureOperation, operationLimits } from './cost.js';
@@ -35,9 +35,15 @@ export function graphqlModule(log: Logger): DynamicModule {
 function examine(
   schema: GraphQLSchema,
   document: DocumentNode,
-  _context: unknown,
+  context: unknown,
   variables: Record<string, unknown> | undefined,
 ): void {
+  const operationName = context instanceof GraphqlContext ? context.operationName : undefined;
+  const executed = getOperationAST(document, operationName)?.operation;
+  if (executed === undefined)
+    throw new Failure('malformed', 'operationName has to name one of the operations that are sent.');
+  if (executed === OperationTypeNode.SUBSCRIPTION)
+    throw new Failure('malformed', 'Subscriptions come by WebSocket: only queries and mutations come here.');
   refuseNul(document, variables ?? {});
   const excess = exceeds(measureOperation(schema, document, undefined, variables ?? {}), operationLimits);
   if (excess !== undefined) throw new Failure('too-large', excess);

@@ -157,6 +157,17 @@ describe('the GraphQL endpoint', () => {
       const refused = await acme.admin.call('POST', '/graphql', { body });
       expect([refused.status, refused.body.errors[0].extensions.code]).toEqual([400, 'malformed']);
     }
+    const documents = [
+      { query: 'query a { __typename } query b { __typename }' },
+      { query: 'query a { __typename }', operationName: 'b' },
+      { query: 'subscription { presence(tenant: "acme") { since } }' },
+    ];
+    for (const body of documents) {
+      const refused = await acme.admin.call('POST', '/graphql', { body });
+      expect([refused.status, refused.body.errors[0].extensions.code]).toEqual([400, 'malformed']);
+    }
+    const named = { query: `${documents[0]?.query}`, operationName: 'b' };
+    expect((await acme.admin.call('POST', '/graphql', { body: named })).body.data.__typename).toBe('Query');
     const syntax = await run(acme.admin, '{ nope }');
     expect([syntax.status, syntax.body.errors[0].extensions.code]).toEqual([400, 'invalid-query']);
   });
