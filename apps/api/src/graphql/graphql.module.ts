@@ -7,7 +7,7 @@ import { Failure } from '../failure.js';
 import { exceeds, maxTokens, measureOperation, operationLimits } from './cost.js';
 import { GraphqlContext } from './context.js';
 import { formatError } from './errors.js';
-import { refuseNul } from './nul.js';
+import { refuseUnstorable } from './unstorable.js';
 import { typeDefs } from './type-defs.js';
 
 /** The schema over the resolvers of all resources. */
@@ -44,7 +44,7 @@ function examine(
     throw new Failure('malformed', 'operationName has to name one of the operations that are sent.');
   if (executed === OperationTypeNode.SUBSCRIPTION)
     throw new Failure('malformed', 'Subscriptions come by WebSocket: only queries and mutations come here.');
-  refuseNul(document, variables ?? {});
+  refuseUnstorable(document, variables ?? {});
   const excess = exceeds(measureOperation(schema, document, undefined, variables ?? {}), operationLimits);
   if (excess !== undefined) throw new Failure('too-large', excess);
 }

@@ -375,7 +375,7 @@ describe('the GraphQL endpoint', () => {
     expect(refused.body.errors[0].extensions.code).toBe('not-found');
   });
 
-  it('refuses U+0000, written or in a variable, however deep', async () => {
+  it('refuses U+0000 and half of a surrogate pair, written or in a variable, however deep', async () => {
     const written = '{ devices(tenant: "acme", namePrefix: "\\u0000") { edges { cursor } } }';
     const query = 'query($p: String) { devices(tenant: "acme", namePrefix: $p) { edges { cursor } } }';
     const create = 'mutation($i: NewDevice!) { createDevice(tenant: "acme", input: $i) { id } }';
@@ -384,6 +384,7 @@ describe('the GraphQL endpoint', () => {
       await run(acme.admin, written),
       await run(acme.admin, query, { p: 'a\u0000' }),
       await run(acme.admin, create, { i: input }),
+      await run(acme.admin, query, { p: 'a\ud800' }),
     ]) {
       expect(answer.body.data ?? null).toBeNull();
       expect(answer.body.errors[0].extensions.code).toMatch(/^invalid/);

@@ -21,7 +21,7 @@ import { LOGGER, STORE } from '../tokens.js';
 import { GraphqlContext } from './context.js';
 import { exceeds, maxTokens, measureOperation, operationLimits } from './cost.js';
 import { formatError } from './errors.js';
-import { refuseNul } from './nul.js';
+import { refuseUnstorable } from './unstorable.js';
 
 export interface SubscriptionLimits {
   readonly maxConnections: number;
@@ -159,7 +159,7 @@ export class GraphqlSubscriptions {
       throw new Failure('malformed', 'Only subscriptions come here: send queries and mutations by POST.');
     const errors = validate(schema, document);
     if (errors.length > 0) return [...errors];
-    refuseNul(document, variables ?? {});
+    refuseUnstorable(document, variables ?? {});
     const excess = exceeds(
       measureOperation(schema, document, operationName, variables ?? {}),
       operationLimits,

@@ -118,6 +118,26 @@ describe('a request', () => {
     }
   });
 
+  it('with U+0000 or half of a surrogate pair in its body is 422 and names the place', async () => {
+    const { path, admin } = tenant;
+    const issuer = { name: 'i', issuer: 'i', audiences: ['a', 'b'], jwks: { keys: [{ kty: 'EC' }] } };
+    const policy = (await admin.get(`${path}/policies`)).body.items[0].id;
+    const bodies: [path: string, body: object, pointer: string][] = [
+      ['token-issuers', { ...issuer, audiences: ['a', '\ud800'] }, '#/audiences/1'],
+      ['token-issuers', { ...issuer, jwks: { keys: [{ kty: 'EC', 'k\0': 1 }] } }, '#/jwks/keys/0/k%00'],
+      ['bans', { kind: 'client-id', value: 'x', reason: 'a\0' }, '#/reason'],
+      ['policies/evaluate', { deviceId: policy, action: 'connect', clientId: 'a\0' }, '#/clientId'],
+    ];
+    for (const [at, body, pointer] of bodies) {
+      const refused = await admin.post(`${path}/${at}`, body);
+      expect([at, refused.status, refused.body.errors]).toMatchObject([
+        at,
+        422,
+        [{ pointer, code: 'forbidden-character' }],
+      ]);
+    }
+  });
+
   it('with a time that is none, or a number that no version has, is 422', async () => {
     const { path, admin } = tenant;
     const until = await admin.post(`${path}/bans`, { kind: 'client-id', value: 'x', expiresAt: 'soon' });

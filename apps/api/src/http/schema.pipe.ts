@@ -1,6 +1,7 @@
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import { z } from 'zod';
 import { Failure, notFound, type FieldError } from '../failure.js';
+import { findUnstorable } from './storable.js';
 
 /**
  * Checks what a route declares by `{ schema }` and hands the handler the parsed value. A path that cannot name anything
@@ -10,7 +11,10 @@ export class SchemaPipe implements PipeTransform {
   transform(value: unknown, { type, schema }: ArgumentMetadata): unknown {
     if (!(schema instanceof z.ZodType)) return value;
     const parsed = schema.safeParse(value, { reportInput: false });
-    if (parsed.success) return parsed.data;
+    if (parsed.success) {
+      if (type === 'body') requireStorable(value);
+      return parsed.data;
+    }
     if (type === 'param') throw notFound();
     if (type === 'query') {
       const errors = fieldErrors(parsed.error, 'query');
@@ -28,15 +32,23 @@ export class SchemaPipe implements PipeTransform {
 export function checkBody<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
   const parsed = schema.safeParse(body, { reportInput: false });
   if (!parsed.success) throw badBody(parsed.error);
+  requireStorable(body);
   return parsed.data;
 }
 
+/** Once for all members; one whose own check has said why it cannot be has said more. */
+function requireStorable(body: unknown): void {
+  const path = findUnstorable(body);
+  if (path === undefined) return;
+  const message = 'No U+0000 and no half of a surrogate pair.';
+  const error = { in: 'body', pointer: pointerTo(path), code: 'forbidden-character', message } as const;
+  throw new Failure('invalid', badForm, [error]);
+}
+
+const badForm = 'The body does not have the form this resource asks for.';
+
 function badBody(error: z.ZodError): Failure {
-  return new Failure(
-    'invalid',
-    'The body does not have the form this resource asks for.',
-    fieldErrors(error, 'body'),
-  );
+  return new Failure('invalid', badForm, fieldErrors(error, 'body'));
 }
 
 export function fieldErrors(error: z.ZodError, place: FieldError['in']): FieldError[] {
