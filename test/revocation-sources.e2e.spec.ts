@@ -293,7 +293,10 @@ describe('a revocation list that is fetched', () => {
   it('is not fetched from where nobody may be called, from too many places, or for an authority of the platform', async () => {
     const { tenant, anchor } = await makeFleet(() => ({}));
     const many = Array.from({ length: 5 }, (_, index) => `${url}/${index}`);
-    for (const crlUrls of [['ftp://crl.example/'], ['http://u:p@crl.example/'], ['x'], many, [url, url]]) {
+    const same = ['http://crl.example/a', 'HTTP://CRL.example:80/a'];
+    const spaced = [' http://crl.example/', 'http://crl.example/\n'];
+    const none = ['ftp://crl.example/', 'http://u:p@crl.example/', 'x', ...spaced].map((one) => [one]);
+    for (const crlUrls of [...none, many, same, [url, url]]) {
       const refused = await tenant.operator.patch(anchor, { crlUrls });
       expect([crlUrls, refused.status]).toEqual([crlUrls, 422]);
     }

@@ -75,6 +75,9 @@ describe('a call to an address that a tenant names', () => {
       'https://u:p@a.example',
       'nonsense',
       'https://',
+      ' https://a.example',
+      'https://a.example/x\n',
+      'https://a.exa\tmple',
     ]) {
       expect([url, egressUrlFault(url)]).toEqual([url, expect.any(String)]);
     }

@@ -207,6 +207,8 @@ export class Egress {
 
 /** Why a tenant's address could never be called, before anybody calls it. Undefined: it may be. */
 export function egressUrlFault(text: string, schemes: EgressCall['schemes'] = 'https'): string | undefined {
+  // A parser of URLs leaves them out without a word: what is kept and shown would be another text than what is called.
+  if (/[\s\p{Cc}]/u.test(text)) return 'a URL with spaces or control characters in it';
   try {
     callable(text, schemes);
     return undefined;

@@ -37,7 +37,9 @@ const listUrl = z
 const crlUrls = z
   .array(listUrl)
   .max(4)
-  .refine((urls) => new Set(urls).size === urls.length, { message: 'One stands there twice.' })
+  .refine((urls) => new Set(urls.map((url) => URL.parse(url)?.href ?? url)).size === urls.length, {
+    message: 'One stands there twice.',
+  })
   .describe('Where the authority publishes its revocation list; fetched from each');
 
 const ocsp = z
