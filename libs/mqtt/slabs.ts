@@ -8,20 +8,24 @@ const smallestPower = 8;
 const largestPower = 18;
 /** Larger ones are made for the occasion. */
 export const largestSlab = 1 << largestPower;
-/** Of each size, slabs of so many bytes are kept for whoever needs one next. */
-const mostFreeBytes = 4 * 1024 * 1024;
+/** Slabs of so many bytes in all are kept for whoever needs one next: what some dozens of clients with large messages have under way. */
+const mostFreeBytes = 32 * 1024 * 1024;
 const freeSlabs: Buffer[][] = Array.from({ length: largestPower + 1 }, () => []);
+let freeBytes = 0;
 
 /** At least so long. What is in it is somebody else's. */
 export function takeSlab(leastBytes: number): Buffer {
   if (leastBytes > largestSlab) return Buffer.allocUnsafeSlow(leastBytes);
   const power = Math.max(smallestPower, 32 - Math.clz32(leastBytes - 1));
-  return freeSlabs[power]?.pop() ?? Buffer.allocUnsafeSlow(1 << power);
+  const slab = freeSlabs[power]?.pop();
+  if (slab === undefined) return Buffer.allocUnsafeSlow(1 << power);
+  freeBytes -= slab.length;
+  return slab;
 }
 
 /** Nobody looks at it any more. */
 export function giveBack(slab: Buffer): void {
-  if (slab.length > largestSlab) return;
-  const free = freeSlabs[31 - Math.clz32(slab.length)];
-  if (free !== undefined && free.length * slab.length < mostFreeBytes) free.push(slab);
+  if (slab.length > largestSlab || freeBytes + slab.length > mostFreeBytes) return;
+  freeSlabs[31 - Math.clz32(slab.length)]?.push(slab);
+  freeBytes += slab.length;
 }
