@@ -1,5 +1,4 @@
-import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '#process';
 import { StoreError } from '#store';
@@ -27,13 +26,13 @@ export function replyWithProblem(
 }
 
 /** What Node's parser could not read as HTTP: there is no request, hence no hook and no log line, and the connection ends. */
-export function replyToUnread({ code }: NodeJS.ErrnoException, socket: Socket): void {
+export function replyToUnread({ code }: NodeJS.ErrnoException, socket: Duplex): void {
   if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const [status, failure] = unread.get(code) ?? malformed;
+  const [status, phrase, failure] = unread.get(code) ?? malformed;
   const body = JSON.stringify({ ...problemOf(failure), status });
   socket.end(
     [
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      `HTTP/1.1 ${status} ${phrase}`,
       'Connection: close',
       'Cache-Control: no-store',
       'X-Content-Type-Options: nosniff',
@@ -46,12 +45,17 @@ export function replyToUnread({ code }: NodeJS.ErrnoException, socket: Socket): 
   );
 }
 
-const malformed = [400, new Failure('malformed', 'The request is not HTTP.')] as const;
-const unread: ReadonlyMap<string | undefined, readonly [status: number, failure: Failure]> = new Map([
-  ['HPE_HEADER_OVERFLOW', [431, new Failure('too-large', 'The headers are larger than 16 KiB.')] as const],
+type Unread = readonly [status: number, phrase: string, failure: Failure];
+
+const malformed: Unread = [400, 'Bad Request', new Failure('malformed', 'The request is not HTTP.')];
+const unread: ReadonlyMap<string | undefined, Unread> = new Map<string, Unread>([
+  [
+    'HPE_HEADER_OVERFLOW',
+    [431, 'Request Header Fields Too Large', new Failure('too-large', 'The headers are larger than 16 KiB.')],
+  ],
   [
     'ERR_HTTP_REQUEST_TIMEOUT',
-    [408, new Failure('malformed', 'The request took too long to come.')] as const,
+    [408, 'Request Timeout', new Failure('malformed', 'The request took too long to come.')],
   ],
 ]);
 
