@@ -25,7 +25,20 @@ export function takeSlab(leastBytes: number): Buffer {
 
 /** Nobody looks at it any more. */
 export function giveBack(slab: Buffer): void {
-  if (slab.length > largestSlab || freeBytes + slab.length > mostFreeBytes) return;
+  if (slab.length === 0 || slab.length > largestSlab) return;
   freeSlabs[31 - Math.clz32(slab.length)]?.push(slab);
   freeBytes += slab.length;
+  if (freeBytes > mostFreeBytes) dropOne();
+}
+
+/** Of the size that most is kept of: what was wanted once gives way to what is wanted now. */
+function dropOne(): void {
+  let most: Buffer[] = [];
+  let mostBytes = 0;
+  for (const [power, free] of freeSlabs.entries()) {
+    if (free.length << power <= mostBytes) continue;
+    most = free;
+    mostBytes = free.length << power;
+  }
+  freeBytes -= most.pop()?.length ?? 0;
 }
