@@ -1,8 +1,9 @@
 /**
- * `npm run bench connections [-- --conns 4000 --tls 500 --idle 15000 --rounds 2]`: sign-ins a second over TCP with a password, for the
- * first time and again; processor time of a sign-in over TLS, with a password, and over mutual TLS, with a certificate, each against that
- * of a bare Node TLS server, which answers anything with CONNACK, turn by turn in one run; and the memory that idle connections hold,
- * over TCP and TLS, against the same server's sockets. `--idle 0` leaves that out.
+ * `npm run bench connections [-- --only tcp|tls|mutual --conns 4000 --tls 500 --rounds 3]`: what a sign-in costs. Over TCP with a
+ * password, under client identifiers that are new and under those that came before: how many a second, and processor time of broker and
+ * PostgreSQL for one of them, without and with its departure. Over TLS with a password and over mutual TLS with a certificate:
+ * processor time against that of a bare Node TLS server, which answers anything with CONNACK, turn by turn. `--only` runs one part,
+ * in a minute or two. What a connection holds while it is idle: `npm run bench idle`.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,112 +20,138 @@ import { startProduct, type Product } from './support/product.js';
 
 const { values } = parseArgs({
   options: {
+    only: { type: 'string' },
     conns: { type: 'string', default: '4000' },
     tls: { type: 'string', default: '500' },
-    idle: { type: 'string', default: '15000' },
-    rounds: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '3' },
     dir: { type: 'string', default: '.' },
   },
 });
+const parts = { tcp: overTcp, tls: overTls, mutual: overMutualTls };
+const { only } = values;
+if (only !== undefined && !(only in parts)) throw new Error(`--only ${Object.keys(parts).join('|')}`);
+const rounds = Number(values.rounds);
 
 console.log(`${machine()}; ${clientName}; load average ${load()}`);
 const product = await startProduct(values.dir);
+const { bootstrap, brokerPid, dataDir } = product;
+const { username, password } = bootstrap.open;
+const pids = [brokerPid];
+const again = '--client-id bench-%d'; // left to itself, the client in C has new ones each time
+const ca = `--cafile ${bootstrap.mqtts.ca ?? ''} --servername localhost`;
 try {
-  await measure(product);
+  for (const [name, part] of Object.entries(parts)) if (name === (only ?? name)) await part(product);
 } finally {
   await product.stop();
 }
+console.log(`load average ${load()}`);
 
-type Which = 'first' | 'tcp' | 'tls' | 'bareTls' | 'mutual' | 'bareMutual';
-
-async function measure(started: Product): Promise<void> {
-  const { bootstrap, brokerPid, dataDir } = started;
-  const { username, password } = bootstrap.open;
-  const pids = [brokerPid];
-  const tcp: Target = { port: bootstrap.mqtt.port, username, password, pids };
-  const tls: Target = { ...tcp, port: bootstrap.mqtts.port };
-  const own = await issueClientCertificate(started);
-  const ca = `--cafile ${bootstrap.mqtts.ca ?? ''} --servername localhost`;
-  const mutual = `${ca} --cert ${own.cert} --key ${own.key}`;
-  const server = [`${dataDir}/tls/server.crt`, `${dataDir}/tls/server.key`];
-  const bare = await startBare(...server);
-  const bareMutual = await startBare(...server, own.ca);
-  try {
-    const times: Record<Which, Figures[]> = {
-      first: [],
-      tcp: [],
-      tls: [],
-      bareTls: [],
-      mutual: [],
-      bareMutual: [],
-    };
-    const tcpLoad = `--conns ${values.conns} --concurrency 64`;
-    const tlsLoad = `--conns ${values.tls} --concurrency 32`;
-    const again = '--client-id bench-%d'; // left to itself, the client in C has new ones each time
-    const runs: readonly (readonly [Which, Target, string])[] = [
-      ['tcp', tcp, `${tcpLoad} ${again}`],
-      ['tls', tls, `${tlsLoad} ${ca} ${again}`],
-      ['bareTls', bare.target, `${tlsLoad} ${ca}`],
-      ['mutual', { port: tls.port, pids }, `${tlsLoad} ${mutual} ${again}`],
-      ['bareMutual', bareMutual.target, `${tlsLoad} ${mutual}`],
-    ];
-    let postgres = 0;
-    // Departures of the run before, which PostgreSQL has to write down too, are none of the next one's.
-    const settled = (): Promise<void> => quiet([...pids, ...started.postgresPids()]);
-    for (let round = 0; round <= Number(values.rounds); round++) {
-      // Under client identifiers that nobody has come with: each of these sign-ins asks the store.
-      await settled();
-      times.first.push(await runLoad('connect', tcp, `${tcpLoad} --client-id new-${round}-%d`));
-      for (const [which, target, options] of runs) {
-        await settled();
-        const cpuBefore = cpuSeconds(started.postgresPids());
-        const figures = await runLoad('connect', target, options);
-        if (round === 0) continue; // it warms them up, and makes them known
-        times[which].push(figures);
-        if (which === 'tcp') postgres += cpuSeconds(started.postgresPids()) - cpuBefore;
-      }
-      await settled();
-    }
-    const of = (which: Which, key: string): number =>
-      median(times[which].map((figures) => figures[key] ?? NaN));
-    const each = (which: Which): number => of(which, 'broker_cpu_ms_per_connect');
-    const tell = (what: string, which: Which): void =>
-      console.log(
-        `${what}: ${show(of(which, 'connects_per_s'))}/s, ${each(which).toFixed(3)} ms of CPU each, p99 ${of(which, 'connect_p99_ms').toFixed(1)} ms`,
-      );
-    tell('sign-ins over TCP, for the first time', 'first');
-    tell('sign-ins over TCP, again', 'tcp');
-    const perSignIn = (postgres * 1000) / (Number(values.conns) * Number(values.rounds));
-    console.log(`  PostgreSQL meanwhile, and in the two seconds after: ${perSignIn.toFixed(3)} ms for each`);
-    const compare = (what: string, ours: Which, theirs: Which): void =>
-      console.log(
-        `sign-ins over ${what}: ${each(ours).toFixed(2)} ms of CPU each, a bare Node TLS server ${each(theirs).toFixed(2)} ms: ${(each(ours) / each(theirs)).toFixed(2)}×`,
-      );
-    compare('TLS', 'tls', 'bareTls');
-    compare('mutual TLS', 'mutual', 'bareMutual');
-    const sockets = Math.min(Number(values.idle), 5_000);
-    if (sockets > 0) {
-      printMemory('TCP', await runLoad('connect', tcp, `--conns ${values.idle} --concurrency 64`));
-      const holdTls = `--conns ${sockets} --concurrency 32 ${ca}`;
-      printMemory('TLS', await runLoad('connect', tls, holdTls));
-      printMemory('TLS, bare', await runLoad('connect', bare.target, holdTls));
-    }
-    console.log(`load average ${load()}`);
-  } finally {
-    bare.stop();
-    bareMutual.stop();
-  }
+/** Departures of the run before, which PostgreSQL has to write down too, are none of the next one's. */
+function settled(): Promise<void> {
+  return quiet([...pids, ...product.postgresPids()], 20_000);
 }
 
-function printMemory(what: string, figures: Figures): void {
-  const { connected = NaN, broker_kib_per_connection: each = NaN, faults } = figures;
+/** Milliseconds of processor time for one connection, from before it came until after it has gone. */
+interface Whole {
+  readonly figures: Figures;
+  readonly broker: number;
+  readonly postgres: number;
+}
+
+async function comeAndGo(target: Target, options: string): Promise<Whole> {
+  await settled();
+  const postgresPids = product.postgresPids();
+  const [broker, postgres] = [cpuSeconds(pids), cpuSeconds(postgresPids)];
+  const figures = await runLoad('connect', target, options);
+  await settled();
+  const each = (seconds: number): number => (seconds * 1000) / (figures['connected'] ?? NaN);
+  return {
+    figures,
+    broker: each(cpuSeconds(pids) - broker),
+    postgres: each(cpuSeconds(postgresPids) - postgres),
+  };
+}
+
+async function overTcp(): Promise<void> {
+  const target: Target = { port: bootstrap.mqtt.port, username, password, pids };
+  const options = `--conns ${values.conns} --concurrency 64`;
+  const [firsts, agains]: [Whole[], Whole[]] = [[], []];
+  for (let round = 0; round <= rounds; round++) {
+    const first = await comeAndGo(target, `${options} --client-id new-${round}-%d`);
+    const known = await comeAndGo(target, `${options} ${again}`);
+    if (round === 0) continue; // it warms the broker up, and makes its clients known
+    firsts.push(first);
+    agains.push(known);
+  }
+  tell('under new client identifiers', firsts);
+  tell('under those of before', agains);
+}
+
+function tell(what: string, runs: readonly Whole[]): void {
+  const of = (key: string): number => median(runs.map(({ figures }) => figures[key] ?? NaN));
+  const broker = median(runs.map((run) => run.broker));
+  const postgres = median(runs.map((run) => run.postgres));
   console.log(
-    `idle over ${what}: ${show(connected)} held, ${each.toFixed(1)} KiB each${faults > 0 ? ', faulty' : ''}`,
+    `TCP, ${what}: ${show(of('connects_per_s'))} sign-ins/s, p99 ${of('connect_p99_ms').toFixed(1)} ms; ` +
+      `${of('broker_cpu_ms_per_connect').toFixed(3)} ms of the broker's CPU each; ` +
+      `with the departure ${broker.toFixed(3)}, and ${postgres.toFixed(3)} of PostgreSQL's${faultsOf(runs.map(({ figures }) => figures))}`,
   );
 }
 
-async function startBare(...files: readonly string[]): Promise<{ target: Target; stop: () => void }> {
+async function overTls(): Promise<void> {
+  const bare = await startBare();
+  const target: Target = { port: bootstrap.mqtts.port, username, password, pids };
+  const options = `--conns ${values.tls} --concurrency 32 ${ca}`;
+  await compare('TLS', [target, `${options} ${again}`], [bare.target, options]);
+  bare.stop();
+}
+
+async function overMutualTls(started: Product): Promise<void> {
+  const own = await issueClientCertificate(started);
+  const bare = await startBare(own.ca);
+  const options = `--conns ${values.tls} --concurrency 32 ${ca} --cert ${own.cert} --key ${own.key}`;
+  const target: Target = { port: bootstrap.mqtts.port, pids };
+  await compare('mutual TLS', [target, `${options} ${again}`], [bare.target, options]);
+  bare.stop();
+}
+
+/** The bare server comes before and after each run of ours: the machine's own pace moves from one to the next. */
+async function compare(
+  what: string,
+  ours: readonly [Target, string],
+  bare: readonly [Target, string],
+): Promise<void> {
+  const each = async ([target, options]: readonly [Target, string]): Promise<number> => {
+    await settled();
+    const figures = await runLoad('connect', target, options);
+    if (figures.faults > 0) console.log(`${what}: the client met with faults`);
+    return figures['broker_cpu_ms_per_connect'] ?? NaN;
+  };
+  await each(ours);
+  let before = await each(bare);
+  const [mine, theirs, ratios]: [number[], number[], number[]] = [[], [], []];
+  for (let round = 0; round < 2 * rounds; round++) {
+    const own = await each(ours);
+    const after = await each(bare);
+    const base = (before + after) / 2;
+    mine.push(own);
+    theirs.push(base);
+    ratios.push(own / base);
+    before = after;
+  }
+  console.log(
+    `${what}: ${median(mine).toFixed(2)} ms of CPU a sign-in, a bare Node TLS server ${median(theirs).toFixed(2)}: ` +
+      `${median(ratios).toFixed(2)}× (${ratios.map((ratio) => ratio.toFixed(2)).join(', ')})`,
+  );
+}
+
+function faultsOf(figures: readonly Figures[]): string {
+  return figures.some(({ faults }) => faults > 0) ? '; the client met with faults' : '';
+}
+
+async function startBare(...authority: readonly string[]): Promise<{ target: Target; stop: () => void }> {
   const port = await freePort();
+  const files = [`${dataDir}/tls/server.crt`, `${dataDir}/tls/server.key`, ...authority];
   const child = fork(join(import.meta.dirname, 'support/bare-tls.js'), [String(port), ...files]);
   await once(child, 'message');
   return { target: { port, pids: [child.pid ?? 0] }, stop: () => child.kill() };
