@@ -307,6 +307,51 @@ describe('what is written and undone', () => {
   });
 });
 
+describe('clients that come and go', () => {
+  const presence = (store: BrokerStore, principal: Principal, epoch: number): void =>
+    store.journal.presence({
+      principal,
+      epoch,
+      state: 'online',
+      cause: 'connected',
+      at: 1_790_000_000_000 + epoch,
+      detail: {},
+      will: undefined,
+    });
+
+  it('within a few milliseconds are written together', async () => {
+    const store = await open();
+    const { batches } = store.stats;
+    const principal = newPrincipal();
+    presence(store, principal, 1);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    presence(store, principal, 2);
+    await until(() => store.stats.waiting === 0);
+    expect(store.stats.batches).toBe(batches + 1);
+    expect(await count('presence_events', principal.tenantId)).toBe(2);
+  });
+
+  it('hold up nothing else that is to be written, and go with it', async () => {
+    const store = await open();
+    const principal = newPrincipal();
+    await record(store, principal, 'warm/up');
+    const { batches } = store.stats;
+    presence(store, principal, 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    await record(store, principal, 'a/reading');
+    expect(store.stats.batches).toBe(batches + 1);
+    expect(await count('presence_events', principal.tenantId)).toBe(1);
+  });
+
+  it('are written before the store closes', async () => {
+    const store = await open();
+    const principal = newPrincipal();
+    presence(store, principal, 1);
+    await store.drain();
+    expect(await count('presence', principal.tenantId)).toBe(1);
+  });
+});
+
 describe('reading', () => {
   it('sees what was written before it, and is not held up by what is written meanwhile', async () => {
     const store = await open();

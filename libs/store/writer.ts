@@ -52,6 +52,8 @@ export interface WriterStats {
 // Rows a batch may have. Its columns are built in one go on the event loop, at 2–3 µs a row: larger ones would be felt in
 // everyone's latency, and a thousand rows a commit are within a few per cent of five thousand.
 const maxBatchWeight = 2_000;
+// A transaction costs several times what a client's coming or going does in it, and nobody waits for that to be written.
+const gatherPresenceMs = 20;
 const firstRetryMs = 50;
 const longestRetryMs = 2_000;
 
@@ -70,6 +72,7 @@ export class Writer {
   #client: Client | undefined;
   #queue: Operation[] = [];
   #running = false;
+  #endGathering: (() => void) | undefined;
   #waiting = 0;
   #waitingBytes = 0;
   #whenReady: (() => void)[] = [];
@@ -102,6 +105,7 @@ export class Writer {
     this.#queue.push(operation);
     this.#waiting += 1;
     this.#waitingBytes += bytesOf(operation);
+    if (operation.kind !== 'presence' || this.#queue.length >= maxBatchWeight) this.#endGathering?.();
     if (this.#running) return;
     this.#running = true;
     // What else this turn of the loop brings comes along.
@@ -157,12 +161,27 @@ export class Writer {
 
   async #writeAll(): Promise<void> {
     while (this.#queue.length > 0) {
+      await this.#gatherPresence();
       const { operations } = takeBatch(this.#queue, maxBatchWeight);
       this.#queue = this.#queue.slice(operations.length);
       await this.#write(operations);
       this.#tellReady();
     }
     this.#running = false;
+  }
+
+  /** Where clients came and went, and nothing else is to be written, for more of that to come along; anything else is written at once. */
+  async #gatherPresence(): Promise<void> {
+    if (this.#ended !== undefined || this.#queue.length >= maxBatchWeight) return;
+    if (this.#queue.some(({ kind }) => kind !== 'presence')) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, gatherPresenceMs);
+      this.#endGathering = () => {
+        clearTimeout(timer);
+        setImmediate(resolve); // what else this turn of the loop brings comes along
+      };
+    });
+    this.#endGathering = undefined;
   }
 
   /** Returns when every one of the operations has been reported. */
