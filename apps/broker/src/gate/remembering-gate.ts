@@ -10,7 +10,7 @@
  *
  * Kept are a keyed hash over all that was shown, under a key that no other process has, and the grant. No secret is. Decision 0012.
  */
-import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 
 import {
   type Exchange,
@@ -55,7 +55,7 @@ export interface RememberingGateOptions {
 
 export class RememberingGate implements Gate {
   readonly #options: RememberingGateOptions;
-  readonly #key = createSecretKey(randomBytes(32));
+  readonly #key = randomBytes(32).toString('hex');
   readonly #grants = new Remembered<RememberedGrant>(mostGrants);
   /** Sign-ins that were let in by what was remembered, while every change was known. */
   readmitted = 0;
@@ -141,12 +141,18 @@ export class RememberingGate implements Gate {
     serverName,
     peerCertificate,
   }: SignIn): string {
-    const shown = [clientId, username, password?.toString('latin1'), transport, remoteAddress, serverName];
-    const hmac = createHmac('sha256', this.#key).update(JSON.stringify(shown));
-    if (peerCertificate !== undefined) {
-      hmac.update('\0').update(peerCertificate.leaf);
-      for (const certificate of peerCertificate.intermediates) hmac.update(certificate);
-    }
-    return hmac.digest('base64');
+    const shown = [
+      this.#key,
+      clientId,
+      username,
+      password?.toString('latin1'),
+      transport,
+      remoteAddress,
+      serverName,
+      peerCertificate?.leaf.toString('base64'),
+      peerCertificate?.intermediates.map((certificate) => certificate.toString('base64')),
+    ];
+    // In one call: `createHmac` took a third of all that a sign-in does here. Nobody is shown the hash, so there is nothing to append to.
+    return hash('sha256', JSON.stringify(shown), 'base64');
   }
 }
