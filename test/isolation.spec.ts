@@ -165,6 +165,8 @@ async function fill(tenant: TestTenant): Promise<typeof ids> {
     `INSERT INTO rule_uses (tenant_id, policy_id, version, rule, last_at) VALUES ($1, $1, 1, 0, now())`,
     `INSERT INTO observed_topics (tenant_id, device_id, action, topic, client_id, username, first_at, last_at)
      VALUES ($1, $1, 'publish', 't', 'c', 'u', now(), now())`,
+    `INSERT INTO questions (tenant_id, id, device_ids, asked_at) VALUES ($1, $1, ARRAY[$1::uuid], now() - interval '1 minute')`,
+    `INSERT INTO answers (tenant_id, question_id, process_id, result) VALUES ($1, $1, $1, '{}')`,
     `INSERT INTO inbound_packets (tenant_id, client_id, packet_id) VALUES ($1, 'c', 1)`,
     `INSERT INTO retained_messages (tenant_id, topic, payload, qos, publisher, received_at) VALUES ($1, 't', '', 1, 'c', now())`,
     `INSERT INTO wills (tenant_id, client_id, epoch, principal, topic, payload, qos, retain, delay_s, process_id)

@@ -35,6 +35,8 @@ export type { ClientIdRule } from './client-id.js';
 export { isConditional, settle, transportsOf } from './conditions.js';
 export type { Circumstances, Conditions, Settled, TransportName } from './conditions.js';
 export { deviceNameOf, maxDeviceNameLength, namePatternSchema, nameTemplateSchema } from './device-name.js';
+export { ruleDifference } from './difference.js';
+export type { RuleDifference } from './difference.js';
 export { explain } from './explain.js';
 export type { Explanation, Question, UnmetRule } from './explain.js';
 export { filterFault, withoutShare } from './filter.js';

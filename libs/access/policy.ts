@@ -6,7 +6,14 @@ import { LevelTree } from './level-tree.js';
 import type { Action, Rule } from './rules.js';
 import type { TelemetryRule } from './telemetry.js';
 import { commonNameVariable, expand, isExpandable, type Variables } from './variables.js';
-import { allowedWithoutRule, describe, mergeVerdicts, type Origin, type Verdict } from './verdict.js';
+import {
+  allowedWithoutRule,
+  describe,
+  mergeVerdicts,
+  type Origin,
+  type Verdict,
+  verdictOf,
+} from './verdict.js';
 
 /** One version of a policy, as it is bound to a principal. */
 export interface PolicyDocument {
@@ -26,6 +33,8 @@ export interface ConnectRight {
 /** The rights of one principal, compiled. Beside the core's questions it answers the gate's: may this device connect at all? */
 export interface CompiledPolicy extends Policy {
   readonly connectRight: ConnectRight;
+  /** Of a filter that is granted: whether every topic that it matches is delivered. */
+  deliversAllOf(filter: string): boolean;
 }
 
 /** Compiles documents whose rules passed `checkRules`, for one principal. */
@@ -119,6 +128,11 @@ export class RuleSet {
   /** Whether every topic of a filter may be subscribed to. */
   coverageOf(filter: string, variables: Variables): Coverage {
     return this.#subscribeCover.of(withoutShare(filter), variables);
+  }
+
+  /** Whether every topic of a filter may be received; not where that cannot be proved. */
+  receives(filter: string, variables: Variables): boolean {
+    return this.#receiveCover.of(withoutShare(filter), variables).covered;
   }
 
   /** Whether some rule allows to subscribe to topics of this filter, denies left aside; the lowest QoS that such rules give. */
@@ -266,6 +280,10 @@ class PrincipalRights implements CompiledPolicy {
     return { allowed: false, maxQos: 0, detail: describeGap(coverage) };
   }
 
+  deliversAllOf(filter: string): boolean {
+    return this.#rules.receives(filter, this.#variables);
+  }
+
   mayReceive(topic: string): boolean {
     return this.receivesAll || this.#rules.verdictOn('receive', topic, this.#variables)?.effect === 'allow';
   }
@@ -315,6 +333,10 @@ class PartialRights implements CompiledPolicy {
       : { allowed: true, maxQos, detail: `granted in part, for ${right.detail}` };
   }
 
+  deliversAllOf(filter: string): boolean {
+    return this.#policy.subscribeRight(filter).allowed && this.#policy.deliversAllOf(filter);
+  }
+
   /** Of a topic: `subscribeRight` of a filter without wildcards is the right to that one topic. */
   mayReceive(topic: string): boolean {
     return this.#policy.mayReceive(topic) && this.#policy.subscribeRight(topic).allowed;
@@ -337,14 +359,7 @@ function refusal(verdict: Verdict | undefined): PublishRight {
 
 function toVerdict(document: PolicyDocument, index: number, rule: Rule, pattern: string): Verdict {
   const { policyId, name, version } = document;
-  return Object.freeze({
-    effect: rule.effect,
-    priority: rule.priority ?? 0,
-    maxQos: rule.when?.maxQos ?? 2,
-    mayRetain: rule.when?.retain ?? true,
-    maxPayloadBytes: rule.when?.maxPayloadBytes ?? Infinity,
-    origin: Object.freeze({ policyId, policyName: name, version, rule: index, pattern }),
-  });
+  return verdictOf(rule, Object.freeze({ policyId, policyName: name, version, rule: index, pattern }));
 }
 
 /** In words: what of the filter is not allowed. */

@@ -29,6 +29,11 @@ export function variableFault(template: string): VariableFault | undefined {
   return template.replaceAll(variable, '').includes('${') ? 'malformed_variable' : undefined;
 }
 
+/** Names of its variables. */
+export function variablesOf(template: string): string[] {
+  return Array.from(template.matchAll(variable), ([, name = '']) => name);
+}
+
 /** The template with a plain word in every variable's place: what its syntax is judged by. */
 export function withoutVariables(template: string): string {
   return template.replaceAll(variable, 'v');

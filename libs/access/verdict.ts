@@ -1,5 +1,7 @@
 import type { Qos } from '#mqtt';
 
+import type { Rule } from './rules.js';
+
 /** Where a verdict comes from: one rule of one version of one policy. */
 export interface Origin {
   readonly policyId: string;
@@ -20,6 +22,29 @@ export interface Verdict {
   readonly maxPayloadBytes: number;
   /** The rule that decided; undefined for what holds without a rule. */
   readonly origin: Origin | undefined;
+}
+
+/** What a rule says, wherever it matches. */
+export function verdictOf({ effect, priority, when }: Rule, origin: Origin | undefined): Verdict {
+  return Object.freeze({
+    effect,
+    priority: priority ?? 0,
+    maxQos: when?.maxQos ?? 2,
+    mayRetain: when?.retain ?? true,
+    maxPayloadBytes: when?.maxPayloadBytes ?? Infinity,
+    origin,
+  });
+}
+
+/** Whether they say the same, whichever rule says it. */
+export function isSameVerdict(a: Verdict, b: Verdict): boolean {
+  return (
+    a.effect === b.effect &&
+    a.priority === b.priority &&
+    a.maxQos === b.maxQos &&
+    a.mayRetain === b.mayRetain &&
+    a.maxPayloadBytes === b.maxPayloadBytes
+  );
 }
 
 /** Allowed while no rule says otherwise: what `connect` and `receive` start from. */

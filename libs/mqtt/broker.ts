@@ -17,6 +17,7 @@ import type {
 import { Reasons, type Reason } from './reason.js';
 import { disconnect, expel, nothingDone, type Renewal, renewSessions, reviewSession } from './review.js';
 import type { Session } from './session.js';
+import { liveSessionsOf, type LiveQuestion, type LiveSessions } from './live.js';
 import { Space } from './space.js';
 import { addStats, noStats, type BrokerStats, type SpaceStats } from './stats.js';
 import { Deadline } from './timers.js';
@@ -254,6 +255,12 @@ export class Broker {
     const space = this.#open.get(tenantId);
     if (space !== undefined) await expel(space, (principal) => principal.deviceId === deviceId, receipt);
     return receipt;
+  }
+
+  /** Who is connected of a tenant, and what to. Nobody's space is opened for the question. */
+  async liveSessions(tenantId: TenantId, question: LiveQuestion): Promise<LiveSessions> {
+    const space = this.#open.get(tenantId);
+    return space === undefined ? { sessions: [], isComplete: true } : liveSessionsOf(space, question);
   }
 
   /** For a newcomer whose rights may have changed while it signed in. Who cannot be judged does not stay. */

@@ -1,5 +1,6 @@
 export { createBroker, type Broker, type BrokerOptions, type Use } from './broker.js';
 export * from './limits.js';
+export type { LiveQuestion, LiveSession, LiveSessions } from './live.js';
 export * from './message.js';
 export * from './ports.js';
 export * from './reason.js';

@@ -244,6 +244,8 @@ async function seed(db: Client, id: string): Promise<void> {
     INSERT INTO policy_bindings (tenant_id, policy_id, target_kind, target_id) VALUES ('${id}', '${id}', 'device', '${id}');
     INSERT INTO bans (tenant_id, kind, value, created_by) VALUES ('${id}', 'client-id', 'c', 'me');
     INSERT INTO rule_uses VALUES ('${id}', '${id}', 1, 0, now());
+    INSERT INTO questions (tenant_id, id, device_ids) VALUES ('${id}', '${id}', '{${id}}');
+    INSERT INTO answers VALUES ('${id}', '${id}', '${id}', '{}');
     INSERT INTO observed_topics VALUES ('${id}', '${id}', 'publish', 't', 'c', 'u', now(), now());
     INSERT INTO changes (tenant_id, kind, subject) VALUES ('${id}', 'tenant', '{}');
     INSERT INTO change_receipts (tenant_id, number, process_id, result) VALUES ('${id}', 1, '${id}', '{}');

@@ -79,6 +79,8 @@ const brokerVerbs: Readonly<Record<string, string>> = {
   observed_topics: 'SELECT INSERT UPDATE DELETE',
   changes: 'SELECT',
   change_receipts: 'SELECT INSERT',
+  questions: 'SELECT',
+  answers: 'SELECT INSERT', // what it reads is whose they are
   broker_processes: 'SELECT INSERT UPDATE DELETE',
   telemetry: 'INSERT',
   presence: 'SELECT INSERT UPDATE',

@@ -4,6 +4,7 @@ import { nobody } from './changes.js';
 import type { ControlStore, TenantTx } from './control-store.js';
 import { clearHistory } from './device-history.js';
 import { sweepRequests } from './kept-requests.js';
+import { sweepQuestions } from './questions.js';
 import { deleteSessions } from './sessions.js';
 import { deleteBrokerRows } from './tenants.js';
 
@@ -35,6 +36,7 @@ export async function keepHouse(store: ControlStore): Promise<void> {
     const devices = await store.tenant(id, async (tx) => {
       await pruneChanges(tx);
       await pruneObservations(tx);
+      await sweepQuestions(tx);
       return sweepDeletedDevices(tx);
     });
     for (const device of devices) await clearHistory(store, id, device);

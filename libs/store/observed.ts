@@ -1,4 +1,5 @@
 /** What the broker has observed, from the api's side. */
+import type { Principal } from '#mqtt';
 import type { TenantTx } from './control-store.js';
 import { Prisma } from './generated/client.js';
 import type { ObservedTopic, RuleUse } from './generated/client.js';
@@ -89,6 +90,8 @@ export interface HeldSubscription {
   readonly clientId: string;
   readonly filter: string;
   readonly isConnected: boolean;
+  /** Who its client is, or was when it left; empty where nobody knows. */
+  readonly principal: Partial<Principal>;
 }
 
 /** What durable sessions of these devices are subscribed to. */
@@ -99,7 +102,8 @@ export function subscriptionsOfDevices(
 ): Promise<HeldSubscription[]> {
   if (deviceIds.length === 0) return Promise.resolve([]);
   return db.$queryRaw`
-    SELECT s.device_id AS "deviceId", s.client_id AS "clientId", u.filter, s.process_id IS NOT NULL AS "isConnected"
+    SELECT s.device_id AS "deviceId", s.client_id AS "clientId", u.filter,
+           s.process_id IS NOT NULL AS "isConnected", s.principal
       FROM sessions s JOIN subscriptions u ON u.tenant_id = s.tenant_id AND u.client_id = s.client_id
      WHERE s.tenant_id = ${tenantId}::uuid AND s.device_id IN (${Prisma.join(deviceIds.map((id) => Prisma.sql`${id}::uuid`))})
      ORDER BY s.client_id, u.filter LIMIT ${limit}`;

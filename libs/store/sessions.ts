@@ -66,7 +66,7 @@ function selectSessions(tx: TenantTx, clients: Prisma.Sql, limit: number): Promi
     ORDER BY wanted.client_id LIMIT ${limit}`;
 }
 
-/** Durable subscriptions; those of a session that ends with its connection are known to the broker alone. */
+/** Durable subscriptions; those of a session that ends with its connection are known to its broker process alone (questions.ts). */
 export function subscriptionsOfSession(
   tx: TenantTx,
   clientId: string,

@@ -59,6 +59,7 @@ import { Issuer } from './issuing/issuer.js';
 import { IssuingAuthorityController } from './issuing/issuing-authority.controller.js';
 import { IssuingAuthorityResolver } from './issuing/issuing-authority.resolver.js';
 import { IssuingAuthorityService } from './issuing/issuing-authority.service.js';
+import { LiveClientService } from './live-clients.js';
 import { OperationController, PlatformOperationController } from './operations/operation.controller.js';
 import { OperationResolver } from './operations/operation.resolver.js';
 import { OperationService } from './operations/operation.service.js';
@@ -169,6 +170,7 @@ export class ApiModule {
         PolicyResolver,
         PastConnectionService,
         PastConnectionResolver,
+        LiveClientService,
         PolicyInsightService,
         PolicyInsightResolver,
         TelemetryService,

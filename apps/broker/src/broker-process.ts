@@ -1,6 +1,6 @@
 import type { Broker } from '#mqtt';
 import type { Readiness, Registry } from '#process';
-import { type BrokerStore, type ChangeFeed, type Directory, StoreError } from '#store';
+import { type BrokerStore, type ChangeFeed, type Directory, type QuestionDesk, StoreError } from '#store';
 
 import type { Listener, ListenOptions } from './listeners/accept.js';
 import type { Admission } from './listeners/admission.js';
@@ -20,6 +20,7 @@ export interface BrokerParts extends Pick<
   readonly store: BrokerStore;
   readonly broker: Broker;
   readonly changes: ChangeFeed;
+  readonly questions: QuestionDesk;
   readonly admission: Admission;
   readonly identity: ServerIdentities;
   readonly readiness: Readiness;
@@ -47,10 +48,11 @@ export class BrokerProcess {
   }
 
   async start(): Promise<Ports> {
-    const { broker, store, changes, readiness, metrics, bind, ports } = this.#parts;
+    const { broker, store, changes, questions, readiness, metrics, bind, ports } = this.#parts;
     this.#ops = await listenOps({ host: bind, port: ports.ops, readiness, metrics });
     // Changes are followed from a moment before the first right is read: none falls in between.
     await changes.start();
+    questions.start();
     if (this.#parts.servesAlone === true) await this.#standBy();
     // A killed predecessor whose connections PostgreSQL has not noticed yet is found dead when its lease is over.
     store.onProcessLost(() => broker.takeOver());
@@ -68,13 +70,14 @@ export class BrokerProcess {
 
   /** No one new comes in; wills are held and clients told; what was accepted is stored; then the rest goes. */
   async stop(): Promise<void> {
-    const { broker, changes, store, directory, identity, readiness } = this.#parts;
+    const { broker, changes, questions, store, directory, identity, readiness } = this.#parts;
     this.#isStopping = true;
     identity.close();
     readiness.notReady('listeners', 'stopping');
     clearTimeout(this.#checking);
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     await changes.stop();
+    await questions.stop();
     await broker.stop();
     await store.drain();
     await store.close();

@@ -12,8 +12,16 @@ import {
   type Readiness,
   type Registry,
 } from '#process';
-import { type BrokerStore, ChangeFeed, type Directory, openBrokerStore, openDirectory } from '#store';
+import {
+  type BrokerStore,
+  ChangeFeed,
+  type Directory,
+  openBrokerStore,
+  openDirectory,
+  QuestionDesk,
+} from '#store';
 
+import { answerQuestion } from './answers.js';
 import { BrokerProcess } from './broker-process.js';
 import { applyChange, concernOf } from './changes.js';
 import { systemClock } from './clock.js';
@@ -39,6 +47,7 @@ const remembering = Symbol('remembering');
 const broker = Symbol('broker');
 const admission = Symbol('admission');
 const feed = Symbol('feed');
+const questions = Symbol('questions');
 
 /** The composition root: every part is made here, once, from what it needs, and nowhere else. */
 @Module({})
@@ -77,10 +86,22 @@ export class BrokerModule {
           useFactory: makeFeed,
           inject: [options, processId, broker, gate, store, remembering, following],
         },
+        { provide: questions, useFactory: makeQuestionDesk, inject: [options, processId, broker] },
         {
           provide: BrokerProcess,
           useFactory: makeProcess,
-          inject: [options, directory, store, broker, feed, admission, identity, readiness, metrics],
+          inject: [
+            options,
+            directory,
+            store,
+            broker,
+            feed,
+            questions,
+            admission,
+            identity,
+            readiness,
+            metrics,
+          ],
         },
       ],
     };
@@ -233,12 +254,22 @@ function makeFeed(
   });
 }
 
+function makeQuestionDesk({ databaseUrl, log }: BrokerOptions, id: string, core: Broker): QuestionDesk {
+  return new QuestionDesk({
+    url: databaseUrl,
+    processId: id,
+    answer: (question) => answerQuestion(core, question),
+    onError: (error) => log.warn('questions.trouble', { err: error }),
+  });
+}
+
 function makeProcess(
   given: BrokerOptions,
   opened: Directory,
   brokerStore: BrokerStore,
   core: Broker,
   changes: ChangeFeed,
+  asked: QuestionDesk,
   door: Admission,
   server: ServerIdentities,
   ready: Readiness,
@@ -250,6 +281,7 @@ function makeProcess(
     store: brokerStore,
     broker: core,
     changes,
+    questions: asked,
     admission: door,
     identity: server,
     readiness: ready,

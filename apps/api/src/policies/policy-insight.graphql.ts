@@ -41,6 +41,8 @@ export const policyInsightTypes = /* GraphQL */ `
     devicesLeft: Int!
     next: String
     isComplete: Boolean!
+    "false: a broker process did not say in time who is connected, or had more to say than an answer holds"
+    isLiveComplete: Boolean!
     "Counted in lost and gained, and not listed"
     changesLeft: Int!
     lost: Int!
@@ -59,10 +61,13 @@ export const policyInsightTypes = /* GraphQL */ `
     device: String!
     clientId: String!
     action: PolicyAction!
+    "Of connect, empty"
     topic: String!
     "observed, session or denied"
     source: String!
+    "Of a session that is connected now"
     isLive: Boolean!
+    "allow, narrow (less of it than the other side, or than was asked for) or deny"
     before: String!
     after: String!
     reason: String!

@@ -45,6 +45,8 @@ export const suggestionView = z
   })
   .meta({ id: 'PolicySuggestion' });
 
+const outcome = z.enum(['allow', 'narrow', 'deny']);
+
 export const diffView = z
   .object({
     against: z.int().describe('The version in force'),
@@ -52,9 +54,9 @@ export const diffView = z
       .object({
         added: z.array(ruleSchema),
         removed: z.array(ruleSchema),
-        kept: z.int().describe('How many are in both, wherever they stand'),
+        kept: z.int().describe('Rules of the draft that say nothing new, however they are written'),
       })
-      .describe('What is in the one and not in the other'),
+      .describe('What the one says and the other does not, by what it covers'),
     devices: z.int().describe('That it was tried on, of all that the policy is bound to, by id'),
     devicesLeft: z.int().describe('After those; `next` goes on with them'),
     next: z.string().nullable().describe('For `after`'),
@@ -62,6 +64,11 @@ export const diffView = z
       .boolean()
       .describe(
         'False: there are more devices, or of these devices more topics or changes than are said here',
+      ),
+    isLiveComplete: z
+      .boolean()
+      .describe(
+        'False: a broker process did not say in time who is connected, or had more to say than an answer holds',
       ),
     changesLeft: z.int().describe('That are counted in lost and gained, and not listed'),
     lost: z.int(),
@@ -71,14 +78,14 @@ export const diffView = z
         deviceId: z.uuid(),
         device: z.string(),
         clientId: z.string(),
-        action: z.enum(['publish', 'subscribe']),
-        topic: z.string().describe('Of a subscription, its filter'),
+        action: z.enum(['connect', 'publish', 'subscribe']),
+        topic: z.string().describe('Of a subscription, its filter; of connect, empty'),
         source: z
           .enum(['observed', 'session', 'denied'])
           .describe('It was done; a session is subscribed to it; it was refused'),
-        isLive: z.boolean().describe('A session that is connected now holds this subscription'),
-        before: z.enum(['allow', 'deny']),
-        after: z.enum(['allow', 'deny']),
+        isLive: z.boolean().describe('Of a session that is connected now'),
+        before: outcome,
+        after: outcome.describe('narrow: less of it than the other side, or than was asked for'),
         reason: z.string().describe('Of the decision after'),
       }),
     ),

@@ -1,15 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Inject, Injectable } from '@nestjs/common';
-import {
-  checkRules,
-  RuleSet,
-  settle,
-  suggestRules,
-  type CompiledPolicy,
-  type Deed,
-  type PolicyDocument,
-  type Rule,
-} from '#access';
+import { checkRules, ruleDifference, suggestRules, type Deed, type PolicyDocument, type Rule } from '#access';
 import {
   devicesOfPolicy,
   countDevicesOfPolicy,
@@ -18,28 +9,27 @@ import {
   findPolicy,
   findPolicyVersion,
   findProfile,
-  listDenials,
+  findTenant,
   listPolicyVersions,
   observedTopics,
   rulesInForce,
-  subscriptionsOfDevices,
   usesOfPolicy,
   type ControlStore,
   type DeedOfDevice,
-  type Device,
   type TenantTx,
 } from '#store';
 import type { z } from 'zod';
-import { attributesOf } from '../devices/device.schema.js';
 import { invalidBody, notFound } from '../failure.js';
 import { Cursors } from '../http/paging.js';
+import { LiveClientService } from '../live-clients.js';
 import type { TenantScope } from '../scope.js';
+import { grantsInPart } from '../tenants/tenant.schema.js';
 import { STORE } from '../tokens.js';
+import { Comparison, trialsOf, type Trial, type Turn } from './trials.js';
 import type { DiffInput, diffView, suggestionView, unusedRulesView } from './policy-insight.schema.js';
 
-/** Bounds of one answer of a dry run; all that is kept of what so many devices did, and the rest of the devices in the next answer. */
+/** Bounds of one answer of a dry run; the rest of the devices is in the next answer. */
 const mostDevices = 200;
-const mostSeen = mostDevices * 500;
 const mostTopics = 5_000;
 const mostChanges = 500;
 const versionsLookedAt = 20;
@@ -48,7 +38,6 @@ const mostDeeds = 100_000;
 
 type Diff = z.input<typeof diffView>;
 type Change = Diff['changes'][number];
-type Trial = Omit<Change, 'before' | 'after' | 'reason' | 'device'>;
 
 /** What policies did and would do, as far as the broker has observed it. */
 @Injectable()
@@ -56,6 +45,7 @@ export class PolicyInsightService {
   constructor(
     @Inject(STORE) private readonly store: ControlStore,
     @Inject(Cursors) private readonly cursors: Cursors,
+    @Inject(LiveClientService) private readonly live: LiveClientService,
   ) {}
 
   /** Rules in force that allowed nothing for so long. A deny is never unused: that nothing met it is what it is for. */
@@ -132,37 +122,27 @@ export class PolicyInsightService {
   }
 
   /** A dry run of an activation: what would be decided otherwise, of what devices did, hold and were refused. */
-  diff(scope: TenantScope, policyId: string, input: DiffInput): Promise<Diff> {
+  async diff(scope: TenantScope, policyId: string, input: DiffInput): Promise<Diff> {
+    const page = await this.store.tenant(scope.tenantId, (tx) => this.#devicesFor(tx, policyId, input));
+    // Between two transactions: whoever is asked sees the question once it is committed.
+    const live = await this.live.of(scope, { deviceIds: page.ids });
     return this.store.tenant(scope.tenantId, async (tx) => {
       const policy = found(await findPolicy(tx, policyId));
-      const rules =
-        input.rules === undefined ? await rulesOfVersion(tx, policyId, input.version ?? 0) : input.rules;
-      const draft = { policyId, name: policy.name, version: input.version ?? 0, rules: checked(rules) };
-      const page = await this.cursors.read(
-        `diff ${scope.tenantId} ${policyId}`,
-        { limit: mostDevices, after: input.after },
-        ([afterId], limit) => devicesOfPolicy(tx, policyId, afterId, limit),
-        ({ id }) => [id],
-      );
-      const tried = page.items.map(({ id }) => id);
-      const lastId = page.hasMore ? tried.at(-1) : undefined;
       const active = found(await findPolicyVersion(tx, policyId, policy.activeVersion));
-      const { trials, isComplete } = await trialsOf(tx, tried);
-      const changes: Change[] = [];
-      const compiled = new Map<string, readonly [RuleSet, RuleSet]>();
-      for (const id of tried) {
-        const own = trials.filter(({ deviceId }) => deviceId === id);
-        const device = own.length === 0 ? null : await findDevice(tx, id);
-        if (device !== null) changes.push(...(await tryOn(tx, scope, device, draft, own, compiled)));
-      }
-      const lost = changes.filter(({ after }) => after === 'deny').length;
+      const rules = checked(await rulesOf(tx, policyId, input));
+      const draft = { policyId, name: policy.name, version: input.version ?? 0, rules };
+      const { trials, isComplete } = await trialsOf(tx, page.ids, live.clients);
+      const changes = await changesBy(tx, scope, draft, trials);
+      const isLess = ({ before, after }: Change): boolean => weights[after] < weights[before];
+      const lost = changes.filter(isLess).length;
       return {
         against: policy.activeVersion,
-        rules: differenceOf(checked(active.rules), draft.rules),
-        devices: tried.length,
-        devicesLeft: lastId === undefined ? 0 : await countDevicesOfPolicy(tx, policyId, lastId),
-        next: lastId === undefined ? null : (page.cursors.at(-1) ?? null),
-        isComplete: isComplete && !page.hasMore && changes.length <= mostChanges,
+        rules: differenceOf(checked(active.rules), rules),
+        devices: page.ids.length,
+        devicesLeft: page.devicesLeft,
+        next: page.next,
+        isComplete: isComplete && live.isComplete && page.next === null && changes.length <= mostChanges,
+        isLiveComplete: live.isComplete,
         changesLeft: Math.max(0, changes.length - mostChanges),
         lost,
         gained: changes.length - lost,
@@ -170,17 +150,65 @@ export class PolicyInsightService {
       };
     });
   }
+
+  /** Refuses a draft that cannot be tried before anybody is asked. */
+  async #devicesFor(
+    tx: TenantTx,
+    policyId: string,
+    input: DiffInput,
+  ): Promise<{ readonly ids: string[]; readonly devicesLeft: number; readonly next: string | null }> {
+    found(await findPolicy(tx, policyId));
+    checked(await rulesOf(tx, policyId, input));
+    const page = await this.cursors.read(
+      `diff ${tx.tenantId} ${policyId}`,
+      { limit: mostDevices, after: input.after },
+      ([afterId], limit) => devicesOfPolicy(tx, policyId, afterId, limit),
+      ({ id }) => [id],
+    );
+    const ids = page.items.map(({ id }) => id);
+    const lastId = page.hasMore ? ids.at(-1) : undefined;
+    if (lastId === undefined) return { ids, devicesLeft: 0, next: null };
+    const devicesLeft = await countDevicesOfPolicy(tx, policyId, lastId);
+    return { ids, devicesLeft, next: page.cursors.at(-1) ?? null };
+  }
 }
 
-/** Rules are compared as they are written; each stands for one of the same in the other list. */
+const weights = { deny: 0, narrow: 1, allow: 2 } as const;
+
+/** By what they cover: a rule that is only written otherwise is kept. */
 function differenceOf(before: readonly Rule[], after: readonly Rule[]): Diff['rules'] {
-  const removed = [...before];
-  const added = after.filter((rule) => {
-    const at = removed.findIndex((other) => isDeepStrictEqual(other, rule));
-    if (at !== -1) removed.splice(at, 1);
-    return at === -1;
-  });
-  return { added, removed, kept: after.length - added.length };
+  const { added, removed } = ruleDifference(before, after);
+  return { added: [...added], removed: [...removed], kept: after.length - added.length };
+}
+
+async function changesBy(
+  tx: TenantTx,
+  scope: TenantScope,
+  draft: PolicyDocument,
+  trials: readonly Trial[],
+): Promise<Change[]> {
+  const tenant = found(await findTenant(tx, tx.tenantId));
+  const comparison = new Comparison(scope.tenantSlug, grantsInPart(tenant), draft);
+  const documents = new Map<string, PolicyDocument>();
+  const changes: Change[] = [];
+  for (const [deviceId, own] of Map.groupBy(trials, (trial) => trial.deviceId)) {
+    const device = await findDevice(tx, deviceId);
+    if (device === null) continue;
+    // Devices of a kind have the same policies: each is read once.
+    const stored = (await rulesInForce(tx, deviceId)).map(({ id: policyId, name, version, rules }) => {
+      const known = documents.get(policyId) ?? { policyId, name, version, rules: checked(rules) };
+      documents.set(policyId, known);
+      return known;
+    });
+    const turns = comparison.turnsOf(own, device, stored);
+    changes.push(...turns.map((turn) => presentTurn(turn, device.name)));
+  }
+  return changes;
+}
+
+function presentTurn({ trial, before, after, reason }: Turn, device: string): Change {
+  const { deviceId, clientId, action, topic, source, isLive } = trial;
+  return { deviceId, device, clientId, action, topic, source, isLive, before, after, reason };
 }
 
 function deedOf({
@@ -194,108 +222,9 @@ function deedOf({
 
 const observable: ReadonlySet<string> = new Set(['publish', 'subscribe']);
 
-async function trialsOf(
-  tx: TenantTx,
-  deviceIds: readonly string[],
-): Promise<{ readonly trials: Trial[]; readonly isComplete: boolean }> {
-  const since = daysAgo(30);
-  const seen = await observedTopics(tx, deviceIds, since, mostSeen + 1);
-  const held = await subscriptionsOfDevices(tx, deviceIds, mostTopics);
-  const denied = await listDenials(tx, { since, deviceIds, after: undefined, limit: mostTopics });
-  const trials: Trial[] = [
-    ...held.map(({ isConnected, filter: topic, ...who }) => ({
-      ...who,
-      topic,
-      action: 'subscribe' as const,
-      source: 'session' as const,
-      isLive: isConnected,
-    })),
-    ...seen.map(({ deviceId, clientId, action, topic }) => ({
-      deviceId,
-      clientId,
-      topic,
-      action: action === 'subscribe' ? ('subscribe' as const) : ('publish' as const),
-      source: 'observed' as const,
-      isLive: false,
-    })),
-    ...denied.flatMap(({ deviceId, clientId, action, topic }): Trial[] => {
-      if (deviceId === null) return [];
-      if (action !== 'publish' && action !== 'subscribe') return [];
-      return [{ deviceId, clientId, action, topic, source: 'denied', isLive: false }];
-    }),
-  ];
-  // Each once: what a session holds says more than that it was asked for.
-  const known = new Set<string>();
-  const once = trials.filter(({ deviceId, action, topic }) => {
-    const key = `${deviceId} ${action} ${topic}`;
-    const isNew = !known.has(key);
-    known.add(key);
-    return isNew;
-  });
-  return {
-    trials: once,
-    isComplete: seen.length <= mostSeen && held.length < mostTopics && denied.length < mostTopics,
-  };
-}
-
-async function tryOn(
-  tx: TenantTx,
-  scope: TenantScope,
-  device: Device,
-  draft: PolicyDocument,
-  trials: readonly Trial[],
-  compiled: Map<string, readonly [before: RuleSet, after: RuleSet]>,
-): Promise<Change[]> {
-  const stored = await rulesInForce(tx, device.id);
-  // Devices of a kind have the same policies: they are compiled once.
-  const key = stored.map(({ id, version }) => `${id} ${version}`).join();
-  const known = compiled.get(key) ?? compileBoth(stored, draft);
-  compiled.set(key, known);
-  const [before, after] = known;
-  return trials.flatMap((trial) => {
-    const variables = {
-      tenant: scope.tenantSlug,
-      device: device.name,
-      clientId: trial.clientId,
-      username: `${device.name}@${scope.tenantSlug}`,
-      attributes: attributesOf(device),
-    };
-    const was = decide(before.for(variables), trial);
-    const will = decide(after.for(variables), trial);
-    if (was.allowed === will.allowed) return [];
-    const word = (allowed: boolean): 'allow' | 'deny' => (allowed ? 'allow' : 'deny');
-    return [
-      {
-        ...trial,
-        device: device.name,
-        before: word(was.allowed),
-        after: word(will.allowed),
-        reason: will.detail,
-      },
-    ];
-  });
-}
-
-function compileBoth(
-  stored: Awaited<ReturnType<typeof rulesInForce>>,
-  draft: PolicyDocument,
-): readonly [RuleSet, RuleSet] {
-  const documents = stored.map(({ id: policyId, name, version, rules }) => ({
-    policyId,
-    name,
-    version,
-    rules: checked(rules),
-  }));
-  const replaced = documents.map((document) => (document.policyId === draft.policyId ? draft : document));
-  // How and from where they will come is not known: what asks for it counts against them, before and after.
-  const now = { transports: undefined, address: undefined, now: Date.now() };
-  const compile = (list: readonly PolicyDocument[]): RuleSet =>
-    new RuleSet(list.map((document) => settle(document, now).document));
-  return [compile(documents), compile(replaced)];
-}
-
-function decide(policy: CompiledPolicy, { action, topic }: Trial): { allowed: boolean; detail: string } {
-  return action === 'publish' ? policy.publishRight(topic) : policy.subscribeRight(topic);
+/** Of the draft, or of the version that is named. */
+async function rulesOf(tx: TenantTx, policyId: string, { rules, version = 0 }: DiffInput): Promise<unknown> {
+  return rules ?? rulesOfVersion(tx, policyId, version);
 }
 
 async function rulesOfVersion(tx: TenantTx, policyId: string, number: number): Promise<unknown> {

@@ -32,8 +32,10 @@ export const sessionTypes = /* GraphQL */ `
   type SessionDetail {
     ${sessionFields}
     queuedBytes: Float!
-    "Durable ones, the first 1000 by filter"
+    "The first 1000"
     subscriptions: [SessionSubscription!]!
+    "false: it has more subscriptions, or the broker process that knows them did not answer in time"
+    isComplete: Boolean!
   }
 
   type SessionSubscription {

@@ -42,7 +42,12 @@ export const sessionDetailView = z
           subscriptionId: z.int().nullable(),
         }),
       )
-      .describe('Durable ones, the first 1 000 by filter'),
+      .describe('The first 1 000'),
+    isComplete: z
+      .boolean()
+      .describe(
+        'False: it has more subscriptions, or the broker process that knows them did not answer in time',
+      ),
   })
   .meta({ id: 'SessionDetail' });
 
@@ -64,11 +69,13 @@ export function presentSession(row: SessionRow): z.input<typeof sessionView> {
 export function presentSessionDetail({
   session,
   subscriptions,
+  isComplete,
   queuedBytes,
 }: SessionDetail): z.input<typeof sessionDetailView> {
   return {
     ...presentSession(session),
     queuedBytes,
+    isComplete,
     // The Subscription Options byte (MQTT 5.0, 3.8.3.1).
     subscriptions: subscriptions.map(({ filter, options, subscriptionId }) => ({
       filter,

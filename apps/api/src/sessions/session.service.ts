@@ -5,12 +5,14 @@ import {
   queuedBytes,
   subscriptionsOfSession,
   type ControlStore,
-  type SessionRow,
   type DurableSubscription,
+  type LiveSubscription,
+  type SessionRow,
 } from '#store';
 import { record } from '../changes.js';
 import { notFound } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { LiveClientService } from '../live-clients.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 
@@ -21,7 +23,9 @@ export interface SessionListing extends PageRequest {
 
 export interface SessionDetail {
   readonly session: SessionRow;
-  readonly subscriptions: readonly DurableSubscription[];
+  readonly subscriptions: readonly LiveSubscription[];
+  /** False: there are more, or the broker process that knows them did not answer. */
+  readonly isComplete: boolean;
   readonly queuedBytes: number;
 }
 
@@ -32,6 +36,7 @@ export class SessionService {
   constructor(
     @Inject(STORE) private readonly store: ControlStore,
     @Inject(Cursors) private readonly cursors: Cursors,
+    @Inject(LiveClientService) private readonly live: LiveClientService,
   ) {}
 
   async list(scope: TenantScope, query: SessionListing): Promise<Page<SessionRow>> {
@@ -44,16 +49,19 @@ export class SessionService {
     );
   }
 
-  get(scope: TenantScope, clientId: string): Promise<SessionDetail> {
-    return this.store.tenant(scope.tenantId, async (tx) => {
+  async get(scope: TenantScope, clientId: string): Promise<SessionDetail> {
+    const detail = await this.store.tenant(scope.tenantId, async (tx) => {
       const session = await findSession(tx, clientId);
       if (session === undefined) throw notFound();
-      return {
-        session,
-        subscriptions: await subscriptionsOfSession(tx, clientId, maxSubscriptionsShown),
-        queuedBytes: await queuedBytes(tx, clientId),
-      };
+      const subscriptions = await subscriptionsOfSession(tx, clientId, maxSubscriptionsShown + 1);
+      return { session, subscriptions, queuedBytes: await queuedBytes(tx, clientId) };
     });
+    const { session, subscriptions } = detail;
+    if (session.durable) return { ...detail, ...shown(subscriptions) };
+    // What a session is subscribed to that ends with its connection is in the memory of a broker process alone.
+    const live = await this.live.of(scope, { deviceIds: [session.deviceId], clientId });
+    const held = shown(live.clients.flatMap((client) => client.subscriptions));
+    return { ...detail, ...held, isComplete: held.isComplete && live.isComplete };
   }
 
   /** The broker that holds the connection closes it; the change's number is the operation to look at. */
@@ -71,4 +79,13 @@ export class SessionService {
       });
     });
   }
+}
+
+function shown(
+  subscriptions: readonly (DurableSubscription | LiveSubscription)[],
+): Pick<SessionDetail, 'subscriptions' | 'isComplete'> {
+  return {
+    subscriptions: subscriptions.slice(0, maxSubscriptionsShown),
+    isComplete: subscriptions.length <= maxSubscriptionsShown,
+  };
 }

@@ -134,6 +134,11 @@ export function presentTenant(row: Tenant): z.input<typeof tenantView> {
   };
 }
 
+/** The tenant's choice for a subscription whose filter is allowed in part. */
+export function grantsInPart({ settings }: Pick<Tenant, 'settings'>): boolean {
+  return objectOf(settings)['partialCover'] === 'narrow';
+}
+
 function objectOf(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? { ...value } : {};
 }
