@@ -1,12 +1,11 @@
 /**
- * The life of one connection, top to bottom: bytes come in, become frames and packets, go to their handlers; replies go out
+ * The life of one connection, top to bottom: frames come in by its intake, become packets, go to their handlers; replies go out
  * through the outbox; and there is one way out, `closed`. Whatever is thrown in between ends this connection and no other.
  */
 import { InboundAliases, OutboundAliases } from './aliases.js';
 import type { Broker } from './broker.js';
 import { decode } from './codec.js';
 import { encodeConnack, encodeDisconnect, encodeAcknowledge } from './encode.js';
-import { Framer, maxAtOnceBytes } from './framing.js';
 import { authenticate } from './handlers/auth.js';
 import { completed, received, acknowledged, released } from './handlers/acknowledge.js';
 import { connect } from './handlers/connect.js';
@@ -16,6 +15,7 @@ import { publish } from './handlers/publish.js';
 import { subscribe } from './handlers/subscribe.js';
 import { unsubscribe } from './handlers/unsubscribe.js';
 import { Hold, type HoldBit } from './hold.js';
+import { Intake } from './intake.js';
 import { defaultLimits, type Limits } from './limits.js';
 import type { Message, ProtocolVersion, Qos, Will } from './message.js';
 import { Outbox } from './outbox.js';
@@ -49,20 +49,8 @@ export interface Authentication {
 
 /** A sign-in that the client thought better of. */
 const calledOff: Ending = { cause: 'clean', reason: Reasons.success, will: 'discarded' };
-/** What may arrive while reading is on hold: a few chunks that were on their way, beside the one that was being read. */
-const mostHeldBytes = 1024 * 1024;
 /** What it costs to lay a message that is encoded already into an outbox, in `Turns`' units. */
 const unitsOfDelivery = 1;
-/** What a packet costs that is read, and so many bytes of it. */
-const unitsOfPacket = 2;
-const bytesOfUnit = 512;
-/**
- * An acknowledgement costs so little that all those of a full window are one share. Of half of them, the other half would wait
- * behind messages for which there is no room in the window any more: they are queued, which costs three times as much.
- */
-const bytesOfAcknowledgement = 4;
-const unitsOfAcknowledgement = 0.5;
-const turnsUntilQuiet = 64;
 /** Bytes of a PUBACK, PUBREC or DISCONNECT beside its Reason String. */
 const mostAround = 16;
 
@@ -74,6 +62,7 @@ function withTold(limits: Limits, { receiveMaximum, maxPacketBytes, topicAliasMa
 export class Connection implements LinkSink {
   readonly broker: Broker;
   readonly link: Link;
+  readonly intake: Intake;
   readonly outbox: Outbox;
   state: 'new' | 'signing-in' | 'open' | 'closed' = 'new';
   version: ProtocolVersion | undefined = undefined;
@@ -90,8 +79,6 @@ export class Connection implements LinkSink {
   authenticationMethod: string | undefined = undefined;
   /** For people: presence, sessions, logs. */
   facts: Readonly<Record<string, string | number | boolean>> = {};
-  /** When the bytes that are being handled arrived. */
-  now: number;
   // What is told of it when it has ended, beside what the outbox counts.
   bytesReceived = 0;
   messagesReceived = 0;
@@ -102,27 +89,10 @@ export class Connection implements LinkSink {
   sendWindow = 0;
   receipts: Receipts;
 
-  readonly #framer: Framer;
-  #holds = 0;
-  /** So the link was told. */
-  #isPaused = false;
-  #isReading = false;
   /** The client sends nothing more. */
   #hasFinished = false;
   /** The link is gone, and some of what it brought is still held. */
   #hasLeft = false;
-  /** What it has spent of its share of this turn. */
-  #turn = 0;
-  #spentInTurn = 0;
-  /** In this turn, with more than acknowledgements. */
-  #isHeard = false;
-  /** It used up its share; from that turn on it counts as one who does not. */
-  #quietFrom = 0;
-  /** Whose queue it has filled since it was held last. */
-  #filled: Session | undefined = undefined;
-  /** It goes on when that session's client has taken some of it (`Pace`). */
-  isFollowing = false;
-  followedInVainAt = -Infinity;
   #signInDeadline: Deadline | undefined;
   #keepAlive: Deadline | undefined;
   #keepAliveMs = 0;
@@ -140,13 +110,11 @@ export class Connection implements LinkSink {
   #rateTimer: Timer | undefined;
 
   constructor(broker: Broker, link: Link) {
-    const { preAuthLimits } = broker;
     this.broker = broker;
     this.link = link;
-    this.now = broker.clock.now();
+    this.intake = new Intake(broker, link, this);
     this.outbox = new Outbox(link, broker.turns, defaultLimits.maxOutboxBytes, this.#flushed);
     this.receipts = new Receipts(this.outbox, 4);
-    this.#framer = new Framer(preAuthLimits.maxConnectBytes);
     this.awaitSignIn();
   }
 
@@ -167,99 +135,29 @@ export class Connection implements LinkSink {
     this.#signInDeadline = undefined;
   }
 
-  // ---------------------------------------------------------------------------------------------------- bytes come in
+  // --------------------------------------------------------------------------------------------------- packets come in
 
   received(chunk: Buffer): void {
     if (this.state === 'closed') return;
-    this.now = this.broker.clock.now();
     this.bytesReceived += chunk.length;
-    this.broker.turns.begin();
-    if (this.#holds !== 0) this.#pause();
-    this.#isReading = true;
-    try {
-      this.#framer.push(chunk, this.#onFrame);
-      // A WebSocket's chunk is a whole message, which may be as large as a packet.
-      const mostBytes = mostHeldBytes + this.#framer.maxPacketBytes;
-      if (this.#framer.heldBytes > mostBytes) this.end(Reasons.quotaExceeded, 'protocol-error');
-    } catch (error) {
-      this.fail(error);
-    }
-    this.#isReading = false;
-    this.#stopIfClosed();
+    this.intake.received(chunk);
     if (this.session !== undefined) this.session.space.stats.bytesReceived += chunk.length;
   }
 
   place(): Buffer | undefined {
-    return this.#framer.place();
+    return this.intake.place();
   }
 
-  readonly #onFrame = (frame: Buffer, bodyOffset: number): boolean => {
-    const { turns } = this.broker;
-    const before = turns.spent;
-    const isSmall = frame.length <= bytesOfAcknowledgement;
-    turns.spend(isSmall ? unitsOfAcknowledgement : unitsOfPacket + frame.length / bytesOfUnit);
-    this.#handle(decode(frame, bodyOffset, this.version, this.limits));
-    this.#charge(turns.spent - before, isSmall);
-    return this.#holds === 0 && this.state !== 'closed';
-  };
-
-  /** Whoever has had its share of the turn goes on after the others. */
-  #charge(units: number, isAnswer: boolean): void {
-    const { turns } = this.broker;
-    if (this.#turn !== turns.number) {
-      this.#turn = turns.number;
-      this.#spentInTurn = 0;
-      this.#isHeard = false;
-    }
-    this.#spentInTurn += units;
-    if (!isAnswer) {
-      const isQuiet = turns.number >= this.#quietFrom;
-      if (!this.#isHeard) turns.heard(this, isQuiet);
-      this.#isHeard = true;
-      if (isQuiet) turns.spentQuietly(units);
-    }
-    if (this.#spentInTurn < turns.shareFor(isAnswer)) return;
-    this.#quietFrom = turns.number + turnsUntilQuiet;
-    if (this.#holds !== 0) return;
-    this.#holds |= Hold.turn; // the link hears of it only if more comes: it will be over soon
-    turns.waitToRead(this.#goOn);
+  /** One frame, good until this returns. Whatever is thrown goes to `fail`. */
+  handle(frame: Buffer, bodyOffset: number): void {
+    this.#dispatch(decode(frame, bodyOffset, this.version, this.limits));
   }
 
-  readonly #goOn = (): void => {
-    this.isFollowing = this.#filled !== undefined && this.#filled.holdUp(this, this.#follow);
-    if (this.isFollowing) return this.session?.letGo();
-    this.#filled = undefined;
-    this.release(Hold.turn);
-  };
-
-  readonly #follow = (wasInVain: boolean): void => {
-    this.isFollowing = false;
-    if (wasInVain) this.followedInVainAt = this.broker.clock.now();
-    this.broker.turns.wait(this.#goOn);
-  };
-
-  /** A message of this client's went to a queue in which many wait. */
-  hasFilled(space: Space): void {
-    this.#filled = space.crowded;
-    space.crowded = undefined;
-  }
-
-  /**
-   * Work for this client, step by step in as many turns as it takes (`Turns.work`), and then `whenDone`, also where the connection
-   * is closed by then. Where it does not end at once nothing else is read, until `whenDone` or what comes of it releases the hold.
-   */
-  inTurns(why: HoldBit, step: () => boolean, whenDone: () => void): void {
-    const rest = this.broker.turns.work(step);
-    if (rest === undefined) return whenDone();
-    this.hold(why);
-    rest.then(whenDone).catch((error: unknown) => this.fail(error));
-  }
-
-  #handle(packet: ClientPacket): void {
+  #dispatch(packet: ClientPacket): void {
     const { session } = this;
-    if (session === undefined) return this.#handleBeforeSession(packet);
+    if (session === undefined) return this.#dispatchBeforeSession(packet);
     session.space.stats.packetsReceived += 1;
-    this.#keepAlive?.moveTo(this.now + this.#keepAliveMs);
+    this.#keepAlive?.moveTo(this.intake.now + this.#keepAliveMs);
     switch (packet.type) {
       case 'publish':
         return publish(this, session, packet);
@@ -287,7 +185,7 @@ export class Connection implements LinkSink {
   }
 
   /** CONNECT first; then nothing but AUTH where an exchange asks for it, or DISCONNECT. */
-  #handleBeforeSession(packet: ClientPacket): void {
+  #dispatchBeforeSession(packet: ClientPacket): void {
     if (packet.type === 'connect') {
       this.state = 'signing-in';
       this.version = packet.protocolVersion;
@@ -298,51 +196,31 @@ export class Connection implements LinkSink {
     throw new ProtocolViolation(Reasons.protocolError, 'a packet before CONNACK'); // 4.12
   }
 
-  /** Reading stops until every hold is released. */
+  /** Nothing more is read until every hold is released. */
   hold(why: HoldBit): void {
-    this.#holds |= why;
-    this.#pause();
-  }
-
-  #pause(): void {
-    if (this.#isPaused) return;
-    this.#isPaused = true;
-    this.link.pause();
+    this.intake.hold(why);
   }
 
   release(why: HoldBit): void {
-    if ((this.#holds & why) === 0 || this.state === 'closed') return;
-    this.#holds &= ~why;
-    if (this.#holds !== 0) return;
-    if (!this.#isReading) this.#readHeld();
-    if (this.#holds !== 0 || this.isClosed) return;
-    if (this.#hasLeft) return this.#lost();
-    if (this.#hasFinished) return this.#leaveIfAnswered();
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
-    this.link.resume();
+    if (this.isClosed || !this.intake.release(why) || this.isClosed) return;
+    if (this.#hasLeft) this.#lost();
+    else if (this.#hasFinished) this.#leaveIfAnswered();
+    else this.intake.resume();
   }
 
-  #readHeld(): void {
-    this.now = this.broker.clock.now();
-    this.broker.turns.begin();
-    this.#isReading = true;
-    try {
-      this.#framer.resume(this.#onFrame);
-    } catch (error) {
-      this.fail(error);
-    }
-    this.#isReading = false;
-    this.#stopIfClosed();
+  /**
+   * Work for this client, step by step in as many turns as it takes (`Turns.work`), and then `whenDone`, also where the connection
+   * is closed by then. Where it does not end at once nothing else is read, until `whenDone` or what comes of it releases the hold.
+   */
+  inTurns(why: HoldBit, step: () => boolean, whenDone: () => void): void {
+    const rest = this.broker.turns.work(step);
+    if (rest === undefined) return whenDone();
+    this.hold(why);
+    rest.then(whenDone).catch((error: unknown) => this.fail(error));
   }
 
   get isClosed(): boolean {
     return this.state === 'closed';
-  }
-
-  /** The framer may not be touched while it hands over a frame. */
-  #stopIfClosed(): void {
-    if (this.state === 'closed') this.#framer.stop();
   }
 
   // -------------------------------------------------------------------------------------------------------- signed in
@@ -389,8 +267,8 @@ export class Connection implements LinkSink {
   #awaitClient(): void {
     const { clock } = this.broker;
     this.#keepAlive = new Deadline(clock, clock.now() + this.#keepAliveMs, () => {
-      if ((this.#holds & ~Hold.outbox) === 0) this.end(Reasons.keepAliveTimeout, 'keep-alive');
-      else this.#awaitClient();
+      if (this.intake.isHeld(~Hold.outbox)) this.#awaitClient();
+      else this.end(Reasons.keepAliveTimeout, 'keep-alive');
     });
   }
 
@@ -403,9 +281,7 @@ export class Connection implements LinkSink {
     this.grant = grant;
     this.limits = limits;
     this.outbox.maxBytes = limits.maxOutboxBytes;
-    this.#framer.maxPacketBytes = limits.maxPacketBytes;
-    this.link.takePackets?.(limits.maxPacketBytes);
-    this.#framer.atOnceBytes = maxAtOnceBytes;
+    this.intake.take(limits.maxPacketBytes);
     this.#rights = undefined;
     this.#messageRate = limits.publishRate > 0 ? new RateLimit(limits.publishRate, clock.now()) : undefined;
     this.#bytesRate =
@@ -478,8 +354,8 @@ export class Connection implements LinkSink {
   /** Over the tenant's rate the message is still taken, and the link is not read until it is paid for. */
   countRate(bytes: number): void {
     const waitMs = Math.max(
-      this.#messageRate?.take(1, this.now) ?? 0,
-      this.#bytesRate?.take(bytes, this.now) ?? 0,
+      this.#messageRate?.take(1, this.intake.now) ?? 0,
+      this.#bytesRate?.take(bytes, this.intake.now) ?? 0,
     );
     if (waitMs === 0) return;
     this.hold(Hold.rate);
@@ -489,7 +365,7 @@ export class Connection implements LinkSink {
   /** A vault that is full is not given more until it says so; a client that outruns it waits. */
   waitForStore(): void {
     const { vault } = this.broker;
-    if (vault.isFull && (this.#holds & Hold.store) === 0) {
+    if (vault.isFull && !this.intake.isHeld(Hold.store)) {
       this.hold(Hold.store);
       vault.whenReady(() => this.release(Hold.store));
     }
@@ -690,8 +566,8 @@ export class Connection implements LinkSink {
   }
 
   #leaveIfAnswered(): void {
-    if (this.state === 'closed' || this.#isReading) return;
-    const isHandled = this.#framer.heldBytes === 0 && (this.state !== 'open' || this.#holds === 0);
+    if (this.state === 'closed' || this.intake.isReading) return;
+    const isHandled = !this.intake.hasUnread && (this.state !== 'open' || !this.intake.isHeld());
     if (!isHandled || this.receipts.waiting > 0) return;
     this.goodbye({ cause: 'network', reason: Reasons.unspecified, will: 'due' });
   }
@@ -699,7 +575,7 @@ export class Connection implements LinkSink {
   /** The link is gone. What came over it before is handled all the same: messages that were sent, and perhaps a DISCONNECT. */
   closed(_error?: Error): void {
     if (this.state === 'closed') return;
-    if (this.#framer.heldBytes === 0) return this.#lost();
+    if (!this.intake.hasUnread) return this.#lost();
     this.#hasLeft = true;
     this.drained(); // nobody reads what is on its way out, so nothing waits for it
   }
@@ -716,7 +592,7 @@ export class Connection implements LinkSink {
     this.#review?.cancel();
     this.#rateTimer?.cancel();
     this.outbox.close();
-    if (!this.#isReading) this.#framer.stop();
+    this.intake.stop();
     const { session } = this;
     const space: Space | undefined = session?.space;
     if (session !== undefined && session.connection === this) space?.left(this, session, ending);

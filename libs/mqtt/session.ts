@@ -342,12 +342,11 @@ export class Session {
   /** Whether `publisher` is to wait before it adds to the queue; then `goOn` is called. */
   holdUp(publisher: Connection, goOn: (wasInVain: boolean) => void): boolean {
     const { connection } = this;
+    if (!this.isCrowded || connection === undefined || connection === publisher) return false;
     // Whoever waits itself is not read, and neither are its acknowledgements: two could wait for each other.
-    if (!this.isCrowded || connection === undefined || connection === publisher || connection.isFollowing) {
-      return false;
-    }
+    if (connection.intake.isFollowing) return false;
     this.#pace ??= new Pace(this.space.clock);
-    return this.#pace.wait(publisher.followedInVainAt, goOn);
+    return this.#pace.wait(publisher.intake.followedInVainAt, goOn);
   }
 
   /** Nobody waits for it any more. */

@@ -39,9 +39,9 @@ export function publish(connection: Connection, session: Session, packet: Publis
     retain: packet.retain,
     properties: packet.properties,
     publisher: session.clientId,
-    receivedAt: connection.now,
+    receivedAt: connection.intake.now,
     expiresAt:
-      packet.messageExpiryS === undefined ? undefined : connection.now + packet.messageExpiryS * 1000,
+      packet.messageExpiryS === undefined ? undefined : connection.intake.now + packet.messageExpiryS * 1000,
   };
   if (message.retain && connection.version === 5 && !connection.offersRetain) {
     throw new ProtocolViolation(Reasons.retainNotSupported, 'RETAIN where it is not available'); // 3.2.2.3.5
@@ -58,7 +58,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
     isKept ? { session: session.key, packetId } : undefined,
     packet.asReceived,
   );
-  if (space.crowded !== undefined) connection.hasFilled(space);
+  if (space.crowded !== undefined) connection.intake.hasFilled(space);
   if (qos === 0) {
     if (commit === undefined) return;
     commit.whenStored((error) => {
