@@ -266,10 +266,18 @@ export class Connection implements LinkSink {
   /** Whoever is silent for too long is gone; but it is not silent as long as it is we who do not read. */
   #awaitClient(): void {
     const { clock } = this.broker;
-    this.#keepAlive = new Deadline(clock, clock.now() + this.#keepAliveMs, () => {
-      if (this.intake.isHeld(~Hold.outbox)) this.#awaitClient();
-      else this.end(Reasons.keepAliveTimeout, 'keep-alive');
-    });
+    // After a process has stood still its timers are due before it reads what came in time: that is read first.
+    this.#keepAlive = new Deadline(clock, clock.now() + this.#keepAliveMs, () =>
+      clock.soon(() => this.#judgeSilence()),
+    );
+  }
+
+  #judgeSilence(): void {
+    if (this.state === 'closed' || this.#keepAlive === undefined) return;
+    const isOver = this.#keepAlive.at <= this.broker.clock.now();
+    const isSilent = isOver && !this.intake.isHeld(~Hold.outbox);
+    if (isSilent) this.end(Reasons.keepAliveTimeout, 'keep-alive');
+    else this.#awaitClient();
   }
 
   /** The rights and limits that hold from now on. */

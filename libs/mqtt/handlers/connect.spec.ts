@@ -348,6 +348,24 @@ describe('keep-alive', () => {
     expect(h.journal.current('tenant-a', 'alice')).toMatchObject({ cause: 'keep-alive' });
   });
 
+  it('counts what has come while the process stood still, though the time was over when it is read', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice', { keepAlive: 10 });
+    // A turn of the loop: what is due, then what has come, then what is to be done soon.
+    h.clock.soon = (callback) => {
+      Reflect.deleteProperty(h.clock, 'soon');
+      client.link.send(frame(0xc0));
+      h.clock.soon(callback);
+    };
+    await h.clock.advance(15_000);
+    await client.settle();
+    expect(client.take('pingresp')).toHaveLength(1);
+    expect(client.goodbye).toBeUndefined();
+    await h.clock.advance(15_000);
+    await client.settle();
+    expect(client.goodbye).toBe(0x8d);
+  });
+
   it('of 0 is off', async () => {
     const h = new Harness();
     const client = await h.connect('alice', { keepAlive: 0 });
