@@ -79,9 +79,14 @@ export function superviseChild(options: ChildOptions): Child {
     launch();
     watching = new AbortController();
     untilReady(name, options.readyUrl, watching.signal).then(
-      () => (isReady = true),
+      isBack,
       () => undefined, // it has ended, or takes its time: that is for /readyz to say
     );
+  }
+
+  function isBack(): void {
+    isReady = true;
+    log.info('child.ready', { child: name });
   }
 
   function ended(code: number | null, signal: string | null, ranMs: number): void {
