@@ -80,14 +80,22 @@ describe('a claim token', () => {
   it('lets in as many as it counts, however many ask at once', async () => {
     const made = await newToken({ maxUses: 10, nameTemplate: 'm-${random}' });
     const requests = await Promise.all(Array.from({ length: 50 }, () => makeRequest('m')));
-    const answers = await Promise.all(requests.map(({ csr }) => claim(made.token, {}, csr)));
+    // Who has waited too long for its turn is told to come back, and does.
+    const claimAtLast = async (csr: string): Promise<Answer> => {
+      for (;;) {
+        const answer = await claim(made.token, {}, csr);
+        if (answer.status !== 503) return answer;
+        expect(answer.headers.get('retry-after')).toBe('2');
+      }
+    };
+    const answers = await Promise.all(requests.map(({ csr }) => claimAtLast(csr)));
     const codes = answers.map(({ status, body }) => body.code ?? status);
     expect(codes.filter((code) => code === 201)).toHaveLength(10);
     expect(codes.filter((code) => code === 'limit-reached')).toHaveLength(40);
     expect(await usesOf(made)).toBe(10);
     const devices = await tenant.viewer.get(`${tenant.path}/devices?namePrefix=m-&limit=100`);
     expect(devices.body.items).toHaveLength(10);
-  }, 60_000);
+  });
 
   it('answers the same key the same way, and counts it once: an answer may be lost', async () => {
     const made = await newToken();
@@ -182,7 +190,9 @@ describe('a provisioning rule', () => {
 
   async function register(of: TestTenant, anchorId: string, name: string, kind = 'device'): Promise<string> {
     const body = { tenantId: of.id, anchorId, kind, name, address: '192.0.2.1' };
-    const answer = await internal().post('/internal/registrations', body);
+    let answer = await internal().post('/internal/registrations', body);
+    // It has waited too long for its turn, and comes back.
+    while (answer.status === 503) answer = await internal().post('/internal/registrations', body);
     expect([answer.status, answer.text]).toEqual([200, expect.any(String)]);
     return answer.body.why ?? 'registered';
   }
