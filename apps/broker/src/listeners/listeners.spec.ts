@@ -8,6 +8,7 @@ import { WebSocket } from 'ws';
 import type { Link, LinkSink } from '#mqtt';
 
 import { makeTestCertificates, type TestCertificates } from '../../../../test/support/certificates.js';
+import { withTimeEnough } from '../../../../test/support/time-enough.js';
 import { TokenBuckets } from '../token-buckets.js';
 import type { Listener, ListenOptions } from './accept.js';
 import { Admission, maxConnectionsOf, plainAddress } from './admission.js';
@@ -569,13 +570,15 @@ describe('a connection that does not become a link', () => {
   });
 
   it('leaves a link alone that came in time', async () => {
-    const listener = await listen('ws', 50);
-    const { client, recorded } = await open('ws', listener);
-    const late = connect({ port: listener.port, host: '127.0.0.1' });
-    await closed(late); // the deadline of a younger one is over
-    client.send(Buffer.from('still here'));
-    await recorded.until(() => recorded.length === 10);
-    expect(recorded.endings).toEqual([]);
+    await withTimeEnough(200, async (ms) => {
+      const listener = await listen('ws', ms);
+      const { client, recorded } = await open('ws', listener);
+      const late = connect({ port: listener.port, host: '127.0.0.1' });
+      await closed(late); // the deadline of a younger one is over
+      client.send(Buffer.from('still here'));
+      await recorded.until(() => recorded.length === 10);
+      expect(recorded.endings).toEqual([]);
+    });
   });
 });
 
