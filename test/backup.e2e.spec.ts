@@ -32,12 +32,12 @@ describe('a back-up', () => {
     from = join(place, 'from');
     product = start(from);
     bootstrap = await product.ready;
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await Promise.all(products.map((each) => each.stop()));
     await rm(place, { recursive: true });
-  }, 60_000);
+  });
 
   function start(dataDir: string): Product {
     const started = startProduct(dataDir);
@@ -88,7 +88,7 @@ describe('a back-up', () => {
     expect(arrived.sort()).toEqual(['news/1 kept', 'state retained']);
     await Promise.all([back.endAsync(), reader.endAsync(), writer.endAsync()]);
     expect(await restored.stop()).toBe(0);
-  }, 120_000);
+  });
 
   it('of a product that is stopped is restored to the same rows in every table, and nothing else', async () => {
     await product.stop();
@@ -102,7 +102,7 @@ describe('a back-up', () => {
     expect(after).toEqual(before);
     for (const name of ['secret.key', 'tls/ca.key', 'tls/server.crt'])
       expect(await readFile(join(to, name))).toEqual(await readFile(join(from, name)));
-  }, 120_000);
+  });
 
   describe('is refused', () => {
     let good: string;
@@ -139,13 +139,13 @@ describe('a back-up', () => {
         await expectRefusal(command('restore', empty, bad), 'backup.unreadable');
         expect(await readdir(empty)).toEqual([]);
       }
-    }, 60_000);
+    });
 
     it('under another secret key', async () => {
       const key = Buffer.alloc(32, 'x').toString('base64url');
       await expectRefusal(command('restore', empty, good, { MOORAGE_SECRET_KEY: key }), 'backup.other-key');
       expect(await readdir(empty)).toEqual([]);
-    }, 60_000);
+    });
 
     it('where a file of that name exists, or there is nothing to back up', async () => {
       await expectRefusal(command('backup', from, good), 'backup.exists');
@@ -155,7 +155,7 @@ describe('a back-up', () => {
         'backup.external',
       );
       expect(await readdir(empty)).toEqual([]);
-    }, 60_000);
+    });
   });
 });
 

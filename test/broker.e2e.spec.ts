@@ -359,7 +359,7 @@ describe('a second broker on the same database', () => {
     } finally {
       await own.remove();
     }
-  }, 60_000);
+  });
 });
 
 describe('a broker that stops', () => {

@@ -3,7 +3,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import type { Rule } from '#access';
 
@@ -38,9 +38,6 @@ interface Kind {
   readonly tellsReasons: boolean;
   arrive(): Tourist;
 }
-
-// A program is started for every client, on machines that may be busy with all the other tests.
-jest.setTimeout(60_000);
 
 const python = '/usr/bin/python3';
 const pahoAgent = join(import.meta.dirname, 'support/clients/paho-agent.py');

@@ -32,12 +32,12 @@ it('a suite is looked for where MQTT_CONFORMANCE says, which must not be in vain
     dataDir = mkdtempSync(join(tmpdir(), 'moorage-conformance-'));
     product = startProduct(dataDir);
     bootstrap = await product.ready;
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await product.stop();
     await rm(dataDir, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   it('finds no failure in 3.1, 3.1.1 and 5.0 over TCP and WebSocket', async () => {
     const { mqtt, ws } = bootstrap;

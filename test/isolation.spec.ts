@@ -38,7 +38,7 @@ beforeAll(async () => {
   other = await api.createTenant('other');
   const made = await Promise.all([acme, other].map(fill));
   ids = made[0]!;
-}, 60_000);
+});
 afterAll(() => api.stop());
 
 function clientOf(role: Role): ApiClient {

@@ -66,12 +66,12 @@ describe('the product', () => {
     dataDir = mkdtempSync(join(tmpdir(), 'moorage-e2e-'));
     product = startProduct(dataDir);
     bootstrap = await product.ready;
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await product.stop();
     await rm(dataDir, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   it('leaves bootstrap.json for its owner alone, and tells how long it took and what it needs', () => {
     expect(statSync(join(dataDir, 'bootstrap.json')).mode & 0o777).toBe(0o600);
@@ -319,7 +319,6 @@ describe('the product', () => {
       );
       expect(rows).toHaveLength(before + 1);
     },
-    60_000,
   );
 
   it('stops cleanly and leaves no process; started again, everything is as it was', async () => {
@@ -343,5 +342,5 @@ describe('the product', () => {
     expect(await telemetry()).toHaveLength(before);
     const client = await connect();
     await client.endAsync();
-  }, 120_000);
+  });
 });

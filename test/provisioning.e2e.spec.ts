@@ -25,7 +25,7 @@ beforeAll(async () => {
   broker = await installation.startBroker({ apiUrl: api.url });
   tenant = await api.createTenant('grid');
   await tenant.admin.post(`${tenant.path}/issuing-authorities`, { name: 'Grid devices' });
-}, 60_000);
+});
 afterAll(async () => {
   await broker.stop();
   await api.api.close();

@@ -29,7 +29,7 @@ beforeAll(async () => {
   guard = await tenant.addDevice('guard', { clientIdRule: { kind: 'any' } });
   await tenant.addPolicy('own', [own], { targetKind: 'tenant', targetId: tenant.id });
   await tenant.addPolicy('watching', [watching], { targetKind: 'device', targetId: guard.id });
-}, 60_000);
+});
 
 afterAll(async () => {
   await Promise.all([here.stop(), there.stop()]);

@@ -369,5 +369,5 @@ describe('sessions, whatever happens', () => {
       { numRuns, seed },
     );
     expect(fc.defaultReportMessage(run)).toBeUndefined();
-  }, 120_000);
+  });
 });

@@ -84,7 +84,7 @@ describe('a tenant’s news', () => {
 
     await news.close();
     await pool.end();
-  }, 30_000);
+  });
 
   /** What was announced until now has been heard by everybody who listens, as far as anybody can know. */
   async function announced(): Promise<void> {

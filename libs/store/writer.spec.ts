@@ -528,5 +528,5 @@ describe('PostgreSQL', () => {
     await store.close();
     await postgres.stop();
     await rm(dataDir, { recursive: true, force: true });
-  }, 60_000);
+  });
 });

@@ -97,7 +97,7 @@ export function isAlive(pid: number): boolean {
 
 /** Asks until the answer is as wished; fails with the last answer when it never is. */
 export async function eventually<T>(ask: () => Promise<T>, isWished: (answer: T) => boolean): Promise<T> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const answer = await ask();
     if (isWished(answer)) return answer;

@@ -309,7 +309,7 @@ describe('a revocation list', () => {
     } finally {
       await rm(dir, { recursive: true });
     }
-  }, 60_000);
+  });
 
   it('is refused from another key, out of its time, without a number, or for a part of the certificates', async () => {
     const authority = await makeAuthority();
