@@ -7,7 +7,7 @@ import { leaseLost } from './broker-errors.js';
 import { toStoreError } from './errors.js';
 import { PostgresJournal } from './journal.js';
 import { Lease } from './lease.js';
-import { steadyPlans } from './statements.js';
+import { steadyPlans } from './statements/places.js';
 import { Sweeper } from './sweep.js';
 import { PostgresNews } from './tenant-news.js';
 import { PostgresVault } from './vault.js';

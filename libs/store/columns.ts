@@ -1,6 +1,6 @@
 /**
  * Columns of a batch as PostgreSQL's binary arrays, for `unnest`. As text, a thousand payloads would be escaped here and
- * unescaped there; so their bytes are copied once. Measured beside other ways in statements.ts.
+ * unescaped there; so their bytes are copied once. Measured beside other ways in statements/changes.ts.
  */
 
 const headerBytes = 20;

@@ -6,16 +6,10 @@ import type { ClaimedSession, ClientId, Principal, TenantId } from '#mqtt';
 import type { Batch, Effects } from './batch.js';
 import { coalesce, keyOf } from './batch.js';
 import { toSubscription } from './rows.js';
-import type { Statement } from './statements.js';
-import {
-  changes,
-  claimSessions,
-  emptySessions,
-  fenceSessions,
-  fenceWills,
-  markBatch,
-  readClaimed,
-} from './statements.js';
+import { changes } from './statements/changes.js';
+import { fenceSessions, fenceWills, markBatch } from './statements/fence.js';
+import { claimSessions, emptySessions, readClaimed } from './statements/sessions.js';
+import type { Statement } from './statements/statement.js';
 
 export interface Attempt {
   readonly processId: string;

@@ -21,7 +21,7 @@ import type {
 import { unavailable } from './broker-errors.js';
 import type { MessageRow, WillRow } from './rows.js';
 import { toMessage, toWill } from './rows.js';
-import { sessionDetail } from './statements.js';
+import { sessionDetail } from './statements/sessions.js';
 import type { SessionRow } from './transaction.js';
 import { toStoredSession } from './transaction.js';
 import type { Writer } from './writer.js';
@@ -111,7 +111,7 @@ export class PostgresVault implements Vault {
   ): Promise<readonly QueuedMessage[]> {
     await this.#settled();
     // Sizes are summed before payloads are fetched: octet_length does not read a stored value. Properties, which few messages have, it does.
-    // OFFSET 0 keeps each message a look-up by its primary key, whatever is known of the tables (see statements.ts).
+    // OFFSET 0 keeps each message a look-up by its primary key, whatever is known of the tables (see statements/places.ts).
     const rows = await this.#read<EntryRow>(
       `SELECT page.sequence::float8, page.qos, page.retain, coalesce(page.subscription_ids, '{}') AS "subscriptionIds",
          page.state = 1 AS released, m.topic, m.payload, m.qos AS "messageQos", m.retain AS "messageRetain", ${messageDetail}

@@ -17,7 +17,7 @@ import { belongTogether, keyOf, takeBatch } from './batch.js';
 import { closed, leaseLost, unavailable, VaultError } from './broker-errors.js';
 import type { Claim, Operation } from './writes.js';
 import { bytesOf } from './writes.js';
-import { steadyPlans } from './statements.js';
+import { steadyPlans } from './statements/places.js';
 import { readClaims, readLastBatch, writeBatch, WrongTurn } from './transaction.js';
 
 export interface WriterOptions {
