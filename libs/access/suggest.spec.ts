@@ -3,9 +3,17 @@ import { describe, expect, it } from '@jest/globals';
 import { checkRules } from './rules.js';
 import { suggestRules, type Deed } from './suggest.js';
 
-const by = (device: string, action: Deed['action'], topic: string): Deed => ({
+const by = (
+  device: string,
+  action: Deed['action'],
+  topic: string,
+  attributes: Deed['attributes'] = {},
+): Deed => ({
   device,
   clientId: `${device}-a`,
+  tenant: 'acme',
+  username: `${device}-key@acme`,
+  attributes,
   action,
   topic,
 });
@@ -23,6 +31,31 @@ describe('a suggested policy', () => {
       { effect: 'allow', actions: ['subscribe'], topics: ['cmd/${device}/#'] },
     ]);
     expect(checkRules(rules).ok).toBe(true);
+  });
+
+  it('has what else is known of a device as variables, where it is a whole level', () => {
+    const rules = suggestRules([
+      by('pump-1', 'publish', 'acme/sites/north/pump-1/state', { site: 'north', kind: 'pump' }),
+      by('pump-2', 'publish', 'acme/sites/south/pump-2/state', { site: 'south', kind: 'pump' }),
+      by('pump-1', 'publish', 'keys/pump-1-key@acme', { site: 'north' }),
+      by('pump-1', 'publish', 'northern/acmes/x', { site: 'north', letter: 'x' }),
+      by('pump-1', 'publish', 'evil/a+b', { evil: 'a+b' }),
+    ]);
+    expect(rules[0]?.topics).toEqual([
+      '${tenant}/sites/${attr.site}/${device}/state',
+      'evil/a+b',
+      'keys/${username}',
+      'northern/acmes/x',
+    ]);
+  });
+
+  it('takes the attribute that most have in a topic, where two have the same value, and a name before an attribute', () => {
+    const rules = suggestRules([
+      by('pump-1', 'publish', 'lines/left', { area: 'left', line: 'left' }),
+      by('pump-2', 'publish', 'lines/right', { area: 'attic', line: 'right' }),
+      by('pump-2', 'publish', 'devices/pump-2', { serial: 'pump-2' }),
+    ]);
+    expect(rules[0]?.topics).toEqual(['devices/${device}', 'lines/${attr.line}']);
   });
 
   it('widens a level where many topics differ in it alone, and not the first', () => {

@@ -31,6 +31,7 @@ export interface DeedOfDevice {
   readonly device: string;
   readonly action: string;
   readonly clientId: string;
+  readonly username: string;
   readonly topic: string;
 }
 
@@ -47,10 +48,22 @@ export function deedsOfProfile(
       ? Prisma.empty
       : Prisma.sql`AND (o.device_id, o.action, o.topic) > (${after.deviceId}::uuid, ${after.action}, ${after.topic})`;
   return db.$queryRaw`
-    SELECT o.device_id AS "deviceId", d.name AS device, o.action, o.client_id AS "clientId", o.topic
+    SELECT o.device_id AS "deviceId", d.name AS device, o.action, o.client_id AS "clientId", o.username, o.topic
       FROM devices d JOIN observed_topics o ON o.tenant_id = d.tenant_id AND o.device_id = d.id
      WHERE d.tenant_id = ${tenantId}::uuid AND d.profile_id = ${profileId}::uuid AND o.last_at >= ${since} ${onward}
      ORDER BY o.device_id, o.action, o.topic LIMIT ${limit}`;
+}
+
+/** Once for each device, however many deeds it has. */
+export async function attributesOfDevices(
+  { db, tenantId }: TenantTx,
+  deviceIds: readonly string[],
+): Promise<Map<string, Prisma.JsonValue>> {
+  const rows = await db.device.findMany({
+    where: { tenantId, id: { in: [...deviceIds] } },
+    select: { id: true, attributes: true },
+  });
+  return new Map(rows.map(({ id, attributes }) => [id, attributes]));
 }
 
 /** Devices that a policy is bound to, by whatever it is bound to; by id, those after the given one. */

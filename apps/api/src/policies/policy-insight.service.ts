@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Inject, Injectable } from '@nestjs/common';
 import { checkRules, ruleDifference, suggestRules, type Deed, type PolicyDocument, type Rule } from '#access';
 import {
+  attributesOfDevices,
   devicesOfPolicy,
   countDevicesOfPolicy,
   deedsOfProfile,
@@ -19,6 +20,7 @@ import {
   type TenantTx,
 } from '#store';
 import type { z } from 'zod';
+import { attributesOf } from '../devices/device.schema.js';
 import { invalidBody, notFound } from '../failure.js';
 import { Cursors } from '../http/paging.js';
 import { LiveClientService } from '../live-clients.js';
@@ -78,7 +80,8 @@ export class PolicyInsightService {
       const device = found(await findDevice(tx, deviceId));
       const since = daysAgo(days);
       const seen = await observedTopics(tx, [deviceId], since, mostTopics);
-      const deeds = seen.map((deed) => deedOf({ ...deed, device: device.name }));
+      const who = { device: device.name, tenant: scope.tenantSlug, attributes: attributesOf(device) };
+      const deeds = seen.map((deed) => deedOf(deed, who));
       return {
         since: since.toISOString(),
         topics: seen.length,
@@ -104,9 +107,13 @@ export class PolicyInsightService {
       let isComplete = false;
       while (!isComplete && deeds.length < mostDeeds) {
         const page = await deedsOfProfile(tx, profileId, since, last, mostTopics);
+        const ids = [...new Set(page.map(({ deviceId }) => deviceId))];
+        const attributes = await attributesOfDevices(tx, ids);
         for (const deed of page) {
-          devices.add(deed.deviceId);
-          deeds.push(deedOf(deed));
+          const { deviceId, device } = deed;
+          devices.add(deviceId);
+          const own = attributesOf({ attributes: attributes.get(deviceId) ?? {} });
+          deeds.push(deedOf(deed, { device, tenant: scope.tenantSlug, attributes: own }));
         }
         last = page.at(-1);
         isComplete = page.length < mostTopics;
@@ -211,13 +218,11 @@ function presentTurn({ trial, before, after, reason }: Turn, device: string): Ch
   return { deviceId, device, clientId, action, topic, source, isLive, before, after, reason };
 }
 
-function deedOf({
-  action,
-  topic,
-  clientId,
-  device,
-}: Pick<DeedOfDevice, 'action' | 'topic' | 'clientId' | 'device'>): Deed {
-  return { action: action === 'subscribe' ? 'subscribe' : 'publish', topic, clientId, device };
+function deedOf(
+  { action, topic, clientId, username }: Pick<DeedOfDevice, 'action' | 'topic' | 'clientId' | 'username'>,
+  who: Pick<Deed, 'device' | 'tenant' | 'attributes'>,
+): Deed {
+  return { ...who, action: action === 'subscribe' ? 'subscribe' : 'publish', topic, clientId, username };
 }
 
 const observable: ReadonlySet<string> = new Set(['publish', 'subscribe']);

@@ -96,9 +96,9 @@ describe('a suggested policy for a profile', () => {
         [acme.id, of.id, action, topic, of.name],
       );
     for (const name of ['meter-1', 'meter-2', 'meter-3']) {
-      const made = { name, profileId: profile.id };
+      const made = { name, profileId: profile.id, attributes: { site: `site-of-${name}` } };
       const { body } = await acme.admin.post(`${acme.path}/devices`, made);
-      await observe(body, 'publish', `meters/${name}/power`);
+      await observe(body, 'publish', `acme/site-of-${name}/${name}/power`);
       await observe(body, 'subscribe', `cmd/${name}/#`);
     }
     await observe(stranger, 'publish', 'secret/stranger');
@@ -107,7 +107,10 @@ describe('a suggested policy for a profile', () => {
       topics: 6,
       devices: 3,
       isComplete: true,
-      rules: [allow(['publish'], 'meters/${device}/power'), allow(['subscribe'], 'cmd/${device}/#')],
+      rules: [
+        allow(['publish'], '${tenant}/${attr.site}/${device}/power'),
+        allow(['subscribe'], 'cmd/${device}/#'),
+      ],
     });
   });
 });
