@@ -374,6 +374,54 @@ describe('a token of a device', () => {
   });
 });
 
+/** Sign-ins that rested on what the process remembers (decision 0012). */
+async function remembered(): Promise<number> {
+  const metrics = await (await fetch(`http://127.0.0.1:${broker.ports.ops}/metrics`)).text();
+  return Number(/^moorage_sign_ins_remembered_total (\d+)$/m.exec(metrics)?.[1]);
+}
+
+describe('who comes back showing the same', () => {
+  it('is let in from memory by a password, and is judged each time by a token or by the word of an authenticator', async () => {
+    const generated = await device({});
+    const before = await remembered();
+    const comeTwice = async (own: Made, secret: string): Promise<void> => {
+      for (let i = 0; i < 2; i += 1) await (await connect(own, secret)).endAsync();
+    };
+    await comeTwice(generated, generated.body.password);
+    expect(await remembered()).toBe(before + 1);
+
+    const issued = newKey('issued');
+    outside.keys = [issued.jwk];
+    const issuer = 'https://comes-back.example';
+    const { body } = await tenant.admin.post(`${tenant.path}/token-issuers`, {
+      name: 'comes back',
+      issuer,
+      audiences: ['moorage'],
+      jwksUri: `${outside.url}/keys`,
+    });
+    const holder = await device({ kind: 'token', issuerId: body.id });
+    await comeTwice(holder, await sign(issued, { iss: issuer, aud: 'moorage', sub: holder.name }));
+
+    const keyed = newKey('own');
+    const own = await device({ kind: 'token', publicKey: keyed.jwk });
+    await comeTwice(own, await sign(keyed, { aud: 'clinic' }));
+
+    const { url } = outside;
+    await tenant.admin.post(`${tenant.path}/authenticator`, { url: `${url}/ask`, timeoutMs: 500 });
+    outside.answer = () => ({ decision: 'allow' });
+    const vouched = await device({ kind: 'external' });
+    outside.questions = [];
+    await comeTwice(vouched, 'x');
+    expect(outside.questions.length).toBe(2);
+    outside.answer = () => ({ decision: 'deny' });
+    expect(await codeOf(connect(vouched, 'x'))).toBe(0x86);
+    expect(await remembered()).toBe(before + 1);
+    await tenant.admin.delete(`${tenant.path}/authenticator`);
+    await tenant.admin.delete(`${tenant.path}/token-issuers/${body.id}`);
+    outside.keysAsked = 0;
+  });
+});
+
 describe('a token of an issuer', () => {
   const first = newKey('first');
   const issuer = 'https://id.example';
