@@ -89,3 +89,10 @@ export class AddressFence {
     return undefined;
   }
 }
+
+/** In words, for denial records and explanations. */
+export function describeAddressFault(fault: AddressFault, whose: 'tenant' | 'device'): string {
+  return fault === 'denied'
+    ? `the address is in a range that the ${whose} denies`
+    : `the address is in none of the ranges that the ${whose} allows`;
+}

@@ -28,7 +28,7 @@ export interface Explanation {
   readonly origin: Origin | undefined;
   /** The highest QoS that is granted. */
   readonly maxQos: Qos | undefined;
-  /** Of a refused filter: a topic it matches and that is not allowed. */
+  /** Of a filter that is refused, or granted in part: a topic it matches and that is not allowed. */
   readonly witness: string | undefined;
   /** Rules that speak of this, and do not hold under these circumstances. */
   readonly unmet: readonly UnmetRule[];
@@ -45,15 +45,16 @@ export interface UnmetRule {
   readonly conditions: readonly ('transports' | 'addresses' | 'time')[];
 }
 
-/** Decides as the broker does, and says why. Pure: drafts can be asked as well as versions in force. */
+/** Decides as the broker does, and says why. `grantsInPart`: the tenant's choice. Pure: drafts can be asked as well as versions in force. */
 export function explain(
   documents: readonly PolicyDocument[],
   variables: Variables,
   question: Question,
   circumstances: Circumstances,
+  grantsInPart = false,
 ): Explanation {
   const settled = documents.map((document) => settle(document, circumstances).document);
-  const explained = new Explainer(settled, variables).on(question);
+  const explained = new Explainer(settled, variables, grantsInPart).on(question);
   return {
     ...explained,
     unmet: settled.flatMap((document) => unmetIn(document, variables, question, circumstances)),
@@ -85,9 +86,13 @@ class Explainer {
   readonly #rules: RuleSet;
   readonly #variables: Variables;
 
-  constructor(documents: readonly PolicyDocument[], variables: Variables) {
+  /** The tenant's choice for filters that are covered in part: see `grantingInPart`. */
+  readonly #grantsInPart: boolean;
+
+  constructor(documents: readonly PolicyDocument[], variables: Variables, grantsInPart = false) {
     this.#rules = new RuleSet(documents);
     this.#variables = variables;
+    this.#grantsInPart = grantsInPart;
   }
 
   on(question: Question): Decision {
@@ -114,6 +119,16 @@ class Explainer {
 
   #subscribe(filter: string): Decision {
     const coverage = this.#rules.coverageOf(filter, this.#variables);
+    const inPart = coverage.covered ? undefined : this.#partOf(filter);
+    if (!coverage.covered && inPart !== undefined)
+      return {
+        decision: 'allow',
+        action: 'subscribe',
+        reason: `granted in part, for ${describeGap(coverage)}`,
+        origin: this.#originOf(coverage.verdict),
+        maxQos: inPart,
+        witness: coverage.witness,
+      };
     return {
       decision: coverage.covered ? 'allow' : 'deny',
       action: 'subscribe',
@@ -123,6 +138,11 @@ class Explainer {
       maxQos: coverage.covered ? coverage.maxQos : undefined,
       witness: coverage.covered ? undefined : coverage.witness,
     };
+  }
+
+  #partOf(filter: string): Qos | undefined {
+    const isShared = filter.startsWith('$share/');
+    return this.#grantsInPart && !isShared ? this.#rules.partOf(filter, this.#variables) : undefined;
   }
 
   #publish(question: Question & { action: 'publish' }): Decision {

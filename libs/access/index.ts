@@ -4,10 +4,13 @@ export {
   addressRulesSchema,
   AddressFence,
   AddressSet,
+  describeAddressFault,
   normalizeAddress,
   normalizeRange,
 } from './address.js';
 export type { AddressFault, AddressRules } from './address.js';
+export { describeBan } from './ban.js';
+export type { BanWords } from './ban.js';
 export {
   anchorHints,
   clientFault,

@@ -68,19 +68,25 @@ export async function deleteExpiredBan(tx: Tx, kind: BanKind, value: string): Pr
 
 export interface BanQuestion {
   readonly clientId: string;
+  /** Of a username the part before its `@`: what a tenant bans. */
   readonly authId: string;
+  /** `authId@tenant-slug`: what the platform bans. */
   readonly username: string;
   /** Normalized, without a zone. */
   readonly address: string | undefined;
 }
 
-/** For explanations: the tenant's own ban that turns this client away. */
-export async function findBanOn(tx: TenantTx, question: BanQuestion): Promise<FoundBan | undefined> {
-  const { clientId, authId, username, address = null } = question;
+/** For explanations: the tenant's own ban that turns this client away. The broker's rule (directory/bans.ts): a username is banned by its authId. */
+export async function findBanOn(
+  tx: TenantTx,
+  question: Omit<BanQuestion, 'username'>,
+  at: Date,
+): Promise<FoundBan | undefined> {
+  const { clientId, authId, address = null } = question;
   const rows = await tx.db.$queryRaw<FoundBan[]>`
     SELECT kind, value, reason, expires_at AS "expiresAt" FROM bans
-     WHERE tenant_id = ${tx.tenantId}::uuid AND (expires_at IS NULL OR expires_at > now())
-       AND ((kind = 'client-id' AND value = ${clientId}) OR (kind = 'username' AND value IN (${authId}, ${username}))
+     WHERE tenant_id = ${tx.tenantId}::uuid AND (expires_at IS NULL OR expires_at > ${at})
+       AND ((kind = 'client-id' AND value = ${clientId}) OR (kind = 'username' AND value = ${authId})
          OR range >>= ${address}::inet)
      LIMIT 1`;
   return rows[0];
@@ -90,11 +96,12 @@ export async function findBanOn(tx: TenantTx, question: BanQuestion): Promise<Fo
 export async function findPlatformBanOn(
   { db }: PlatformTx,
   question: Omit<BanQuestion, 'authId'>,
+  at: Date,
 ): Promise<FoundBan | undefined> {
   const { clientId, username, address = null } = question;
   const rows = await db.$queryRaw<FoundBan[]>`
     SELECT kind, value, reason, expires_at AS "expiresAt" FROM bans
-     WHERE tenant_id IS NULL AND (expires_at IS NULL OR expires_at > now())
+     WHERE tenant_id IS NULL AND (expires_at IS NULL OR expires_at > ${at})
        AND ((kind = 'client-id' AND value = ${clientId}) OR (kind = 'username' AND value = ${username})
          OR range >>= ${address}::inet)
      LIMIT 1`;

@@ -10,10 +10,14 @@ export type QuotaKind =
   | 'trust-anchors'
   | 'token-issuers'
   | 'claim-tokens'
-  | 'credentials';
+  | 'credentials'
+  | 'bindings'
+  | 'bindings-of-target'
+  | 'group-members'
+  | 'api-keys';
 
-/** The table, and the column of what they belong to where that is not the tenant as a whole. */
-const tables: Readonly<Record<QuotaKind, readonly [table: string, owner?: string]>> = {
+/** The table (of those in it that count), and the column of what they belong to where that is not the tenant as a whole. */
+const tables: Readonly<Record<QuotaKind, readonly [table: string, owner?: string, counts?: string]>> = {
   policies: ['policies'],
   'policy-versions': ['policy_versions', 'policy_id'],
   profiles: ['profiles'],
@@ -22,6 +26,10 @@ const tables: Readonly<Record<QuotaKind, readonly [table: string, owner?: string
   'token-issuers': ['token_issuers'],
   'claim-tokens': ['claim_tokens'],
   credentials: ['credentials', 'device_id'],
+  bindings: ['policy_bindings'],
+  'bindings-of-target': ['policy_bindings', 'target_id'],
+  'group-members': ['group_members', 'group_id'],
+  'api-keys': ['api_keys', 'tenant_id', 'revoked_at IS NULL'],
 };
 
 /**
@@ -34,10 +42,11 @@ export async function countHeld(
   most: number,
   ownerId = tenantId,
 ): Promise<number> {
-  const [table, column = 'tenant_id'] = tables[kind];
+  const [table, column = 'tenant_id', counts = 'true'] = tables[kind];
   await db.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${`quota ${kind} ${tenantId} ${ownerId}`}, 0))`;
   const rows = await db.$queryRaw<{ held: number }[]>`
     SELECT count(*)::int AS held FROM (
-      SELECT FROM ${Prisma.raw(table)} WHERE tenant_id = ${tenantId}::uuid AND ${Prisma.raw(column)} = ${ownerId}::uuid LIMIT ${most}) few`;
+      SELECT FROM ${Prisma.raw(table)} WHERE tenant_id = ${tenantId}::uuid AND ${Prisma.raw(column)} = ${ownerId}::uuid
+         AND ${Prisma.raw(counts)} LIMIT ${most}) few`;
   return rows[0]?.held ?? 0;
 }

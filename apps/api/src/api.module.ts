@@ -65,6 +65,7 @@ import { OperationResolver } from './operations/operation.resolver.js';
 import { OperationService } from './operations/operation.service.js';
 import { PolicyBindingController } from './policies/policy-binding.controller.js';
 import { PolicyController } from './policies/policy.controller.js';
+import { PolicyEvaluationService } from './policies/policy-evaluation.service.js';
 import { PolicyInsightController } from './policies/policy-insight.controller.js';
 import { PolicyInsightResolver } from './policies/policy-insight.resolver.js';
 import { PolicyInsightService } from './policies/policy-insight.service.js';
@@ -167,6 +168,7 @@ export class ApiModule {
         GraphqlEndpoint,
         GraphqlSubscriptions,
         PolicyService,
+        PolicyEvaluationService,
         PolicyResolver,
         PastConnectionService,
         PastConnectionResolver,

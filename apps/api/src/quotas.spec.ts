@@ -127,6 +127,93 @@ describe('a tenant has room for so many and no more, also of two that come toget
     expect(await makeTwo(add)).toMatchObject(oneOfTwo(quotas['policy-versions']));
   });
 
+  it('API keys, those that are revoked left aside', async () => {
+    await fill(
+      `INSERT INTO api_keys (tenant_id, name, role, prefix, key_hash, revoked_at)
+       SELECT $1::uuid, 'k' || n, 'viewer', $1::text || n, sha256('k'), CASE WHEN n <= 10 THEN now() END`,
+      quotas['api-keys'] - 1 - 3 + 10,
+    );
+    const make = (name: string) => tenant.admin.post(`${tenant.path}/api-keys`, { name, role: 'viewer' });
+    const answers = await makeTwo(make);
+    expect(answers).toMatchObject(oneOfTwo(quotas['api-keys']));
+    await tenant.admin.call('DELETE', `${tenant.path}/api-keys/${answers[0].body.id}`);
+    expect((await make('three')).status).toBe(201);
+  });
+
+  it('policies bound to one target, and bindings in all', async () => {
+    const { body: group } = await other.admin.post(`${other.path}/groups`, { name: 'bound' });
+    const policies: Json = {};
+    for (const name of ['one', 'two']) {
+      const made = await other.admin.post(`${other.path}/policies`, { name: `bound ${name}`, rules: [] });
+      policies[name] = made.body.id;
+    }
+    const bind = (name: string) =>
+      other.admin.post(`${other.path}/policy-bindings`, {
+        policyId: policies[name],
+        targetKind: 'group',
+        targetId: group.id,
+      });
+    const most = quotas['bindings-of-target'];
+    await queryAsSuperuser(
+      api.database,
+      `INSERT INTO policies (tenant_id, id, name, active_version)
+       SELECT $1::uuid, uuidv7(), 'fill ' || n, 1 FROM generate_series(1, $2::int) AS n`,
+      [other.id, most - 1],
+    );
+    await queryAsSuperuser(
+      api.database,
+      `INSERT INTO policy_bindings (tenant_id, policy_id, target_kind, target_id)
+       SELECT tenant_id, id, 'group', $2::uuid FROM policies WHERE tenant_id = $1 AND name LIKE 'fill %'`,
+      [other.id, group.id],
+    );
+    expect(await makeTwo(bind)).toMatchObject(oneOfTwo(most));
+
+    await queryAsSuperuser(api.database, 'DELETE FROM policy_bindings WHERE tenant_id = $1', [other.id]);
+    await queryAsSuperuser(
+      api.database,
+      `INSERT INTO policy_bindings (tenant_id, policy_id, target_kind, target_id)
+       SELECT $1::uuid, $2::uuid, 'device', uuidv7() FROM generate_series(1, $3::int)`,
+      [other.id, policies.one, quotas.bindings - 1],
+    );
+    expect(await makeTwo(bind)).toMatchObject(oneOfTwo(quotas.bindings));
+  });
+
+  it('members of a group, by whatever way they come', async () => {
+    const [profile] = (await tenant.admin.get(`${tenant.path}/profiles`)).body.items;
+    const { items } = (await tenant.admin.get(`${tenant.path}/groups`)).body;
+    const [{ id: full, name: fullName }, { id: roomy }] = items;
+    await fill(
+      "INSERT INTO devices (tenant_id, name, profile_id) SELECT $1::uuid, 'member-' || n, $3::uuid",
+      quotas['group-members'] - 1,
+      profile.id,
+    );
+    await queryAsSuperuser(
+      api.database,
+      'INSERT INTO group_members (tenant_id, group_id, device_id) SELECT tenant_id, $2, id FROM devices WHERE tenant_id = $1',
+      [tenant.id, full],
+    );
+    const devices = `${tenant.path}/devices`;
+    const make = (name: string, groupIds: string[]) => tenant.admin.post(devices, { name, groupIds });
+    expect(await makeTwo((name) => make(name, [full]))).toMatchObject(oneOfTwo(quotas['group-members']));
+    const { body: late } = await make('late', [roomy]);
+    const refused = { status: 409, body: { code: 'limit-reached' } };
+    expect(await tenant.admin.patch(`${devices}/${late.id}`, { groupIds: [roomy, full] })).toMatchObject(
+      refused,
+    );
+    const members = `${tenant.path}/groups/${full}/members`;
+    expect(await tenant.admin.call('PUT', `${members}/${late.id}`)).toMatchObject(refused);
+    const bulk = await tenant.admin.call('POST', `${devices}/bulk`, {
+      text: JSON.stringify({ name: 'bulky', groups: [fullName] }),
+      headers: { 'content-type': 'application/x-ndjson' },
+    });
+    expect(bulk).toMatchObject(refused);
+    // Who is a member stays one, and is none the more.
+    const [member] = (await tenant.admin.get(`${members}?limit=1`)).body.items;
+    expect((await tenant.admin.call('PUT', `${members}/${member.id}`)).status).toBeLessThan(300);
+    expect((await tenant.admin.call('DELETE', `${members}/${member.id}`)).status).toBeLessThan(300);
+    expect((await tenant.admin.call('PUT', `${members}/${late.id}`)).status).toBeLessThan(300);
+  }, 120_000);
+
   it('rules of a policy', async () => {
     const rule = { effect: 'allow', actions: ['publish'], topics: ['a'] };
     const rules = Array.from({ length: 2_001 }, () => rule);

@@ -1,7 +1,7 @@
 import { countHeld, type QuotaKind, type TenantTx } from '#store';
 import { Failure } from './failure.js';
 
-/** How many there may be: of a tenant, of a policy (versions), of a device (credentials). Documented in docs/api/rest.md. */
+/** How many there may be: of a tenant, of a policy (versions), of a device (credentials) … Documented in docs/api/rest.md. */
 export const quotas: Readonly<Record<QuotaKind, number>> = {
   policies: 1_000,
   'policy-versions': 1_000,
@@ -13,6 +13,12 @@ export const quotas: Readonly<Record<QuotaKind, number>> = {
   'token-issuers': 10,
   'claim-tokens': 1_000,
   credentials: 20,
+  // One for each device of a large fleet; variables make that unnecessary.
+  bindings: 100_000,
+  // Each is rules that a broker compiles for whoever the target is, or stands in it.
+  'bindings-of-target': 100,
+  'group-members': 100_000,
+  'api-keys': 1_000,
 };
 
 const words: Readonly<Record<QuotaKind, string>> = {
@@ -24,12 +30,36 @@ const words: Readonly<Record<QuotaKind, string>> = {
   'token-issuers': 'A tenant has at most # token issuers',
   'claim-tokens': 'A tenant has at most # claim tokens',
   credentials: 'A device has at most # credentials',
+  bindings: 'A tenant has at most # bindings of policies',
+  'bindings-of-target': 'A tenant, group, profile or device has at most # policies bound to it',
+  'group-members': 'A group has at most # members',
+  'api-keys': 'A tenant has at most # API keys that are not revoked',
 };
 
-/** Refuses one more than there may be. `ownerId`: of the policy or device whose they are. */
-export async function requireRoom(tx: TenantTx, kind: QuotaKind, ownerId?: string): Promise<void> {
+const advice: Partial<Record<QuotaKind, string>> = {
+  'policy-versions': 'make a new policy.',
+  bindings: 'bind to groups or profiles instead of devices.',
+  'bindings-of-target': 'join some of them in one policy.',
+  'group-members': 'make another group.',
+  'api-keys': 'revoke one first.',
+};
+
+/** Refuses what is more than there may be. `ownerId`: of the policy, device, group … whose they are. */
+export async function requireRoom(
+  tx: TenantTx,
+  kind: QuotaKind,
+  ownerId?: string,
+  adding = 1,
+): Promise<void> {
   const most = quotas[kind];
-  if ((await countHeld(tx, kind, most, ownerId)) < most) return;
-  const advice = kind === 'policy-versions' ? 'make a new policy.' : 'delete one first.';
-  throw new Failure('limit-reached', `${words[kind].replace('#', String(most))}: ${advice}`);
+  if ((await countHeld(tx, kind, most, ownerId)) + adding <= most) return;
+  const instead = advice[kind] ?? 'delete one first.';
+  throw new Failure('limit-reached', `${words[kind].replace('#', String(most))}: ${instead}`);
+}
+
+/** Of devices that join groups: how many each of these groups gets. In one order, so that nobody waits for somebody who waits for them. */
+export async function requireRoomInGroups(tx: TenantTx, joined: readonly string[]): Promise<void> {
+  const counts = new Map<string, number>();
+  for (const id of joined) counts.set(id, (counts.get(id) ?? 0) + 1);
+  for (const id of [...counts.keys()].sort()) await requireRoom(tx, 'group-members', id, counts.get(id) ?? 0);
 }

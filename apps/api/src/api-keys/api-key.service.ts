@@ -14,6 +14,7 @@ import {
 } from '#store';
 import { Failure, notFound } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
+import { requireRoom } from '../quotas.js';
 import type { Caller } from '../scope.js';
 import { SECRET_KEY, STORE } from '../tokens.js';
 import type { NewTenantKeyInput } from './api-key.schema.js';
@@ -40,6 +41,8 @@ export class ApiKeyService {
   async create(owner: KeyOwner, input: NewTenantKeyInput): Promise<IssuedApiKey> {
     const made = makeApiKey(this.secretKey);
     const row = await this.within(owner, async (tx) => {
+      // The platform's are made by those who have everything already.
+      if (tx.scope === 'tenant') await requireRoom(tx, 'api-keys');
       const created = await createApiKey(tx, { ...input, made });
       await this.audit(tx, owner, 'api-key.create', created);
       return created;

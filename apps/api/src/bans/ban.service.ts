@@ -16,7 +16,7 @@ import {
   type TenantTx,
 } from '#store';
 import type { Changed } from '../changes.js';
-import { Failure, notFound } from '../failure.js';
+import { Failure, invalidBody, notFound } from '../failure.js';
 import { Cursors, type Page } from '../http/paging.js';
 import type { Caller } from '../scope.js';
 import { STORE } from '../tokens.js';
@@ -40,6 +40,7 @@ export class BanService {
   /** In force at once: the operation tells when those whom it is on are out. */
   async create(owner: BanOwner, input: NewBanInput): Promise<Changed<Ban>> {
     const { kind, value, reason, expiresAt } = input;
+    refuseIdleUsername(owner, input);
     try {
       return await this.within(owner, async (tx) => {
         if ((await countBans(tx)) >= maxBans)
@@ -101,6 +102,16 @@ export class BanService {
     const detail = { kind, value, expiresAt: expiresAt?.toISOString() ?? null };
     return recordAudit(tx, { actor: caller.actor, action, subjectKind: 'ban', subjectId: id, detail });
   }
+}
+
+/** A ban that could be on nobody: whoever makes one believes that somebody is kept out. */
+function refuseIdleUsername({ tenantId }: BanOwner, { kind, value }: NewBanInput): void {
+  if (kind !== 'username' || value.includes('@') === (tenantId === undefined)) return;
+  const message =
+    tenantId === undefined
+      ? 'The platform bans a whole username, authId@tenant.'
+      : 'A tenant bans the part of the username before its @.';
+  throw invalidBody({ pointer: '#/value', code: 'idle-username', message });
 }
 
 async function existing(tx: TenantTx | PlatformTx, id: string): Promise<Ban> {

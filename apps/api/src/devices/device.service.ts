@@ -33,6 +33,7 @@ import { Cursors, type Page } from '../http/paging.js';
 import { mergeMembers } from '../merge-patch.js';
 import { refusingTakenNames } from '../names.js';
 import { OperationService } from '../operations/operation.service.js';
+import { requireRoomInGroups } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { BulkRow } from './bulk.js';
@@ -63,6 +64,7 @@ export class DeviceService {
       this.store.tenant(scope.tenantId, async (tx) => {
         const profileId = input.profileId ?? (await defaultProfileId(tx));
         await requireReferences(tx, { profileId, groupIds: input.groupIds });
+        await requireRoomInGroups(tx, [...new Set(input.groupIds)]);
         const device = await createDevice(tx, { ...input, profileId });
         await audit(tx, scope, about(device, 'device.create'));
         return device;
@@ -98,6 +100,8 @@ export class DeviceService {
         const current = await existing(tx, id);
         requireVersion(current, expected);
         await requireReferences(tx, patch);
+        const joined = (patch.groupIds ?? []).filter((group) => !current.groupIds.includes(group));
+        await requireRoomInGroups(tx, [...new Set(joined)]);
         const change = changeOf(current, patch);
         const value = await updateDevice(tx, id, current.version, change);
         if (value === undefined) throw staleVersion();
@@ -129,10 +133,17 @@ export class DeviceService {
     }
   }
 
-  /** Each row is taken or refused by itself; those that are taken are created together, or in a dry run not at all. */
+  /**
+   * Each row is taken or refused by itself; those that are taken are created together, or in a dry run not at all. Where a group has no
+   * room for all that would join it, nothing is.
+   */
   async createMany(scope: TenantScope, rows: readonly BulkRow[], dryRun: boolean): Promise<BulkResult> {
     const outcomes = await this.store.tenant(scope.tenantId, async (tx) => {
       const { candidates, refused } = await resolveRows(tx, rows);
+      await requireRoomInGroups(
+        tx,
+        candidates.flatMap(({ device }) => [...new Set(device.groupIds)]),
+      );
       const ids = dryRun ? new Map<string, string>() : await insert(tx, candidates);
       const taken = dryRun
         ? await takenDeviceNames(

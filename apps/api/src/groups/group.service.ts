@@ -18,7 +18,7 @@ import { audit, record } from '../changes.js';
 import { notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { refusingTakenNames } from '../names.js';
-import { requireRoom } from '../quotas.js';
+import { requireRoom, requireRoomInGroups } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { GroupPatchInput, NewGroupInput } from './group.schema.js';
@@ -97,12 +97,18 @@ export class GroupService {
 
   /** Undefined: it was a member already, and nothing has changed. */
   async addMember(scope: TenantScope, id: string, deviceId: string): Promise<bigint | undefined> {
-    return this.changeMember(scope, id, deviceId, 'group.add-member', addGroupMember);
+    return this.changeMember(scope, id, deviceId, 'group.add-member', async (tx, groupId, device) => {
+      if (device.groupIds.includes(groupId)) return false;
+      await requireRoomInGroups(tx, [groupId]);
+      return addGroupMember(tx, groupId, device.id);
+    });
   }
 
   /** Undefined: it was no member, and nothing has changed. */
   async removeMember(scope: TenantScope, id: string, deviceId: string): Promise<bigint | undefined> {
-    return this.changeMember(scope, id, deviceId, 'group.remove-member', removeGroupMember);
+    return this.changeMember(scope, id, deviceId, 'group.remove-member', (tx, groupId, device) =>
+      removeGroupMember(tx, groupId, device.id),
+    );
   }
 
   private async changeMember(
@@ -110,13 +116,13 @@ export class GroupService {
     groupId: string,
     deviceId: string,
     action: string,
-    change: (tx: TenantTx, groupId: string, deviceId: string) => Promise<boolean>,
+    change: (tx: TenantTx, groupId: string, device: Device) => Promise<boolean>,
   ): Promise<bigint | undefined> {
     return this.store.tenant(scope.tenantId, async (tx) => {
       const group = await existing(tx, groupId);
       const device = await findDevice(tx, deviceId);
       if (device === null) throw notFound();
-      if (!(await change(tx, groupId, deviceId))) return undefined;
+      if (!(await change(tx, groupId, device))) return undefined;
       // It concerns this one device's connections.
       const detail = { group: group.name, groupId, device: device.name };
       return record(tx, scope, {

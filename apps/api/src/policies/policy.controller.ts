@@ -27,6 +27,7 @@ import {
   type NewPolicyVersionInput,
   type PolicyPatchInput,
 } from './policy.schema.js';
+import { PolicyEvaluationService } from './policy-evaluation.service.js';
 import { PolicyService } from './policy.service.js';
 
 const id = { schema: z.uuid() };
@@ -34,7 +35,10 @@ const number = { schema: z.coerce.number().int().min(1).max(2_147_483_647) };
 
 @Controller('v1/tenants/:tenant/policies')
 export class PolicyController {
-  constructor(@Inject(PolicyService) private readonly policies: PolicyService) {}
+  constructor(
+    @Inject(PolicyService) private readonly policies: PolicyService,
+    @Inject(PolicyEvaluationService) private readonly evaluation: PolicyEvaluationService,
+  ) {}
 
   @Get()
   @Requires('policies:read')
@@ -69,7 +73,7 @@ export class PolicyController {
     summary: 'What the broker would decide for a device now, and by which rule',
   })
   async evaluate(@InTenant() scope: TenantScope, @Body({ schema: evaluation }) body: EvaluationInput) {
-    return presentExplanation(await this.policies.evaluate(scope, body));
+    return presentExplanation(await this.evaluation.evaluate(scope, body));
   }
 
   @Get(':policy')

@@ -114,6 +114,8 @@ export const policyTypes = /* GraphQL */ `
     "The topic, or for subscribe the filter; connect needs none"
     topic: String
     clientId: String
+    "That it signs in with: its validity and its client-id rule count for connect"
+    credentialId: ID
     username: String
     "Of the certificate that it shows; default: none"
     commonName: String
@@ -133,7 +135,7 @@ export const policyTypes = /* GraphQL */ `
     reason: String!
     rule: DecidingRule
     maxQos: Int
-    "Of a refused filter: a topic it matches and that is not allowed"
+    "Of a filter that is refused, or granted in part: a topic it matches and that is not allowed"
     witness: String
     "Rules that speak of this and do not hold here and now"
     unmet: [UnmetRule!]!

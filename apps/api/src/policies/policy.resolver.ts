@@ -27,11 +27,15 @@ import {
   presentPolicy,
   presentPolicyVersion,
 } from './policy.schema.js';
+import { PolicyEvaluationService } from './policy-evaluation.service.js';
 import { PolicyService } from './policy.service.js';
 
 @Resolver('Policy')
 export class PolicyResolver {
-  constructor(@Inject(PolicyService) private readonly policies: PolicyService) {}
+  constructor(
+    @Inject(PolicyService) private readonly policies: PolicyService,
+    @Inject(PolicyEvaluationService) private readonly evaluation: PolicyEvaluationService,
+  ) {}
 
   @Query('policies')
   @Requires('policies:read')
@@ -92,7 +96,7 @@ export class PolicyResolver {
   @Query('evaluatePolicy')
   @Requires('policies:read')
   async evaluate(@FieldScope() scope: TenantScope, @Args('question') question: object) {
-    return presentExplanation(await this.policies.evaluate(scope, checkArguments(evaluation, question)));
+    return presentExplanation(await this.evaluation.evaluate(scope, checkArguments(evaluation, question)));
   }
 
   @ResolveField('rules')

@@ -71,7 +71,16 @@ export const evaluation = z
       .optional()
       .describe('The topic, or for subscribe the filter; connect needs none'),
     clientId: z.string().min(1).max(1_024).optional().describe("Default: the device's name"),
-    username: z.string().min(1).max(1_024).optional().describe("Default: the device's name at the tenant"),
+    credentialId: z
+      .uuid()
+      .optional()
+      .describe('That it signs in with: its validity and its client-id rule count for connect'),
+    username: z
+      .string()
+      .min(1)
+      .max(1_024)
+      .optional()
+      .describe("Default: the credential's, or else the device's name, at the tenant"),
     commonName: z.string().max(1_024).optional().describe('Of the certificate that it shows; default: none'),
     qos: qos.optional(),
     retain: z.boolean().optional(),
@@ -153,7 +162,9 @@ export const evaluationView = z
     witness: z
       .string()
       .nullable()
-      .describe('Of a refused filter: a topic it matches and that is not allowed'),
+      .describe(
+        'Of a filter that is refused, or granted in part: a topic it matches and that is not allowed',
+      ),
     unmet: z
       .array(
         z.object({

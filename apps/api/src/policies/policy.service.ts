@@ -1,14 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import {
-  AddressFence,
-  checkRules,
-  explain,
-  normalizeAddress,
-  type AddressRules,
-  type Explanation,
-  type Question,
-  type Rule,
-} from '#access';
+import { checkRules, type Rule } from '#access';
 import {
   addPolicyVersion,
   bindingsOfPolicy,
@@ -17,24 +8,17 @@ import {
   createPolicy,
   deleteBinding,
   deletePolicy,
-  findBanOn,
   findBinding,
-  findDevice,
   findPolicy,
   findPolicyVersion,
-  findPlatformBanOn,
-  findTenant,
   isUniqueViolation,
   listBindings,
   listPolicies,
   listPolicyVersions,
   lockPolicy,
-  rulesInForce,
   updatePolicy,
   type BindingTargetKind,
   type ControlStore,
-  type Device,
-  type FoundBan,
   type Policy,
   type PolicyBinding,
   type PolicyVersion,
@@ -48,7 +32,6 @@ import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type {
-  EvaluationInput,
   NewBindingInput,
   NewPolicyInput,
   NewPolicyVersionInput,
@@ -231,6 +214,8 @@ export class PolicyService {
             code: 'unknown',
             message: `There is no such ${targetKind}.`,
           });
+        await requireRoom(tx, 'bindings');
+        await requireRoom(tx, 'bindings-of-target', targetId);
         const binding = await createBinding(tx, { policyId, targetKind, targetId });
         const detail = { bindingId: binding.id, targetKind, targetId };
         return { value: binding, operation: await recordFelt(tx, scope, 'policy.bind', policyId, detail) };
@@ -249,97 +234,6 @@ export class PolicyService {
       return recordFelt(tx, scope, 'policy.unbind', policyId, { bindingId: id, targetKind, targetId });
     });
   }
-
-  // ------------------------------------------------------------------------------------------------------ evaluation
-
-  /** What the broker would decide for this device now, by the same code, and why. */
-  async evaluate(scope: TenantScope, input: EvaluationInput): Promise<Explanation> {
-    const { explained, username, clientId } = await this.#evaluateIn(scope, input);
-    if (input.action !== 'connect' || explained.decision === 'deny') return explained;
-    const address = input.address === undefined ? undefined : normalizeAddress(input.address);
-    const ban = await this.store.platform((tx) => findPlatformBanOn(tx, { clientId, username, address }));
-    if (ban === undefined) return explained;
-    return {
-      ...explained,
-      decision: 'deny',
-      reason: describeBan(ban, ' by the platform'),
-      maxQos: undefined,
-    };
-  }
-
-  #evaluateIn(
-    scope: TenantScope,
-    input: EvaluationInput,
-  ): Promise<{
-    readonly explained: Explanation;
-    readonly clientId: string;
-    readonly username: string;
-  }> {
-    return this.store.tenant(scope.tenantId, async (tx) => {
-      const device = await findDevice(tx, input.deviceId);
-      if (device === null)
-        throw invalidBody({ pointer: '#/deviceId', code: 'unknown', message: 'There is no such device.' });
-      const documents = (await rulesInForce(tx, device.id)).map((document) => ({
-        policyId: document.id,
-        name: document.name,
-        version: document.version,
-        rules: checked(document.rules),
-      }));
-      const variables = {
-        tenant: scope.tenantSlug,
-        device: device.name,
-        clientId: input.clientId ?? device.name,
-        username: input.username ?? `${device.name}@${scope.tenantSlug}`,
-        commonName: input.commonName,
-        attributes: stringValues(device.attributes),
-      };
-      const explained = explain(documents, variables, questionOf(input), {
-        transports: input.transport && transportsOfWay[input.transport],
-        address: input.address,
-        now: input.at?.getTime() ?? Date.now(),
-      });
-      if (input.action !== 'connect' || explained.decision === 'deny') return { ...variables, explained };
-      const wall = await wallBefore(tx, device, variables, input.address);
-      if (wall === undefined) return { ...variables, explained };
-      return { ...variables, explained: { ...explained, decision: 'deny', reason: wall, maxQos: undefined } };
-    });
-  }
-}
-
-const transportsOfWay = {
-  tcp: ['tcp'],
-  tls: ['tls'],
-  mtls: ['tls', 'mtls'],
-  ws: ['ws'],
-  wss: ['wss'],
-  mwss: ['wss', 'mtls'],
-} as const;
-
-/** What stands before any rule: a device that is switched off, ranges of addresses, where an address is asked about, and bans of the tenant. */
-async function wallBefore(
-  tx: TenantTx,
-  device: Device,
-  { clientId, username }: { readonly clientId: string; readonly username: string },
-  address: string | undefined,
-): Promise<string | undefined> {
-  if (device.status === 'disabled') return 'the device is disabled';
-  const tenant = await findTenant(tx, tx.tenantId);
-  for (const [whose, rules] of [
-    ['tenant', tenant?.addresses],
-    ['device', device.addresses],
-  ] as const) {
-    const fault =
-      address === undefined ? undefined : new AddressFence(rules as AddressRules).faultOf(address);
-    if (fault !== undefined) return `the address is outside of what the ${whose} allows`;
-  }
-  const authId = username.slice(0, Math.max(0, username.lastIndexOf('@')));
-  const normal = address === undefined ? undefined : normalizeAddress(address);
-  const ban = await findBanOn(tx, { clientId, authId, username, address: normal });
-  return ban === undefined ? undefined : describeBan(ban, '');
-}
-
-function describeBan({ kind, reason }: FoundBan, by: string): string {
-  return `the ${kind} is banned${by}${reason === '' ? '' : `: ${reason}`}`;
 }
 
 async function activate(tx: TenantTx, scope: TenantScope, policyId: string, number: number): Promise<bigint> {
@@ -378,34 +272,6 @@ function checked(rules: unknown): Rule[] {
   const result = checkRules(rules);
   if (result.ok) return [...result.rules];
   throw invalidBody(...result.errors.map((error) => ({ ...error, pointer: `#/rules${error.pointer}` })));
-}
-
-function questionOf(input: EvaluationInput): Question {
-  const { action, topic = '', qos, retain, payloadBytes } = input;
-  switch (action) {
-    case 'connect':
-      return { action };
-    case 'subscribe':
-      return { action, filter: topic, ...(qos === undefined ? {} : { qos }) };
-    case 'receive':
-    case 'retain':
-      return { action, topic };
-    case 'publish':
-      return {
-        action,
-        topic,
-        ...(qos === undefined ? {} : { qos }),
-        ...(retain === undefined ? {} : { retain }),
-        ...(payloadBytes === undefined ? {} : { payloadBytes }),
-      };
-  }
-}
-
-function stringValues(attributes: unknown): Record<string, string> {
-  if (typeof attributes !== 'object' || attributes === null) return {};
-  return Object.fromEntries(
-    Object.entries(attributes).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-  );
 }
 
 function found<T>(row: T | null): T {

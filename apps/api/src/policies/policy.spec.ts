@@ -247,13 +247,13 @@ describe('the evaluation of policies', () => {
     await acme.admin.patch(`${acme.path}/devices/${own.id}`, { addresses: { deny: ['192.0.2.0/24'] } });
     expect(await ask({ action: 'connect', address: '192.0.2.1' })).toMatchObject({
       decision: 'deny',
-      reason: 'the address is outside of what the device allows',
+      reason: 'the address is in a range that the device denies',
     });
     expect(await ask({ action: 'connect', address: '192.0.3.1' })).toMatchObject({ decision: 'allow' });
     await acme.admin.post(`${acme.path}/bans`, { kind: 'client-id', value: 'm-2', reason: 'too loud' });
     expect(await ask({ action: 'connect' })).toMatchObject({
       decision: 'deny',
-      reason: 'the client-id is banned: too loud',
+      reason: 'the client identifier is banned: too loud',
     });
     const platform = { kind: 'address', value: '198.51.100.0/24', reason: 'a flood' };
     expect((await api.platform.post('/v1/bans', platform)).status).toBe(201);

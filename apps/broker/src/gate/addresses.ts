@@ -1,4 +1,4 @@
-import { AddressFence, addressRulesSchema } from '#access';
+import { AddressFence, addressRulesSchema, describeAddressFault } from '#access';
 
 import { UnreadableRulesError } from './policies.js';
 
@@ -13,10 +13,10 @@ export class AddressFences {
 
   /** Why the address may not connect, for the tenant. Throws UnreadableRulesError: fences that cannot be read hold everybody off. */
   faultOf(ofTenant: unknown, ofDevice: unknown, address: string | undefined): string | undefined {
-    return (
-      describe(this.#find(ofTenant)?.faultOf(address), 'the tenant') ??
-      describe(this.#find(ofDevice)?.faultOf(address), 'the device')
-    );
+    const fault = this.#find(ofTenant)?.faultOf(address);
+    if (fault !== undefined) return describeAddressFault(fault, 'tenant');
+    const own = this.#find(ofDevice)?.faultOf(address);
+    return own && describeAddressFault(own, 'device');
   }
 
   #find(rules: unknown): AddressFence | undefined {
@@ -34,11 +34,4 @@ export class AddressFences {
     }
     return fence;
   }
-}
-
-function describe(fault: ReturnType<AddressFence['faultOf']>, whose: string): string | undefined {
-  if (fault === undefined) return undefined;
-  return fault === 'denied'
-    ? `the address is in a range that ${whose} denies`
-    : `the address is in none of the ranges that ${whose} allows`;
 }

@@ -1,6 +1,7 @@
 import {
   type ClientIdRule,
   clientIdRuleSchema,
+  describeBan,
   grantingInPart,
   isExpandable,
   mayUseClientId,
@@ -173,16 +174,6 @@ export class Grants {
 function earliest(times: readonly (number | undefined)[]): number | undefined {
   const first = Math.min(...times.map((time) => time ?? Infinity));
   return Number.isFinite(first) ? first : undefined;
-}
-
-const banned = {
-  'client-id': 'the client identifier is banned',
-  username: 'the username is banned',
-  address: 'the address is banned',
-} as const;
-
-function describeBan({ kind, reason, isPlatform }: DirectoryBan): string {
-  return `${banned[kind]}${isPlatform ? ' by the platform' : ''}${reason === '' ? '' : `: ${reason}`}`;
 }
 
 /** Attributes that can stand in a topic; any other has no value there. */
