@@ -20,6 +20,7 @@ import type {
 } from '#mqtt';
 
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
+import { eventually } from '../../test/support/product.js';
 import { type BrokerStore, type BrokerStoreOptions, openBrokerStore } from './broker-store.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { migrate } from './migrate.js';
@@ -319,28 +320,35 @@ describe('clients that come and go', () => {
       will: undefined,
     });
 
+  // They are gathered for 20 ms. A machine that does something else for so long makes two batches of them: then it is tried again.
   it('within a few milliseconds are written together', async () => {
     const store = await open();
-    const { batches } = store.stats;
-    const principal = newPrincipal();
-    presence(store, principal, 1);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    presence(store, principal, 2);
-    await until(() => store.stats.waiting === 0);
-    expect(store.stats.batches).toBe(batches + 1);
-    expect(await count('presence_events', principal.tenantId)).toBe(2);
+    const batchesOfTwo = async (): Promise<number> => {
+      const { batches } = store.stats;
+      const principal = newPrincipal();
+      presence(store, principal, 1);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      presence(store, principal, 2);
+      await until(() => store.stats.waiting === 0);
+      expect(await count('presence_events', principal.tenantId)).toBe(2);
+      return store.stats.batches - batches;
+    };
+    expect(await eventually(batchesOfTwo, (batches) => batches === 1)).toBe(1);
   });
 
   it('hold up nothing else that is to be written, and go with it', async () => {
     const store = await open();
-    const principal = newPrincipal();
-    await record(store, principal, 'warm/up');
-    const { batches } = store.stats;
-    presence(store, principal, 1);
-    await new Promise((resolve) => setImmediate(resolve));
-    await record(store, principal, 'a/reading');
-    expect(store.stats.batches).toBe(batches + 1);
-    expect(await count('presence_events', principal.tenantId)).toBe(1);
+    await record(store, newPrincipal(), 'warm/up');
+    const batchesWithReading = async (): Promise<number> => {
+      const { batches } = store.stats;
+      const principal = newPrincipal();
+      presence(store, principal, 1);
+      await new Promise((resolve) => setImmediate(resolve));
+      await record(store, principal, 'a/reading');
+      expect(await count('presence_events', principal.tenantId)).toBe(1);
+      return store.stats.batches - batches;
+    };
+    expect(await eventually(batchesWithReading, (batches) => batches === 1)).toBe(1);
   });
 
   it('are written before the store closes', async () => {
@@ -373,7 +381,8 @@ describe('reading', () => {
 
 describe('a process that was given up', () => {
   it('found dead by one that runs is made known to it', async () => {
-    const survivor = await open({ leaseMs: 600 });
+    // Long enough for this machine to stand still in; a third of it is the time between two looks.
+    const survivor = await open({ leaseMs: 3_000 });
     const lost = new Promise<void>((resolve) => survivor.onProcessLost(resolve));
     const processId = randomUUID();
     await open({ processId });
