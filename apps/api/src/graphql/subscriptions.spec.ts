@@ -50,11 +50,13 @@ async function endOf(client: Client, query: string): Promise<unknown> {
   }
 }
 
-/** A feed begins when it has asked the store for the time: what is written before that is not told. */
+/** A feed begins when it has asked the store for the time: what is written before that is not told. Whatever is, one more is written. */
 async function writeUntil<T>(told: Promise<T>, write: (n: number) => Promise<void>): Promise<T> {
   const feed = { hasSpoken: false };
   void told.finally(() => (feed.hasSpoken = true));
-  for (let n = 1; !feed.hasSpoken; n += 1) await write(n);
+  let n = 1;
+  for (; !feed.hasSpoken; n += 1) await write(n);
+  await write(n);
   return told;
 }
 
