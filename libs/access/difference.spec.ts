@@ -61,6 +61,7 @@ describe('rules that are written otherwise and say the same', () => {
       [allow(['publish'], ['a/#'])],
       [allow(['publish'], ['a/#']), allow(['publish'], ['a/b'], northern)],
     ],
+    ['/# without the topic that is none', [allow(['publish'], ['/#'])], [allow(['publish'], ['/+/#'])]],
     ['twice', [allow(['connect'], [])], [allow(['connect'], []), allow(['connect'], [])]],
     [
       'in an allow that has no value when the deny has none',

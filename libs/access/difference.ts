@@ -124,8 +124,9 @@ class Walk {
     if (isSaid(always, this.#said)) return true;
     if (nodes.length === 0) return false;
     if (level === undefined) return this.#isSaidAtEnd(nodes, always);
-    // `a/#` matches `a` too (MQTT 5.0, 4.7.1.2).
-    if (level === '#' && index > 0 && !this.#isSaidAtEnd(nodes, always)) return false;
+    // `a/#` matches `a` too (MQTT 5.0, 4.7.1.2), and `/#` nothing of one level: topics have at least one character (MQTT-4.7.3-1).
+    const isTopic = index > 1 || (index === 1 && this.#levels[0] !== '');
+    if (level === '#' && isTopic && !this.#isSaidAtEnd(nodes, always)) return false;
     const reached: Node[] = [];
     for (const { literals, slots, plus } of nodes) {
       const child = literals.get(level);
