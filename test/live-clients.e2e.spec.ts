@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { queryAsSuperuser, startTestApi, type Json, type TestApi, type TestTenant } from './support/api.js';
 import { createInstallation, type TestBroker, type TestInstallation } from './support/broker.js';
+import { eventually } from './support/product.js';
 import type { TestDevice } from './support/tenant.js';
 
 const allow = (actions: string[], ...topics: string[]) => ({ effect: 'allow', actions, topics });
@@ -155,6 +156,25 @@ describe('a dry run of a policy', () => {
     expect(await diff(rules)).toMatchObject({ isLiveComplete: false, isComplete: false });
     await queryAsSuperuser(api.database, 'DELETE FROM questions');
     await client.endAsync();
+  });
+});
+
+describe('the connections of a device', () => {
+  it('are told with how they came: the version of TLS, where there is any', async () => {
+    const own = await addDevice(acme, 'valve');
+    await here.connect(own, { clientId: 'plain' });
+    await here.connect(own, { clientId: 'tls', transport: 'mqtts' });
+    await here.connect(own, { clientId: 'wss', transport: 'wss' });
+    const items = await eventually(
+      async () => (await acme.viewer.get(`${acme.path}/devices/${own.id}/connections`)).body.items,
+      (all) => all.length === 3,
+    );
+    const told = items.map(({ clientId, transport, tls }: Json) => [clientId, transport, tls]).sort();
+    expect(told).toEqual([
+      ['plain', 'tcp', null],
+      ['tls', 'tls', 'TLSv1.3'],
+      ['wss', 'wss', 'TLSv1.3'],
+    ]);
   });
 });
 

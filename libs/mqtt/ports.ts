@@ -34,6 +34,8 @@ export interface Link {
   /** Server name from TLS (SNI), where the client sent one. */
   readonly serverName: string | undefined;
   readonly peerCertificate: PeerCertificate | undefined;
+  /** `TLSv1.3`, where there is TLS: for the history of connections. */
+  readonly tlsVersion?: string | undefined;
   /**
    * Queues bytes for sending; the buffers may be shared with other links and must not be changed, nor are they while the link holds
    * any of them (`bufferedBytes`).

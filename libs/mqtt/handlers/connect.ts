@@ -11,7 +11,7 @@ import { Hold } from '../hold.js';
 import type { Limits } from '../limits.js';
 import type { ClientId, Will } from '../message.js';
 import type { ConnectPacket } from '../packets.js';
-import type { ClaimedSession, Grant, Principal, Refusal, SignIn } from '../ports.js';
+import type { ClaimedSession, Grant, Link, Principal, Refusal, SignIn } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
 import { isRefused } from '../refused.js';
 import { mayPublish, reviewSubscriptions, whyNot } from '../rights.js';
@@ -315,6 +315,7 @@ function welcome(
   connection.facts = {
     address: connection.link.remoteAddress,
     transport: connection.link.transport,
+    ...tlsOf(connection.link),
     protocol: packet.protocolVersion,
     username: grant.principal.username,
     ...credentialsOf(grant.principal),
@@ -361,6 +362,10 @@ function welcome(
     detail: connection.facts,
     will: undefined,
   });
+}
+
+function tlsOf({ tlsVersion }: Link): Readonly<Record<string, string>> {
+  return tlsVersion === undefined ? {} : { tls: tlsVersion };
 }
 
 /** What it has signed in with: two of them where a certificate was asked for beside the password. */

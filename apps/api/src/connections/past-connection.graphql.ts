@@ -15,6 +15,8 @@ export const pastConnectionTypes = /* GraphQL */ `
     reason: String
     address: String
     transport: String
+    "TLSv1.2 or TLSv1.3; null: without TLS"
+    tls: String
     protocol: Int
     username: String
     "The credential it signed in with"

@@ -7,6 +7,7 @@ export const pastConnectionQuery = z.strictObject(pageQuery);
 const facts = {
   address: z.string().nullable(),
   transport: z.string().nullable(),
+  tls: z.string().nullable().describe('TLSv1.2 or TLSv1.3; null: without TLS'),
   protocol: z.int().nullable().describe('3, 4 (3.1.1) or 5'),
   username: z.string().nullable(),
   credentialId: z.string().nullable().describe('The credential it signed in with'),
@@ -57,6 +58,7 @@ export function presentPastConnection(row: PastConnection): z.input<typeof pastC
     reason: end.reason ?? null,
     address: told.address ?? null,
     transport: told.transport ?? null,
+    tls: told.tls ?? null,
     protocol: told.protocol ?? null,
     username: told.username ?? null,
     credentialId: told.credentialId ?? null,

@@ -127,6 +127,7 @@ describe('the connections of a device', () => {
     const facts = {
       address: '192.0.2.1',
       transport: 'tls',
+      tls: 'TLSv1.3',
       protocol: 5,
       username: 'a@acme',
       credentialId: device.id,

@@ -11,6 +11,7 @@ export interface Peer {
   readonly remotePort: number;
   readonly serverName: string | undefined;
   readonly peerCertificate: PeerCertificate | undefined;
+  readonly tlsVersion?: string | undefined;
 }
 
 /** A TCP or TLS socket as a Link. */
@@ -20,6 +21,7 @@ export class SocketLink implements Link {
   readonly remotePort: number;
   readonly serverName: string | undefined;
   readonly peerCertificate: PeerCertificate | undefined;
+  readonly tlsVersion?: string | undefined;
   #socket: Socket;
   #sink: LinkSink | undefined;
   #error: Error | undefined;
@@ -33,6 +35,7 @@ export class SocketLink implements Link {
     this.remotePort = peer.remotePort;
     this.serverName = peer.serverName;
     this.peerCertificate = peer.peerCertificate;
+    this.tlsVersion = peer.tlsVersion;
   }
 
   static open(socket: Socket, peer: Peer, accept: Accept): void {

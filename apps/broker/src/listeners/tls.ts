@@ -51,9 +51,14 @@ export function followIdentity(
 export function tlsPeer(socket: TLSSocket): {
   serverName: string | undefined;
   peerCertificate: PeerCertificate | undefined;
+  tlsVersion: string | undefined;
 } {
   const { servername } = socket as { servername?: string | false };
-  return { serverName: servername || undefined, peerCertificate: peerCertificate(socket) };
+  return {
+    serverName: servername || undefined,
+    peerCertificate: peerCertificate(socket),
+    tlsVersion: socket.getProtocol() ?? undefined,
+  };
 }
 
 /** A chain that is longer than any that is accepted; the gate refuses it for its length. */

@@ -32,6 +32,7 @@ export class WebSocketLink implements Link {
   readonly remotePort: number;
   readonly serverName: string | undefined;
   readonly peerCertificate: PeerCertificate | undefined;
+  readonly tlsVersion?: string | undefined;
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;
   #sink: LinkSink | undefined;
@@ -50,6 +51,7 @@ export class WebSocketLink implements Link {
     this.remotePort = peer.remotePort;
     this.serverName = peer.serverName;
     this.peerCertificate = peer.peerCertificate;
+    this.tlsVersion = peer.tlsVersion;
   }
 
   static open(webSocket: WebSocket, socket: Socket, peer: Peer, accept: Accept): void {
