@@ -579,7 +579,7 @@ describe('a credential that was read before', () => {
   });
 
   it('is of no use to whom the platform bans, and a ban that is over costs a question', async () => {
-    await ban('client-id', 'once', new Date(Date.now() - 1_000));
+    await ban('client-id', 'once', new Date(now() - 1_000));
     await store.platform(async (tx) => {
       await createBan(tx, {
         kind: 'client-id',
