@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import * as fc from 'fast-check';
+import * as fc from '../../test/support/properties.js';
 
 import { ruleDifference } from './difference.js';
 import { RuleSet } from './policy.js';

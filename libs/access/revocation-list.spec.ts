@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import * as fc from 'fast-check';
+import * as fc from '../../test/support/properties.js';
 
 import { Extension, makeAuthority, makeSelfSigned, type Pair } from '../../test/support/pki.js';
 import { isSignedBy, readRevocationList, type RevocationList } from './revocation-list.js';

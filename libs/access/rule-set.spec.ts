@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import * as fc from 'fast-check';
+import * as fc from '../../test/support/properties.js';
 
 import { compile, grantingInPart, type PolicyDocument, RuleSet, underOtherRules } from './policy.js';
 import type { Rule } from './rules.js';

@@ -3,7 +3,7 @@
  * meant it. Where the two are to differ (what is not valid) codec.spec.ts has the tables.
  */
 import { describe, expect, it } from '@jest/globals';
-import * as fc from 'fast-check';
+import * as fc from '../../test/support/properties.js';
 import mqttPacket, { type IConnectPacket, type Packet } from 'mqtt-packet';
 import { decode } from './codec.js';
 import {

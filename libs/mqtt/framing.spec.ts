@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import * as fc from 'fast-check';
+import * as fc from '../../test/support/properties.js';
 import { Framer, maxAtOnceBytes, ownBytes } from './framing.js';
 import { Reasons } from './reason.js';
 import { takeSlab } from './slabs.js';

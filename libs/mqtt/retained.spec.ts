@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import * as fc from 'fast-check';
+import * as fc from '../../test/support/properties.js';
 import type { ClientId, Message } from './message.js';
 import { keptBytes } from './publication.js';
 import { RetainedStore } from './retained.js';

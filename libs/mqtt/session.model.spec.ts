@@ -5,7 +5,7 @@
  * was gone. fast-check prints the seed and the shrunk history of a failure.
  */
 import { describe, expect, it } from '@jest/globals';
-import * as fc from 'fast-check';
+import * as fc from '../../test/support/properties.js';
 
 import { connectBytes, Harness, type TestClient } from './testing/index.js';
 

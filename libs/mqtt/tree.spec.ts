@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import * as fc from 'fast-check';
+import * as fc from '../../test/support/properties.js';
 import { matches } from './topic.js';
 import { TopicTree } from './tree.js';
 
