@@ -644,6 +644,19 @@ describe('REST', () => {
       const right = await send(clientOf(role), route, ask, params);
       expect([route, right.status, right.status < 300 ? '' : right.text]).toEqual([route, status, '']);
     });
+
+  it('an evaluation knows no credential of another tenant', async () => {
+    const device = await create.device(other);
+    const ask = (credentialId: string) =>
+      other.admin.post(`${other.path}/policies/evaluate`, {
+        deviceId: device,
+        action: 'connect',
+        credentialId,
+      });
+    const foreign = await ask(ids.credential);
+    expect([foreign.status, foreign.text]).toEqual([422, (await ask(randomUUID())).text]);
+    expect((await ask(await create.credential(device, other))).status).toBe(200);
+  });
 });
 
 // --------------------------------------------------------------------------------------------------------------- GraphQL

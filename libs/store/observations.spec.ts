@@ -70,6 +70,32 @@ describe('what devices do and by which rules', () => {
     expect(errors).toEqual([]);
   });
 
+  it('is the same topic under another version of its policy: the rule is new, and nothing else', async () => {
+    observations.note(seen('a', { clientId: 'first' }));
+    await observations.write();
+    const rule = { policyId, version: 2, rule: 3 };
+    observations.note(seen('a', { clientId: 'second', rule }));
+    observations.note(seen('b', { rule }));
+    await observations.write();
+    const uses = (await usesOf(tenant)).map(({ version, rule: place }) => `${version} ${place}`);
+    expect(uses.toSorted()).toEqual(['1 0', '2 3']);
+    const rows = await store.tenant(tenant.id, (tx) => observedTopics(tx, [device.id], new Date(0), 10));
+    expect(rows.map(({ topic, clientId }) => `${topic} ${clientId}`).toSorted()).toEqual(['a first', 'b c']);
+  });
+
+  it('is written whole, however much there is of it, also where more comes meanwhile', async () => {
+    const devices = await Promise.all(Array.from({ length: 4 }, (_, i) => tenant.addDevice(`many-${i}`)));
+    for (const { id } of devices)
+      for (let i = 0; i < 400; i += 1) observations.note(seen(`t/${i}`, { deviceId: id }));
+    const first = observations.write();
+    observations.note(seen('later'));
+    await observations.write();
+    await first;
+    for (const { id } of devices) expect(await topicsOf(tenant, id)).toHaveLength(400);
+    expect(await topicsOf()).toEqual(['later']);
+    expect(errors).toEqual([]);
+  });
+
   it('is its own tenant’s, also where devices and policies of two are written together', async () => {
     const other = await createTestTenant(store, database.secretKey);
     const twin = await other.addDevice('pump');

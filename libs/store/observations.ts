@@ -24,6 +24,11 @@ export interface Observation {
 const writeEveryMs = 5_000;
 /** Waiting to be written; what comes beyond is noted another time. */
 const mostWaiting = 20_000;
+/**
+ * Of one statement. Twenty thousand at once, which ten thousand clients that come back make, took the loop and PostgreSQL hundreds of
+ * milliseconds from everybody.
+ */
+const mostAtOnce = 500;
 /** Known to have been written today; and what their keys may take, for one tenant's long topics are everybody's memory. */
 const mostKnown = 100_000;
 const mostKnownCharacters = 16_000_000;
@@ -32,15 +37,23 @@ const mostTopicBytes = 1_024;
 export const mostTopicsOfDevice = 500;
 const dayMs = 86_400_000;
 
+interface RuleUse extends RuleName {
+  readonly tenantId: string;
+  readonly at: number;
+}
+
 export class Observations {
   readonly #pool: Pool;
   readonly #onError: (error: unknown) => void;
-  #waiting: Observation[] = [];
-  /** Of this day. */
+  #topics: Observation[] = [];
+  #rules: RuleUse[] = [];
+  /** Of this day. A topic is the same under another version of its rule: after a change of policy there are new rules, not new topics. */
   #known = new Set<string>();
   #knownCharacters = 0;
   #day = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** One after the other: two at once would wait for each other's rows. */
+  #writing: Promise<void> = Promise.resolve();
 
   constructor(pool: Pool, onError: (error: unknown) => void) {
     this.#pool = pool;
@@ -48,70 +61,100 @@ export class Observations {
   }
 
   note(observation: Observation): void {
-    const { deviceId, action, topic, rule, at } = observation;
-    const day = Math.floor(at / dayMs);
+    const { tenantId, deviceId, action, topic, rule, at } = observation;
+    this.#begin(Math.floor(at / dayMs));
+    if (
+      rule !== undefined &&
+      this.#rules.length < mostWaiting &&
+      this.#isNew(`${tenantId} ${rule.policyId} ${rule.version} ${rule.rule}`)
+    ) {
+      this.#rules.push({ ...rule, tenantId, at });
+      this.#schedule();
+    }
+    if (this.#topics.length >= mostWaiting) return;
+    if (topic.length * 3 > mostTopicBytes && Buffer.byteLength(topic) > mostTopicBytes) return;
+    if (!this.#isNew(`${deviceId} ${action} ${topic}`)) return;
+    this.#topics.push(observation);
+    this.#schedule();
+  }
+
+  #begin(day: number): void {
     if (day !== this.#day || this.#known.size >= mostKnown || this.#knownCharacters >= mostKnownCharacters) {
       this.#known = new Set();
       this.#knownCharacters = 0;
     }
     this.#day = day;
-    const key = `${deviceId} ${action} ${rule?.policyId} ${rule?.version} ${rule?.rule} ${topic}`;
-    if (this.#known.has(key) || this.#waiting.length >= mostWaiting) return;
-    if (topic.length * 3 > mostTopicBytes && Buffer.byteLength(topic) > mostTopicBytes) return;
+  }
+
+  #isNew(key: string): boolean {
+    if (this.#known.has(key)) return false;
     this.#known.add(key);
     this.#knownCharacters += key.length;
-    this.#waiting.push(observation);
+    return true;
+  }
+
+  #schedule(): void {
     this.#timer ??= setTimeout(() => void this.write(), writeEveryMs).unref();
   }
 
-  async write(): Promise<void> {
+  /** Resolves when all that was noted is written, or lost. */
+  write(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const seen = this.#waiting;
-    this.#waiting = [];
-    if (seen.length === 0) return;
-    // In the order of their keys: two processes that write the same rows must not wait for each other.
-    const topics = latest(seen, ({ deviceId, action, topic }) => `${deviceId} ${action} ${topic}`);
-    const rules = latest(seen, ({ tenantId, rule }) =>
-      rule === undefined ? undefined : `${tenantId} ${rule.policyId} ${rule.version} ${rule.rule}`,
-    );
+    const topics = this.#topics;
+    const rules = this.#rules;
+    this.#topics = [];
+    this.#rules = [];
+    this.#writing = this.#writing.then(() => this.#write(topics, rules));
+    return this.#writing;
+  }
+
+  async #write(topics: readonly Observation[], rules: readonly RuleUse[]): Promise<void> {
     try {
-      await withStoreErrors(async () => {
-        await this.#pool.query(writeTopics, [
-          topics.map((one) => one.tenantId),
-          topics.map((one) => one.deviceId),
-          topics.map((one) => one.action),
-          topics.map((one) => one.topic),
-          topics.map((one) => one.clientId),
-          topics.map((one) => one.username),
-          topics.map((one) => new Date(one.at)),
-          mostTopicsOfDevice,
-        ]);
-        await this.#pool.query(writeRules, [
-          rules.map((one) => one.tenantId),
-          rules.map((one) => one.rule?.policyId),
-          rules.map((one) => one.rule?.version),
-          rules.map((one) => one.rule?.rule),
-          rules.map((one) => new Date(one.at)),
-        ]);
-      });
+      for (let at = 0; at < topics.length; at += mostAtOnce)
+        await this.#writeTopics(topics.slice(at, at + mostAtOnce));
+      for (let at = 0; at < rules.length; at += mostAtOnce)
+        await this.#writeRules(rules.slice(at, at + mostAtOnce));
     } catch (error) {
       // Safe to go on without: whoever does it tomorrow is noted tomorrow.
       this.#onError(error);
     }
   }
+
+  async #writeTopics(seen: readonly Observation[]): Promise<void> {
+    const topics = latest(seen, ({ deviceId, action, topic }) => `${deviceId} ${action} ${topic}`);
+    await withStoreErrors(() =>
+      this.#pool.query(writeTopics, [
+        topics.map((one) => one.tenantId),
+        topics.map((one) => one.deviceId),
+        topics.map((one) => one.action),
+        topics.map((one) => one.topic),
+        topics.map((one) => one.clientId),
+        topics.map((one) => one.username),
+        topics.map((one) => new Date(one.at)),
+        mostTopicsOfDevice,
+      ]),
+    );
+  }
+
+  async #writeRules(used: readonly RuleUse[]): Promise<void> {
+    const rules = latest(used, (one) => `${one.tenantId} ${one.policyId} ${one.version} ${one.rule}`);
+    await withStoreErrors(() =>
+      this.#pool.query(writeRules, [
+        rules.map((one) => one.tenantId),
+        rules.map((one) => one.policyId),
+        rules.map((one) => one.version),
+        rules.map((one) => one.rule),
+        rules.map((one) => new Date(one.at)),
+      ]),
+    );
+  }
 }
 
-/** The last of each key, in the keys' order. */
-function latest(
-  seen: readonly Observation[],
-  keyOf: (one: Observation) => string | undefined,
-): Observation[] {
-  const last = new Map<string, Observation>();
-  for (const one of seen) {
-    const key = keyOf(one);
-    if (key !== undefined) last.set(key, one);
-  }
+/** The last of each key, in the keys' order: two processes that write the same rows must not wait for each other. */
+function latest<T>(seen: readonly T[], keyOf: (one: T) => string): T[] {
+  const last = new Map<string, T>();
+  for (const one of seen) last.set(keyOf(one), one);
   return Array.from(last)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([, one]) => one);
