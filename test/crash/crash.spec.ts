@@ -31,13 +31,13 @@ describe('the product, killed under load', () => {
   afterAll(async () => {
     await Promise.allSettled([right, wrong]);
     process.stderr.write(`${lines.join('\n')}\n`);
-  }, 400_000);
+  }, 900_000);
 
   it('keeps what it has acknowledged', async () => {
     const report = await right;
     lines.push(describeReport(report));
     expect(report.violations).toEqual([]);
-  }, 400_000);
+  }, 900_000);
 
   it('a broker that acknowledges before the commit is caught', async () => {
     const { violations } = await wrong;
@@ -48,5 +48,5 @@ describe('the product, killed under load', () => {
     expect(violations).toContainEqual(expect.stringMatching(/acknowledged while PostgreSQL stood still/));
     expect(violations).toContainEqual(expect.stringMatching(/^acknowledged and not stored/));
     expect(violations).toContainEqual(expect.stringMatching(/never got/));
-  }, 400_000);
+  }, 900_000);
 });
