@@ -48,3 +48,10 @@ function isWild(level: string | undefined): boolean {
 export function splitLevels(text: string): string[] {
   return text.split('/');
 }
+
+/** The level that begins at `start`; undefined past the last one. */
+export function levelAt(text: string, start: number): string | undefined {
+  if (start > text.length) return undefined;
+  const end = text.indexOf('/', start);
+  return end === -1 ? text.slice(start) : text.slice(start, end);
+}

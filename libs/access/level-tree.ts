@@ -1,4 +1,4 @@
-import { splitLevels } from './filter.js';
+import { levelAt, splitLevels } from './filter.js';
 import { levelTemplate, type LevelTemplate, type Variables, wordOf } from './variables.js';
 
 /** One level of the patterns in a tree. `end`: a pattern ends here. `hash`: one ends here in `#`. */
@@ -54,35 +54,36 @@ export class LevelTree<Value> {
   /** The merged value of all patterns that match the topic; for a filter, of all that each cover the whole of it. */
   match(topic: string, variables: Variables, base?: Value): Value | undefined {
     if (this.size === 0) return base;
-    return this.#visit(this.root, splitLevels(topic), variables, 0, base);
+    return this.#visit(this.root, topic, variables, 0, base);
   }
 
-  /** Recursion ends with the tree, however many levels the topic has. */
+  /** `start`: of the level. Recursion, and what is read of the topic, end with the tree, however many levels the topic has. */
   #visit(
     node: LevelNode<Value>,
-    levels: readonly string[],
+    topic: string,
     variables: Variables,
-    depth: number,
+    start: number,
     found: Value | undefined,
   ): Value | undefined {
     let merged = found;
-    const level = levels[depth];
+    const level = levelAt(topic, start);
     // A leading wildcard does not match the server's own topics (MQTT-4.7.2-1).
-    const isOwn = depth === 0 && level !== undefined && level.startsWith('$');
+    const isOwn = start === 0 && level !== undefined && level.startsWith('$');
     // `a/#` matches `a` too (MQTT 5.0, 4.7.1.2).
     if (node.hash !== undefined && !isOwn) merged = this.#merge(merged, node.hash);
     if (level === '#') return merged; // only another # covers it
     if (level === undefined) return node.end === undefined ? merged : this.#merge(merged, node.end);
+    const next = start + level.length + 1;
     const child = node.literals.get(level);
-    if (child !== undefined) merged = this.#visit(child, levels, variables, depth + 1, merged);
+    if (child !== undefined) merged = this.#visit(child, topic, variables, next, merged);
     for (const slot of node.slots) {
       const word = wordOf(slot.template, variables);
       if (word === level || (word === undefined && slot.widens && !isOwn)) {
-        merged = this.#visit(slot.node, levels, variables, depth + 1, merged);
+        merged = this.#visit(slot.node, topic, variables, next, merged);
       }
     }
     if (node.plus !== undefined && !isOwn) {
-      merged = this.#visit(node.plus, levels, variables, depth + 1, merged);
+      merged = this.#visit(node.plus, topic, variables, next, merged);
     }
     return merged;
   }

@@ -2,11 +2,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { defaultLimits } from './limits.js';
-import { MatchCache, type Subscribed } from './matches.js';
-import type { SharedGroup } from './shared.js';
 import { acknowledgement, connectBytes, Harness, type TestClient } from './testing/index.js';
-import { TopicTree } from './tree.js';
-import { Turns } from './turns.js';
 
 async function durable(h: Harness, receiveMaximum = 65_535): Promise<TestClient> {
   const client = await h.connect5('durable', {
@@ -100,20 +96,6 @@ describe('a queue', () => {
     await back.send(acknowledgement('puback', back.take('publish')[0]!.packetId));
     expect(taken).toBe(20);
     expect(back.take('publish')).toHaveLength(19);
-  });
-});
-
-describe('the cache of matches', () => {
-  it('holds few topics where many subscribe to each', () => {
-    const tree = new TopicTree<Subscribed | SharedGroup>();
-    for (let i = 0; i < 1_000; i++) {
-      const subscription = { filter: '#', qos: 1, noLocal: false, retainAsPublished: false } as never;
-      tree.set('#', String(i), { session: { clientId: i } as never, subscription });
-    }
-    const cache = new MatchCache(tree, new Turns(() => undefined));
-    for (let i = 0; i < 500; i++) cache.find(`topic/${i}`);
-    expect(cache.size).toBeLessThan(150);
-    expect(cache.find('topic/1').direct).toHaveLength(1_000);
   });
 });
 

@@ -1,12 +1,13 @@
 /**
- * Who gets a message on a topic, worked out once per topic and kept until a subscription changes: overlapping filters of one
- * session are one match with the highest QoS and all identifiers (MQTT-3.3.4-2, -3); shared groups choose per message.
+ * Who gets a message on a topic, worked out once per topic and kept until a subscription changes that may concern it: overlapping
+ * filters of one session are one match with the highest QoS and all identifiers (MQTT-3.3.4-2, -3); shared groups choose per message.
  */
 import type { Qos, Subscription } from './message.js';
 import type { Policy } from './ports.js';
 import type { Session } from './session.js';
 import { SharedGroup } from './shared.js';
-import type { TopicTree } from './tree.js';
+import { startOf } from './topic.js';
+import { TopicTree } from './tree.js';
 import { unitsOfLookUp, type Turns } from './turns.js';
 
 /** A session's own subscription in the tree. */
@@ -33,21 +34,23 @@ export interface Matches {
   readonly isEmpty: boolean;
 }
 
-export type SubscriptionTree = TopicTree<Subscribed | SharedGroup>;
-
 const noIds: readonly number[] = Object.freeze([]);
 /** What the cache of one space may hold: a topic's characters, and so much for each match. A fan-out of thousands has its price. */
 const mostWeight = 8_000_000;
 const weightOfMatch = 64;
+/** Longer ones are looked up each time: a thousand levels take less than the collection of what is remembered of them. */
+const longestRemembered = 512;
 
+/** The subscriptions of one space by filter, and what was found in them. Filters have shed their `$share/…/`. */
 export class MatchCache {
-  readonly #tree: SubscriptionTree;
+  readonly #tree = new TopicTree<Subscribed | SharedGroup>();
   readonly #turns: Turns;
   readonly #byTopic = new Map<string, Matches>();
+  /** The topics that are remembered, by their first levels: a filter that begins with other words cannot match them. */
+  readonly #byStart = new Map<string, string[]>();
   #weight = 0;
 
-  constructor(tree: SubscriptionTree, turns: Turns) {
-    this.#tree = tree;
+  constructor(turns: Turns) {
     this.#turns = turns;
   }
 
@@ -56,23 +59,65 @@ export class MatchCache {
     return this.#byTopic.size;
   }
 
-  /** To be called whenever the tree has changed. */
-  clear(): void {
-    if (this.#byTopic.size === 0) return;
-    this.#byTopic.clear();
-    this.#weight = 0;
+  /** How many (filter, key) pairs there are. */
+  get filterCount(): number {
+    return this.#tree.size;
+  }
+
+  set(filter: string, key: string, value: Subscribed | SharedGroup): void {
+    this.#tree.set(filter, key, value);
+    this.#forget(filter);
+  }
+
+  delete(filter: string, key: string): void {
+    this.#tree.delete(filter, key);
+    this.#forget(filter);
   }
 
   find(topic: string): Matches {
-    const known = this.#byTopic.get(topic);
-    if (known !== undefined) return known;
+    if (topic.length > longestRemembered) return this.#look(topic);
+    return this.#byTopic.get(topic) ?? this.#remember(topic, this.#look(topic));
+  }
+
+  #look(topic: string): Matches {
     const found = findMatches(this.#tree, topic);
     this.#turns.spend(unitsOfLookUp(topic) + found.direct.length);
+    return found;
+  }
+
+  #remember(topic: string, found: Matches): Matches {
     const weight = weightOf(topic, found);
-    if (this.#weight + weight > mostWeight) this.clear();
+    if (this.#weight + weight > mostWeight) this.#forgetAll();
     this.#byTopic.set(topic, found);
     this.#weight += weight;
+    const start = startOf(topic) ?? topic;
+    const alike = this.#byStart.get(start);
+    if (alike === undefined) this.#byStart.set(start, [topic]);
+    else alike.push(topic);
     return found;
+  }
+
+  /**
+   * Every topic the filter matches, and others that begin like it: to look at each of thousands for each of thousands of filters
+   * would cost more than to find them again, while what is dropped was put there once.
+   */
+  #forget(filter: string): void {
+    const start = startOf(filter);
+    if (start === undefined) return this.#forgetAll();
+    const alike = this.#byStart.get(start);
+    if (alike === undefined) return;
+    this.#byStart.delete(start);
+    for (const topic of alike) {
+      const found = this.#byTopic.get(topic);
+      if (found !== undefined) this.#weight -= weightOf(topic, found);
+      this.#byTopic.delete(topic);
+    }
+  }
+
+  #forgetAll(): void {
+    this.#byTopic.clear();
+    this.#byStart.clear();
+    this.#weight = 0;
   }
 }
 
@@ -82,7 +127,7 @@ function weightOf(topic: string, { direct, groups }: Matches): number {
   return weight;
 }
 
-function findMatches(tree: SubscriptionTree, topic: string): Matches {
+function findMatches(tree: TopicTree<Subscribed | SharedGroup>, topic: string): Matches {
   const bySession = new Map<Session, Subscription[]>();
   const groups: SharedGroup[] = [];
   tree.match(topic, (value) => {

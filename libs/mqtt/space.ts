@@ -7,7 +7,7 @@ import type { Connection } from './connection.js';
 import { Contests } from './contests.js';
 import { handOver } from './hand-over.js';
 import { defaultLimits, type Limits } from './limits.js';
-import { MatchCache, mayReceive, type Match, type Subscribed } from './matches.js';
+import { MatchCache, mayReceive, type Match } from './matches.js';
 import type { ClientId, Message, Qos, Subscription, TenantId } from './message.js';
 import type { ReceivedPublish } from './packets.js';
 import type {
@@ -33,7 +33,6 @@ import { Sys } from './sys.js';
 import { TenantNews } from './tenant-news.js';
 import { Deadline } from './timers.js';
 import { isShared, parseShared } from './topic.js';
-import { TopicTree } from './tree.js';
 import { unitsOfLookUp, type Turns } from './turns.js';
 import { Wills } from './will.js';
 
@@ -113,7 +112,6 @@ export class Space {
   /** Of those whom the message that was published last was for, one that has many waiting. */
   crowded: Session | undefined = undefined;
 
-  readonly #tree = new TopicTree<Subscribed | SharedGroup>();
   readonly #matches: MatchCache;
   readonly #groups = new Map<string, SharedGroup>();
   readonly #publication = new Publication();
@@ -135,7 +133,7 @@ export class Space {
     this.turns = ports.turns;
     this.onFault = ports.onFault;
     this.wills = new Wills(this);
-    this.#matches = new MatchCache(this.#tree, ports.turns);
+    this.#matches = new MatchCache(ports.turns);
   }
 
   /** Loads what the vault holds of the tenant. `graceMs`: how long clients of a process that ended may take to come back. */
@@ -181,7 +179,7 @@ export class Space {
   }
 
   get subscriptionCount(): number {
-    return this.#tree.size;
+    return this.#matches.filterCount;
   }
 
   /** Nobody is here or on the way, and nothing happens before the next session expires. */
@@ -373,9 +371,8 @@ export class Space {
     const wasThere = session.subscriptions.has(filter);
     session.subscriptions.set(filter, subscription);
     const shared = parseShared(filter);
-    if (shared === undefined) this.#tree.set(filter, session.number, { session, subscription });
+    if (shared === undefined) this.#matches.set(filter, session.number, { session, subscription });
     else this.#join(session, subscription, shared.group, shared.filter);
-    this.#matches.clear();
     if (!wasThere) {
       this.sys.subscribed(filter);
       this.tenantNews.subscribed(filter);
@@ -399,9 +396,8 @@ export class Space {
   unsubscribe(session: Session, filter: string): boolean {
     if (!session.subscriptions.delete(filter)) return false;
     const shared = parseShared(filter);
-    if (shared === undefined) this.#tree.delete(filter, session.number);
+    if (shared === undefined) this.#matches.delete(filter, session.number);
     else this.#leave(session, filter, shared.group, shared.filter);
-    this.#matches.clear();
     this.sys.unsubscribed(filter);
     this.tenantNews.unsubscribed(filter);
     return true;
@@ -412,7 +408,7 @@ export class Space {
     if (group === undefined) {
       group = new SharedGroup(filter);
       this.#groups.set(subscription.filter, group);
-      this.#tree.set(filter, groupKey(groupName), group);
+      this.#matches.set(filter, groupKey(groupName), group);
     }
     const { qos, retainAsPublished, subscriptionId } = subscription;
     const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
@@ -424,7 +420,7 @@ export class Space {
     group?.leave(session);
     if (group?.isEmpty !== true) return;
     this.#groups.delete(fullFilter);
-    this.#tree.delete(filter, groupKey(groupName));
+    this.#matches.delete(filter, groupKey(groupName));
   }
 
   // ---------------------------------------------------------------------------------------------------------- sessions
@@ -519,7 +515,6 @@ export class Space {
   forget(session: Session): void {
     session.hasEnded = true;
     this.keep(session);
-    this.#matches.clear();
     const left = session.subscriptions.keys();
     const goOn = (): boolean => {
       const { done, value: filter } = left.next();

@@ -32,6 +32,27 @@ export function isTopicFilter(filter: string): boolean {
   return true;
 }
 
+/** Where the level that begins at `start` ends. */
+export function levelEnd(topic: string, start: number): number {
+  let at = start;
+  while (at < topic.length && topic.charCodeAt(at) !== slash) at += 1;
+  return at;
+}
+
+/**
+ * The first two levels; undefined where a wildcard is among them. A filter that has such a start matches topics with the same one
+ * and no others.
+ */
+export function startOf(topic: string): string | undefined {
+  let slashes = 0;
+  for (let at = 0; at < topic.length; at++) {
+    const unit = topic.charCodeAt(at);
+    if (unit === hash || unit === plus) return undefined;
+    if (unit === slash && ++slashes === 2) return topic.slice(0, at);
+  }
+  return topic;
+}
+
 export function levelsOf(topic: string): number {
   let levels = 1;
   for (let at = 0; at < topic.length; at++) if (topic.charCodeAt(at) === slash) levels += 1;

@@ -6,7 +6,7 @@
  * Memory, because there may be a million filters: most nodes have one child and most filters one subscriber. Both are kept
  * bare, and get a Map with the second.
  */
-import { isDollarTopic } from './topic.js';
+import { isDollarTopic, levelEnd } from './topic.js';
 
 class Entry<V> {
   readonly key: string;
@@ -33,6 +33,15 @@ class Node<V> {
     if (children === undefined) return undefined;
     if (children instanceof Node) return children.level === level ? children : undefined;
     return children.get(level);
+  }
+
+  /** The child that the topic's level from `start` to `end` leads to. */
+  childAt(topic: string, start: number, end: number): Node<V> | undefined {
+    const children = this.children;
+    if (children === undefined) return undefined;
+    if (!(children instanceof Node)) return children.get(topic.slice(start, end));
+    const { level } = children;
+    return level.length === end - start && topic.startsWith(level, start) ? children : undefined;
   }
 
   addChild(level: string): Node<V> {
@@ -153,29 +162,34 @@ export class TopicTree<V> {
    * `visit` must not change the tree.
    */
   match(topic: string, visit: (value: V, key: string) => void): void {
-    const levels = topic.split('/');
     const isDollar = isDollarTopic(topic);
+    // Of both only so many are meant as are counted: an array that is emptied makes its memory anew, for each level.
     let reached: Node<V>[] = [this.#root];
+    let reachedCount = 1;
     let next: Node<V>[] = [];
-    for (let at = 0; at < levels.length; at++) {
-      const level = levels[at] as string;
-      const mayBeWild = at > 0 || !isDollar; // MQTT-4.7.2-1
-      for (const node of reached) {
+    for (let start = 0; start <= topic.length;) {
+      const end = levelEnd(topic, start);
+      const mayBeWild = start > 0 || !isDollar; // MQTT-4.7.2-1
+      let nextCount = 0;
+      for (let i = 0; i < reachedCount; i++) {
+        const node = reached[i] as Node<V>;
         if (node.children === undefined) continue;
-        const child = node.child(level);
-        if (child !== undefined) next.push(child);
+        const child = node.childAt(topic, start, end);
+        if (child !== undefined) next[nextCount++] = child;
         if (!mayBeWild) continue;
         const one = node.child('+');
-        if (one !== undefined) next.push(one);
+        if (one !== undefined) next[nextCount++] = one;
         node.child('#')?.visitEntries(visit);
       }
-      if (next.length === 0) return;
+      if (nextCount === 0) return;
       const done = reached;
       reached = next;
+      reachedCount = nextCount;
       next = done;
-      next.length = 0;
+      start = end + 1;
     }
-    for (const node of reached) {
+    for (let i = 0; i < reachedCount; i++) {
+      const node = reached[i] as Node<V>;
       node.visitEntries(visit);
       node.child('#')?.visitEntries(visit); // `a/#` matches `a`, 4.7.1.2
     }
