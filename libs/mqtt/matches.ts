@@ -6,7 +6,7 @@ import type { Qos, Subscription } from './message.js';
 import type { Policy } from './ports.js';
 import type { Session } from './session.js';
 import { SharedGroup } from './shared.js';
-import { startOf } from './topic.js';
+import { mostRemembered, startOf } from './topic.js';
 import { TopicTree } from './tree.js';
 import { unitsOfLookUp, type Turns } from './turns.js';
 
@@ -22,7 +22,7 @@ export interface Match {
   readonly retainAsPublished: boolean;
   readonly subscriptionIds: readonly number[];
   /** What holds for a message the session's own client publishes (No Local); undefined: it gets none. */
-  readonly own: Match | undefined;
+  own: Match | undefined;
   /** The policy that was asked last whether the session may receive the topic, and its answer. */
   judge: Policy | undefined;
   isAllowed: boolean;
@@ -35,11 +35,11 @@ export interface Matches {
 }
 
 const noIds: readonly number[] = Object.freeze([]);
+const noGroups: readonly SharedGroup[] = Object.freeze([]);
+const nobody: Matches = Object.freeze({ direct: Object.freeze([]), groups: noGroups, isEmpty: true });
 /** What the cache of one space may hold: a topic's characters, and so much for each match. A fan-out of thousands has its price. */
 const mostWeight = 8_000_000;
 const weightOfMatch = 64;
-/** Longer ones are looked up each time: a thousand levels take less than the collection of what is remembered of them. */
-const longestRemembered = 512;
 
 /** The subscriptions of one space by filter, and what was found in them. Filters have shed their `$share/…/`. */
 export class MatchCache {
@@ -75,7 +75,7 @@ export class MatchCache {
   }
 
   find(topic: string): Matches {
-    if (topic.length > longestRemembered) return this.#look(topic);
+    if (topic.length > mostRemembered) return this.#look(topic);
     return this.#byTopic.get(topic) ?? this.#remember(topic, this.#look(topic));
   }
 
@@ -128,27 +128,40 @@ function weightOf(topic: string, { direct, groups }: Matches): number {
 }
 
 function findMatches(tree: TopicTree<Subscribed | SharedGroup>, topic: string): Matches {
-  const bySession = new Map<Session, Subscription[]>();
-  const groups: SharedGroup[] = [];
+  const found: Subscribed[] = [];
+  let groups: SharedGroup[] | undefined;
   tree.match(topic, (value) => {
-    if (value instanceof SharedGroup) {
-      groups.push(value);
-      return;
-    }
-    const subscriptions = bySession.get(value.session);
-    if (subscriptions === undefined) bySession.set(value.session, [value.subscription]);
-    else subscriptions.push(value.subscription);
+    if (!(value instanceof SharedGroup)) found.push(value);
+    else if (groups === undefined) groups = [value];
+    else groups.push(value);
   });
+  if (found.length === 0 && groups === undefined) return nobody;
+  return { direct: mergeBySession(found), groups: groups ?? noGroups, isEmpty: false };
+}
+
+function mergeBySession(found: readonly Subscribed[]): Match[] {
+  const [first] = found;
+  if (first === undefined) return [];
+  if (found.length === 1) return [merge(first.session, [first.subscription])]; // most topics have one subscriber
+  const bySession = new Map<Session, Subscription[]>();
+  for (const { session, subscription } of found) {
+    const subscriptions = bySession.get(session);
+    if (subscriptions === undefined) bySession.set(session, [subscription]);
+    else subscriptions.push(subscription);
+  }
   const direct: Match[] = [];
   for (const [session, subscriptions] of bySession) direct.push(merge(session, subscriptions));
-  return { direct, groups, isEmpty: direct.length === 0 && groups.length === 0 };
+  return direct;
 }
 
 function merge(session: Session, subscriptions: readonly Subscription[]): Match {
   const match = combine(session, subscriptions);
-  const forOwn = subscriptions.filter(({ noLocal }) => !noLocal); // MQTT-3.8.3-3
-  if (forOwn.length === subscriptions.length) return { ...match, own: match };
-  return { ...match, own: forOwn.length === 0 ? undefined : combine(session, forOwn) };
+  match.own = match;
+  if (subscriptions.some(({ noLocal }) => noLocal)) {
+    const forOwn = subscriptions.filter(({ noLocal }) => !noLocal); // MQTT-3.8.3-3
+    match.own = forOwn.length === 0 ? undefined : combine(session, forOwn);
+  }
+  return match;
 }
 
 function combine(session: Session, subscriptions: readonly Subscription[]): Match {

@@ -3,7 +3,7 @@ import type { Limits } from './limits.js';
 import type { Policy, PublishRight } from './ports.js';
 import { serversTopic, tooLongTopic } from './rights.js';
 import type { Session } from './session.js';
-import { isDollarTopic, isWithinLimits } from './topic.js';
+import { isDollarTopic, isWithinLimits, mostRemembered } from './topic.js';
 import { unitsOfLookUp } from './turns.js';
 
 /** Rights are remembered for topics of so many characters in all: a thousand of the usual ones. */
@@ -26,19 +26,23 @@ export class PublishRights {
     this.#limits = limits;
   }
 
-  /** Synchronous, and from memory for every topic that was asked about before. */
+  /** Synchronous, and mostly from memory where the topic was asked about before. */
   of(topic: string): PublishRight {
-    return this.#byTopic.get(topic) ?? this.#ask(topic);
+    if (topic.length > mostRemembered) return this.#ask(topic);
+    return this.#byTopic.get(topic) ?? this.#remember(topic, this.#ask(topic));
   }
 
   #ask(topic: string): PublishRight {
     const { turns, onUse } = this.#broker;
     turns.spend(unitsOfLookUp(topic));
     const right = this.#judge(topic);
-    if (right === tooLongTopic) return right; // a thousand of them would be 65 MB
     if (right.allowed) {
       onUse({ principal: this.#session.principal, action: 'publish', topic, rule: right.rule });
     }
+    return right;
+  }
+
+  #remember(topic: string, right: PublishRight): PublishRight {
     const length = topic.length + lengthOfRight;
     if (this.#length + length > mostLength) this.#forget();
     this.#byTopic.set(topic, right);

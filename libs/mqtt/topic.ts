@@ -3,6 +3,9 @@
  * against. Nothing is normalised: `a`, `/a` and `a/` are three topics. MQTT-4.7.3-4
  */
 
+/** Of longer topics nothing is remembered: to walk a thousand levels takes less than to collect what is kept of them. */
+export const mostRemembered = 512;
+
 const hash = 0x23;
 const plus = 0x2b;
 const slash = 0x2f;
