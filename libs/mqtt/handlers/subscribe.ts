@@ -132,12 +132,6 @@ function wantsRetained({ filter, retainHandling }: Subscription, wasThere: boole
   return retainHandling === 0 || (retainHandling === 1 && !wasThere);
 }
 
-/** Retained messages on their way to a new subscription. */
-interface Sending {
-  readonly subscription: Subscription;
-  readonly walk: Walk;
-}
-
 /**
  * A thousand times `#` over a hundred thousand topics would hold up every other client for seconds: it takes turns, and the next
  * packet of whoever asked for it waits.
@@ -145,31 +139,29 @@ interface Sending {
 function sendRetained(connection: Connection, session: Session, wanted: readonly Subscription[]): void {
   const { space } = session;
   const { vault, turns } = space;
-  const sendings: Sending[] = wanted.map((subscription) => ({
-    subscription,
-    walk: space.retained.walk(subscription.filter),
-  }));
   let at = 0;
+  let walk: Walk | undefined;
   const sendNext = (): boolean => {
-    const sending = sendings[at];
-    if (sending === undefined || connection.isClosed || vault.isFull) return false;
-    const { subscription, walk } = sending;
+    const subscription = wanted[at];
+    if (subscription === undefined || connection.isClosed || vault.isFull) return false;
+    walk ??= space.retained.walk(subscription.filter);
     // A right may have gone meanwhile.
-    if (!session.subscriptions.has(subscription.filter)) at += 1;
-    else {
+    const isThere = session.subscriptions.has(subscription.filter);
+    if (isThere) {
       const left = walk.go(nodesOfStep, (message) => sendOne(session, subscription, message));
       turns.spend((nodesOfStep - left) / nodesOfUnit);
-      if (walk.isDone) {
-        sendOwn(session, subscription);
-        at += 1;
-      }
+      if (walk.isDone) sendOwn(session, subscription);
+    }
+    if (!isThere || walk.isDone) {
+      walk = undefined;
+      at += 1;
     }
     session.pump();
     return true;
   };
   const goOn = (): void =>
     connection.inTurns(Hold.retained, sendNext, () => {
-      if (at === sendings.length || connection.isClosed) return connection.release(Hold.retained);
+      if (at === wanted.length || connection.isClosed) return connection.release(Hold.retained);
       connection.hold(Hold.retained);
       vault.whenReady(goOn);
     });
