@@ -119,6 +119,24 @@ describe('what devices do and by which rules', () => {
     expect(topics).not.toContain('one/too/many');
   });
 
+  it('is written no more than is kept of a device that does ten thousand things, and by which rules it does them', async () => {
+    let rows = 0;
+    const counted = {
+      query: async (text: string, values: unknown[][]) => {
+        if (text.includes('observed_topics')) rows += values[0]?.length ?? 0;
+        return pool.query(text, values);
+      },
+    } as unknown as Pool;
+    const flooded = new Observations(counted, (error) => errors.push(error));
+    for (let i = 0; i < 10_000; i += 1) flooded.note(seen(`t/${i}`));
+    flooded.note(seen('u', { rule: { policyId, version: 1, rule: 1 } }));
+    await flooded.write();
+    expect(rows).toBe(mostTopicsOfDevice);
+    expect(await topicsOf()).toHaveLength(mostTopicsOfDevice);
+    expect(new Set((await usesOf(tenant)).map(({ rule }) => rule))).toEqual(new Set([0, 1]));
+    expect(errors).toEqual([]);
+  });
+
   it('leaves out topics that an index cannot hold', async () => {
     observations.note(seen('é'.repeat(600)));
     observations.note(seen('short'));

@@ -34,6 +34,7 @@ const mostKnown = 100_000;
 const mostKnownCharacters = 16_000_000;
 /** An index of PostgreSQL's holds no more than 2 700; rules cannot name longer ones either. */
 const mostTopicBytes = 1_024;
+/** No more of them are noted in a day either: whoever publishes to ten thousand topics would keep everybody busy with it. */
 export const mostTopicsOfDevice = 500;
 const dayMs = 86_400_000;
 
@@ -50,6 +51,8 @@ export class Observations {
   /** Of this day. A topic is the same under another version of its rule: after a change of policy there are new rules, not new topics. */
   #known = new Set<string>();
   #knownCharacters = 0;
+  /** How many of them are topics of a device. */
+  #topicsOf = new Map<string, number>();
   #day = 0;
   #timer: NodeJS.Timeout | undefined;
   /** One after the other: two at once would wait for each other's rows. */
@@ -73,7 +76,9 @@ export class Observations {
     }
     if (this.#topics.length >= mostWaiting) return;
     if (topic.length * 3 > mostTopicBytes && Buffer.byteLength(topic) > mostTopicBytes) return;
-    if (!this.#isNew(`${deviceId} ${action} ${topic}`)) return;
+    const ofDevice = this.#topicsOf.get(deviceId) ?? 0;
+    if (ofDevice >= mostTopicsOfDevice || !this.#isNew(`${deviceId} ${action} ${topic}`)) return;
+    this.#topicsOf.set(deviceId, ofDevice + 1);
     this.#topics.push(observation);
     this.#schedule();
   }
@@ -82,6 +87,7 @@ export class Observations {
     if (day !== this.#day || this.#known.size >= mostKnown || this.#knownCharacters >= mostKnownCharacters) {
       this.#known = new Set();
       this.#knownCharacters = 0;
+      this.#topicsOf = new Map();
     }
     this.#day = day;
   }
