@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { at, show } from './support/figures.js';
 import { load, machine } from './support/machine.js';
 import { twentyRules } from './support/policy.js';
+import { quiet, waitedSeconds } from './support/processes.js';
 import { startProduct, type Product } from './support/product.js';
 import {
   type Connection,
@@ -39,6 +40,8 @@ const sessionsOfDevice = 100;
 const probesInBurst = 20;
 const probeEveryMs = 10;
 const settleMs = 5_000;
+/** The broker writes what it has observed so much later. */
+const observedWithinMs = 5_500;
 const noPayload = Buffer.alloc(8, 0x78);
 
 const base = twentyRules.filter(({ effect }) => effect === 'allow');
@@ -143,11 +146,17 @@ async function measure(product: Product): Promise<void> {
   });
   const prober = await signIn({ port, ...bootstrap.open }, { clientId: 'prober', filters: ['bench/marker'] });
   console.log(`${show(sessions)} sessions of ${show(revocations + crowded)} devices`);
+  // What ten thousand sign-ins leave to be written (comings, what was subscribed to) is not what is measured.
+  await new Promise((resolve) => setTimeout(resolve, observedWithinMs));
+  await quiet([product.brokerPid, ...product.postgresPids()], 20_000);
 
+  const waited = waitedSeconds([product.brokerPid]);
   await changePolicies(bootstrap, `${tenant}/policies/${policy.id}`, listeners, prober);
   await revoke(bootstrap, revocable, listeners);
   await suspend(bootstrap, tenant, listeners);
   prober.end();
+  const withoutCore = waitedSeconds([product.brokerPid]) - waited;
+  console.log(`the broker had to wait ${withoutCore.toFixed(1)} s for a core; load average ${load()}`);
 }
 
 // --------------------------------------------------------------------------------------------------------- one credential
