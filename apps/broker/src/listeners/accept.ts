@@ -47,6 +47,7 @@ type Connected = (socket: Socket, source: Source) => Socket;
  */
 export async function listenTcp(options: ListenOptions, connected: Connected): Promise<Listener> {
   const { host, port, admission } = options;
+  const leave = (): void => admission.leave();
   // noDelay: acknowledgements are small and somebody waits for them. keepAlive: a peer that vanished is noticed by the kernel.
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
     if (socket.remoteAddress === undefined) return void socket.destroy(); // gone before it was accepted
@@ -57,7 +58,7 @@ export async function listenTcp(options: ListenOptions, connected: Connected): P
       options.refused?.(denied, source.address);
       return void socket.resetAndDestroy();
     }
-    connected(socket, source).once('close', () => admission.leave());
+    connected(socket, source).on('close', leave);
   });
   await listening(server, host, port);
   const { port: actual } = server.address() as AddressInfo;
