@@ -42,6 +42,11 @@ export interface ChangeProgress {
   readonly isClearing: boolean;
 }
 
+/** Every broker process that lives has confirmed it, and nothing is left of what it takes away. */
+export function isApplied({ waitingFor, isClearing }: ChangeProgress): boolean {
+  return waitingFor.length === 0 && !isClearing;
+}
+
 /**
  * Resolves to the change's number, which is also that of the operation that carries it out. Call it last in a transaction: it takes
  * a lock until the end, so that numbers commit in order and nobody who follows them skips one.

@@ -15,6 +15,7 @@ import {
 import { ApiConsumes } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { isApplied } from '#store';
 import type { ExpectedVersion } from '../failure.js';
 import { Answers } from '../http/answers.decorator.js';
 import { IfMatch, NeedsIfMatch, tagged } from '../http/etag.js';
@@ -123,7 +124,7 @@ export class DeviceController {
   @Answers(204, undefined, {
     summary: 'Delete a device, its credentials, its sessions and its telemetry',
     description:
-      '204 when no broker process holds a connection or a session of it any more. 202 where a process has not confirmed that within three seconds; nobody gets in any more all the same.',
+      '204 when no broker process holds a connection or a session of it any more, and nothing is left of its telemetry. 202 where that takes more than three seconds, and the operation says when; nobody gets in any more all the same.',
     unfinished: 202,
   })
   async delete(
@@ -132,8 +133,8 @@ export class DeviceController {
     @IfMatch() expected: ExpectedVersion,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<void> {
-    const { number, waitingFor } = await this.devices.delete(scope, id, expected);
-    announceOperation(reply, scope, number);
-    if (waitingFor.length > 0) void reply.status(202);
+    const progress = await this.devices.delete(scope, id, expected);
+    announceOperation(reply, scope, progress.number);
+    if (!isApplied(progress)) void reply.status(202);
   }
 }

@@ -111,7 +111,7 @@ export class DeviceService {
     );
   }
 
-  /** Ends when no broker process holds a connection or a session of it; the progress says when one of them is still to confirm that. */
+  /** Ends when no broker process holds a connection or a session of it and its history is gone, or says that this goes on. */
   async delete(scope: TenantScope, id: string, expected: ExpectedVersion): Promise<ChangeProgress> {
     const operation = await this.store.tenant(scope.tenantId, async (tx) => {
       const current = await existing(tx, id);

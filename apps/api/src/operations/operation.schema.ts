@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ChangeProgress } from '#store';
+import { isApplied, type ChangeProgress } from '#store';
 
 type Receipt = ChangeProgress['receipts'][number]['result'];
 
@@ -57,7 +57,7 @@ export function presentOperation(progress: ChangeProgress): z.input<typeof opera
   return {
     number: String(progress.number),
     kind: progress.kind,
-    status: waitingFor.length === 0 && !progress.isClearing ? 'applied' : 'applying',
+    status: isApplied(progress) ? 'applied' : 'applying',
     createdAt: progress.recordedAt.toISOString(),
     processesConfirmed: receipts.length,
     processesPending: waitingFor.length,

@@ -1,11 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
-import { readPlatformReceipts, readReceipts, type ChangeProgress, type ControlStore } from '#store';
+import {
+  isApplied,
+  readPlatformReceipts,
+  readReceipts,
+  type ChangeProgress,
+  type ControlStore,
+} from '#store';
 import { notFound } from '../failure.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 
-/** As long as a request may wait for broker processes that live; one that is lost is waited for until its lease is over. */
+/** As long as a request may wait; a process that is lost is waited for until its lease is over. */
 const patienceMs = 3_000;
 /** Between looks: a process that is well confirms within some 10 ms. */
 const firstPauseMs = 10;
@@ -28,12 +34,12 @@ export class OperationService {
     return progress;
   }
 
-  /** Resolves when every broker process that lives has applied it, or when that takes too long: the answer says which. */
+  /** Resolves when it is applied, or when that takes too long: the answer says which. */
   async settled(scope: TenantScope, number: bigint): Promise<ChangeProgress> {
     const deadline = Date.now() + patienceMs;
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       const progress = await this.get(scope, number);
-      if (progress.waitingFor.length === 0 || Date.now() + pauseMs > deadline) return progress;
+      if (isApplied(progress) || Date.now() + pauseMs > deadline) return progress;
       await sleep(pauseMs);
     }
   }
