@@ -183,7 +183,11 @@ describe('a session that ends with its connection', () => {
     const client = await there.connect(pump, { clientId: 'viewed' });
     await client.subscribeAsync('b/#', { qos: 1, rap: true, properties: { subscriptionIdentifier: 9 } });
     await client.subscribeAsync('a');
-    const { body } = await acme.viewer.get(`${acme.path}/sessions/viewed`);
+    // Who comes is written a moment after it was let in.
+    const { body } = await eventually(
+      () => acme.viewer.get(`${acme.path}/sessions/viewed`),
+      ({ status }) => status === 200,
+    );
     expect(body).toMatchObject({ online: true, durable: false, isComplete: true });
     expect(body.subscriptions).toMatchObject([
       { filter: 'b/#', qos: 1, retainAsPublished: true, subscriptionId: 9 },
