@@ -159,7 +159,8 @@ export class ChangeFeed {
       keepAlive: true,
     });
     const lost = (): void => {
-      if (this.#client === client) this.#client = undefined;
+      if (this.#client !== client) return; // it was never there, or is given up already: whoever cannot connect pauses
+      this.#client = undefined;
       this.#wake();
     };
     client.on('error', lost); // its queries' rejections say what happened

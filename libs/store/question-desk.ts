@@ -60,6 +60,7 @@ export class QuestionDesk {
       } catch (error) {
         this.#options.onError(toStoreError(error));
         await this.#disconnect();
+        this.#hasNews = false;
         await this.#waitForNews(pauseMs);
         pauseMs = Math.min(pauseMs * 2, longestPauseMs);
       }
@@ -103,7 +104,8 @@ export class QuestionDesk {
       keepAlive: true,
     });
     const lost = (): void => {
-      if (this.#client === client) this.#client = undefined;
+      if (this.#client !== client) return; // it was never there, or is given up already: whoever cannot connect pauses
+      this.#client = undefined;
       this.#wake();
     };
     client.on('error', lost); // its queries' rejections say what happened
@@ -128,6 +130,7 @@ export class QuestionDesk {
     await new Promise<void>((resolve) => {
       const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
       this.#wake = () => {
+        this.#hasNews = true;
         clearTimeout(timer);
         resolve();
       };
