@@ -1,8 +1,8 @@
 /** Changes of rights, from the broker's side: every one of them, in order, once. */
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import type { Receipt, TenantId } from '#mqtt';
+import { Channel } from './channel.js';
 import type { ChangeKind, ChangeSubject } from './changes.js';
-import { toStoreError } from './errors.js';
 
 export interface Change {
   readonly number: bigint;
@@ -30,7 +30,6 @@ export interface ChangeFeedOptions {
 
 // Applied before they are confirmed together: bounds what a lost connection makes the api wait for.
 const batchSize = 100;
-const longestPauseMs = 2_000;
 
 interface Confirmation {
   readonly tenantId: string;
@@ -44,18 +43,20 @@ interface Confirmation {
  */
 export class ChangeFeed {
   readonly #options: ChangeFeedOptions;
-  #client: Client | undefined;
+  readonly #channel: Channel;
   #applied = 0n;
   #unconfirmed: Confirmation[] = [];
-  #stopped = false;
-  #news = false;
-  #wake: () => void = () => {
-    this.#news = true;
-  };
-  #running: Promise<void> = Promise.resolve();
 
   constructor(options: ChangeFeedOptions) {
     this.#options = options;
+    this.#channel = new Channel({
+      url: options.url,
+      name: 'moorage-broker changes',
+      channel: 'moorage_changes',
+      look: (client) => this.#follow(client),
+      onError: options.onError,
+      pollMs: options.pollMs ?? 1_000,
+    });
   }
 
   /** Number of the last change applied here. */
@@ -68,43 +69,22 @@ export class ChangeFeed {
    * be called before anything is read that a change could make untrue.
    */
   async start(after?: bigint): Promise<void> {
-    try {
-      const client = await this.#connect();
+    await this.#channel.open(async (client) => {
       this.#applied = after ?? (await newestChange(client));
       await this.#confirm(client);
-    } catch (error) {
-      await this.#disconnect();
-      throw toStoreError(error);
-    }
-    this.#running = this.#follow();
+    });
+    this.#channel.follow();
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#wake();
-    await this.#running;
-    await this.#disconnect();
+  stop(): Promise<void> {
+    return this.#channel.stop();
   }
 
-  async #follow(): Promise<void> {
-    let pauseMs = 50;
-    while (!this.#stopped) {
-      try {
-        const client = this.#client ?? (await this.#connect());
-        this.#news = false;
-        const askedAt = performance.now();
-        const full = await this.#applyNext(client);
-        if (!full) this.#options.onHeard?.(performance.now() - askedAt);
-        pauseMs = 50;
-        if (!full) await this.#waitForNews(this.#options.pollMs ?? 1_000);
-      } catch (error) {
-        this.#options.onError(toStoreError(error));
-        await this.#disconnect();
-        this.#news = false;
-        await this.#waitForNews(pauseMs);
-        pauseMs = Math.min(pauseMs * 2, longestPauseMs);
-      }
-    }
+  async #follow(client: Client): Promise<boolean> {
+    const askedAt = performance.now();
+    const isMore = await this.#applyNext(client);
+    if (!isMore) this.#options.onHeard?.(performance.now() - askedAt);
+    return isMore;
   }
 
   /** True: there may be more. */
@@ -120,7 +100,7 @@ export class ChangeFeed {
     for (const change of changes) this.#options.onSeen?.(change);
     try {
       for (const change of changes) {
-        if (this.#stopped) break;
+        if (this.#channel.isStopped) break;
         const receipt = await this.#options.apply(change);
         this.#applied = change.number;
         this.#unconfirmed.push({ tenantId: change.tenantId, number: change.number, receipt });
@@ -148,51 +128,6 @@ export class ChangeFeed {
       ],
     );
     this.#unconfirmed = this.#unconfirmed.slice(confirmed.length);
-  }
-
-  async #connect(): Promise<Client> {
-    const client = new Client({
-      connectionString: this.#options.url,
-      application_name: 'moorage-broker changes',
-      connectionTimeoutMillis: 5_000,
-      query_timeout: 30_000,
-      keepAlive: true,
-    });
-    const lost = (): void => {
-      if (this.#client !== client) return; // it was never there, or is given up already: whoever cannot connect pauses
-      this.#client = undefined;
-      this.#wake();
-    };
-    client.on('error', lost); // its queries' rejections say what happened
-    client.on('end', lost);
-    client.on('notification', () => this.#wake());
-    await client.connect();
-    this.#client = client;
-    // Before the first look at the table: what commits after that look wakes us.
-    await client.query('LISTEN moorage_changes');
-    return client;
-  }
-
-  async #disconnect(): Promise<void> {
-    const client = this.#client;
-    this.#client = undefined;
-    await client?.end().catch(() => undefined); // it is given up, whatever its end is like
-  }
-
-  /** Returns at once for news that came while nobody waited. */
-  async #waitForNews(ms: number): Promise<void> {
-    if (this.#stopped || this.#news) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        this.#news = true;
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#wake = () => {
-      this.#news = true;
-    };
   }
 }
 

@@ -1,7 +1,7 @@
 /** Questions of the api about live sessions, from the broker's side: each is answered once, one after the other. */
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import type { TenantId } from '#mqtt';
-import { toStoreError } from './errors.js';
+import { Channel } from './channel.js';
 import { codeOf } from './error-code.js';
 import { questionLifeS, type LiveAnswer, type LiveQuestionRow } from './questions.js';
 
@@ -18,53 +18,31 @@ export interface QuestionDeskOptions {
   readonly onError: (error: unknown) => void;
 }
 
-const longestPauseMs = 2_000;
 /** The question, or its tenant, is gone: whoever asked has given up. */
 const foreignKeyViolation = '23503';
 
 export class QuestionDesk {
   readonly #options: QuestionDeskOptions;
-  #client: Client | undefined;
-  #isStopped = false;
-  #hasNews = false;
-  #wake: () => void = () => {
-    this.#hasNews = true;
-  };
-  #running: Promise<void> = Promise.resolve();
+  readonly #channel: Channel;
 
   constructor(options: QuestionDeskOptions) {
     this.#options = options;
+    this.#channel = new Channel({
+      url: options.url,
+      name: 'moorage-broker questions',
+      channel: 'moorage_questions',
+      look: (client) => this.#answerNext(client),
+      onError: options.onError,
+    });
   }
 
   /** Nobody waits for it: where it cannot be reached, the api says that an answer is missing. */
   start(): void {
-    this.#running = this.#serve();
+    this.#channel.follow();
   }
 
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    this.#wake();
-    await this.#running;
-    await this.#disconnect();
-  }
-
-  async #serve(): Promise<void> {
-    let pauseMs = 50;
-    while (!this.#isStopped) {
-      try {
-        const client = this.#client ?? (await this.#connect());
-        this.#hasNews = false;
-        while (!this.#isStopped && (await this.#answerNext(client)));
-        pauseMs = 50;
-        await this.#waitForNews();
-      } catch (error) {
-        this.#options.onError(toStoreError(error));
-        await this.#disconnect();
-        this.#hasNews = false;
-        await this.#waitForNews(pauseMs);
-        pauseMs = Math.min(pauseMs * 2, longestPauseMs);
-      }
-    }
+  stop(): Promise<void> {
+    return this.#channel.stop();
   }
 
   /** False: there is no other. */
@@ -93,51 +71,6 @@ export class QuestionDesk {
       if (codeOf(error) !== foreignKeyViolation) throw error;
     }
     return true;
-  }
-
-  async #connect(): Promise<Client> {
-    const client = new Client({
-      connectionString: this.#options.url,
-      application_name: 'moorage-broker questions',
-      connectionTimeoutMillis: 5_000,
-      query_timeout: 30_000,
-      keepAlive: true,
-    });
-    const lost = (): void => {
-      if (this.#client !== client) return; // it was never there, or is given up already: whoever cannot connect pauses
-      this.#client = undefined;
-      this.#wake();
-    };
-    client.on('error', lost); // its queries' rejections say what happened
-    client.on('end', lost);
-    client.on('notification', () => this.#wake());
-    await client.connect();
-    this.#client = client;
-    // Before the first look at the table: what commits after that look wakes us.
-    await client.query('LISTEN moorage_questions');
-    return client;
-  }
-
-  async #disconnect(): Promise<void> {
-    const client = this.#client;
-    this.#client = undefined;
-    await client?.end().catch(() => undefined); // it is given up, whatever its end is like
-  }
-
-  /** Returns at once for news that came while nobody waited; without a time, only for news. */
-  async #waitForNews(ms?: number): Promise<void> {
-    if (this.#isStopped || this.#hasNews) return;
-    await new Promise<void>((resolve) => {
-      const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
-      this.#wake = () => {
-        this.#hasNews = true;
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#wake = () => {
-      this.#hasNews = true;
-    };
   }
 }
 
