@@ -71,6 +71,7 @@ export interface Report {
 /** Of any broker process, at any time: what it starts with, 32 MiB of writes that wait, and Node's own slack. */
 export const brokerBoundMiB = 400;
 const window = 20;
+const targets: readonly Target[] = ['broker', 'postgres', 'api'];
 /** The lease, 15 s, and what a slow machine takes to see it. */
 const presenceWithinMs = 40_000;
 
@@ -266,6 +267,7 @@ class Run {
 
   // ------------------------------------------------------------------------------------------------------------- chaos
 
+  /** Each of them is killed, however few kills there are; after that whichever comes up. */
   async #disturb(): Promise<void> {
     const { kills, freezeMs, calmMs, say } = this.plan;
     const freezeAt = Math.floor(kills / 2);
@@ -282,7 +284,8 @@ class Run {
         killed += 1;
         continue;
       }
-      const target = this.#random.pick(['broker', 'postgres', 'api'] as const);
+      const unhurt = targets.filter((name) => this.#chaos.kills[name] === 0);
+      const target = this.#random.pick(unhurt.length > 0 ? unhurt : targets);
       if (!(await this.#chaos.kill(target))) continue;
       killed += 1;
       const { sent, acknowledged, delivered } = this.#oracle.counts;
