@@ -14,7 +14,8 @@ export type QuotaKind =
   | 'bindings'
   | 'bindings-of-target'
   | 'group-members'
-  | 'api-keys';
+  | 'api-keys'
+  | 'devices';
 
 /** The table (of those in it that count), and the column of what they belong to where that is not the tenant as a whole. */
 const tables: Readonly<Record<QuotaKind, readonly [table: string, owner?: string, counts?: string]>> = {
@@ -30,6 +31,7 @@ const tables: Readonly<Record<QuotaKind, readonly [table: string, owner?: string
   'bindings-of-target': ['policy_bindings', 'target_id'],
   'group-members': ['group_members', 'group_id'],
   'api-keys': ['api_keys', 'tenant_id', 'revoked_at IS NULL'],
+  devices: ['devices'],
 };
 
 /**

@@ -214,6 +214,39 @@ describe('a tenant has room for so many and no more, also of two that come toget
     expect((await tenant.admin.call('PUT', `${members}/${late.id}`)).status).toBeLessThan(300);
   }, 120_000);
 
+  it('devices, where the operator says how many', async () => {
+    const small = await api.createTenant('small');
+    const devices = `${small.path}/devices`;
+    const make = (name: string) => small.admin.post(devices, { name });
+    const makeMany = (names: readonly string[], query = '') =>
+      small.admin.call('POST', `${devices}/bulk${query}`, {
+        text: names.map((name) => JSON.stringify({ name })).join('\n'),
+        headers: { 'content-type': 'application/x-ndjson' },
+      });
+    const refused = { status: 409, body: { code: 'limit-reached' } };
+    expect((await make('before')).status).toBe(201);
+    expect((await api.platform.patch(small.path, { limits: { maxDevices: 4 } })).status).toBe(200);
+
+    expect(await makeMany(['a', 'b', 'c', 'd'], '?dryRun=true')).toMatchObject(refused);
+    expect(await makeMany(['a', 'b', 'c', 'd'])).toMatchObject(refused);
+    expect((await makeMany(['a', 'b'])).body).toMatchObject({ created: 2 });
+    const two = await makeTwo(make);
+    expect(two).toMatchObject([{ status: 201 }, refused]);
+    // A list that has been taken is taken again: it brings none.
+    expect((await makeMany(['a', 'b', 'before'])).body).toMatchObject({ created: 0, refused: 3 });
+    expect((await small.admin.get(devices)).body.items).toHaveLength(4);
+
+    expect((await small.admin.delete(`${devices}/${two[0].body.id}`)).status).toBeLessThan(300);
+    expect((await make('after')).status).toBe(201);
+    // Fewer than there are: those stay.
+    expect((await api.platform.patch(small.path, { limits: { maxDevices: 1 } })).status).toBe(200);
+    expect(await make('another')).toMatchObject(refused);
+    expect((await small.admin.get(devices)).body.items).toHaveLength(4);
+    expect((await api.platform.patch(small.path, { limits: { maxDevices: null } })).status).toBe(200);
+    expect((await make('another')).status).toBe(201);
+    expect((await other.admin.post(`${other.path}/devices`, { name: 'elsewhere' })).status).toBe(201);
+  });
+
   it('rules of a policy', async () => {
     const rule = { effect: 'allow', actions: ['publish'], topics: ['a'] };
     const rules = Array.from({ length: 2_001 }, () => rule);

@@ -1,8 +1,12 @@
-import { countHeld, type QuotaKind, type TenantTx } from '#store';
+import { countHeld, findTenant, type QuotaKind, type TenantTx } from '#store';
 import { Failure } from './failure.js';
+import { maxDevicesOf } from './tenants/tenant.schema.js';
+
+/** Of what every tenant may have so many of. How many devices it may have is said for each. */
+type FixedKind = Exclude<QuotaKind, 'devices'>;
 
 /** How many there may be: of a tenant, of a policy (versions), of a device (credentials) … Documented in docs/api/rest.md. */
-export const quotas: Readonly<Record<QuotaKind, number>> = {
+export const quotas: Readonly<Record<FixedKind, number>> = {
   policies: 1_000,
   'policy-versions': 1_000,
   profiles: 200,
@@ -21,7 +25,7 @@ export const quotas: Readonly<Record<QuotaKind, number>> = {
   'api-keys': 1_000,
 };
 
-const words: Readonly<Record<QuotaKind, string>> = {
+const words: Readonly<Record<FixedKind, string>> = {
   policies: 'A tenant has at most # policies',
   'policy-versions': 'A policy has at most # versions',
   profiles: 'A tenant has at most # profiles',
@@ -36,7 +40,7 @@ const words: Readonly<Record<QuotaKind, string>> = {
   'api-keys': 'A tenant has at most # API keys that are not revoked',
 };
 
-const advice: Partial<Record<QuotaKind, string>> = {
+const advice: Partial<Record<FixedKind, string>> = {
   'policy-versions': 'make a new policy.',
   bindings: 'bind to groups or profiles instead of devices.',
   'bindings-of-target': 'join some of them in one policy.',
@@ -47,7 +51,7 @@ const advice: Partial<Record<QuotaKind, string>> = {
 /** Refuses what is more than there may be. `ownerId`: of the policy, device, group … whose they are. */
 export async function requireRoom(
   tx: TenantTx,
-  kind: QuotaKind,
+  kind: FixedKind,
   ownerId?: string,
   adding = 1,
 ): Promise<void> {
@@ -62,4 +66,15 @@ export async function requireRoomInGroups(tx: TenantTx, joined: readonly string[
   const counts = new Map<string, number>();
   for (const id of joined) counts.set(id, (counts.get(id) ?? 0) + 1);
   for (const id of [...counts.keys()].sort()) await requireRoom(tx, 'group-members', id, counts.get(id) ?? 0);
+}
+
+/** Refuses more devices than the operator lets the tenant have. `adding`: how many will come to those that are there. */
+export async function requireRoomForDevices(tx: TenantTx, adding = 1): Promise<void> {
+  if (await hasRoomForDevices(tx, adding)) return;
+  throw new Failure('limit-reached', 'The tenant has as many devices as it may have: delete one first.');
+}
+
+export async function hasRoomForDevices(tx: TenantTx, adding = 1): Promise<boolean> {
+  const most = maxDevicesOf(await findTenant(tx, tx.tenantId));
+  return most === undefined || (await countHeld(tx, 'devices', most + 1)) + adding <= most;
 }

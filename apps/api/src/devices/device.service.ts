@@ -33,7 +33,7 @@ import { Cursors, type Page } from '../http/paging.js';
 import { mergeMembers } from '../merge-patch.js';
 import { refusingTakenNames } from '../names.js';
 import { OperationService } from '../operations/operation.service.js';
-import { requireRoomInGroups } from '../quotas.js';
+import { requireRoomForDevices, requireRoomInGroups } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { BulkRow } from './bulk.js';
@@ -65,6 +65,7 @@ export class DeviceService {
         const profileId = input.profileId ?? (await defaultProfileId(tx));
         await requireReferences(tx, { profileId, groupIds: input.groupIds });
         await requireRoomInGroups(tx, [...new Set(input.groupIds)]);
+        await requireRoomForDevices(tx);
         const device = await createDevice(tx, { ...input, profileId });
         await audit(tx, scope, about(device, 'device.create'));
         return device;
@@ -135,7 +136,7 @@ export class DeviceService {
 
   /**
    * Each row is taken or refused by itself; those that are taken are created together, or in a dry run not at all. Where a group has no
-   * room for all that would join it, nothing is.
+   * room for all that would join it, or the tenant for all of them, nothing is.
    */
   async createMany(scope: TenantScope, rows: readonly BulkRow[], dryRun: boolean): Promise<BulkResult> {
     const outcomes = await this.store.tenant(scope.tenantId, async (tx) => {
@@ -144,6 +145,7 @@ export class DeviceService {
         tx,
         candidates.flatMap(({ device }) => [...new Set(device.groupIds)]),
       );
+      await requireRoomForDevices(tx, 0); // nobody else's come meanwhile
       const ids = dryRun ? new Map<string, string>() : await insert(tx, candidates);
       const taken = dryRun
         ? await takenDeviceNames(
@@ -157,6 +159,8 @@ export class DeviceService {
         if (!isNew) return refusal(row, device.name, [takenName]);
         return { row, name: device.name, outcome: 'created', ...(id === undefined ? {} : { id }) };
       });
+      const created = decided.filter(({ outcome }) => outcome === 'created').length;
+      await requireRoomForDevices(tx, dryRun ? created : 0); // those that are inserted are there already
       if (ids.size > 0) {
         const detail = { devices: ids.size };
         await audit(tx, scope, {

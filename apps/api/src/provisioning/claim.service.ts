@@ -22,6 +22,7 @@ import { Failure, notFound } from '../failure.js';
 import { presentForDevice } from '../issuing/device-certificate.schema.js';
 import { Issuer, requestOf, spkiHashOf, type Issued } from '../issuing/issuer.js';
 import { refusingTakenNames } from '../names.js';
+import { requireRoomForDevices } from '../quotas.js';
 import { ENDPOINTS, SECRET_KEY, STORE } from '../tokens.js';
 import { toPem } from '../trust-anchors/trust-anchor.schema.js';
 import type { ClaimView, NewClaimInput, NewRenewalInput } from './claim.schema.js';
@@ -111,6 +112,7 @@ export class ClaimService {
     if (token.uses >= token.maxUses) throw new Failure('limit-reached', 'The claim token is used up.');
     const name = newcomersName(token, wish);
     if (name === undefined) throw new Failure('forbidden', 'The claim token lets no device of this name in.');
+    await requireRoomForDevices(tx);
     const device = await createNewcomer(tx, name, token.profileId);
     const issuedBy = `claim token ${token.name}`;
     const issued = await this.issuer.issue(tx, { device, request, issuedBy, claimTokenId: token.id });

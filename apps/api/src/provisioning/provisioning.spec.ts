@@ -114,6 +114,10 @@ describe('a claim token', () => {
     expect([taken.status, taken.body.code]).toEqual([409, 'name-taken']);
     const weak = await claim(made.token, {}, (await makeRequest('w', { keyKind: 'rsa-1024' })).csr);
     expect([weak.status, weak.body.errors[0].code]).toEqual([422, 'weak-key']);
+    await api.platform.patch(tenant.path, { limits: { maxDevices: 1 } });
+    const one = await claim(made.token);
+    expect([one.status, one.body.code]).toEqual([409, 'limit-reached']);
+    await api.platform.patch(tenant.path, { limits: { maxDevices: null } });
     expect(await usesOf(made)).toBe(0);
   });
 
@@ -229,6 +233,14 @@ describe('a provisioning rule', () => {
       'too-many-per-minute',
       'too-many-per-minute',
     ]);
+  });
+
+  it('lets in no more than the operator lets the tenant have', async () => {
+    const { anchorId, self, of } = await trusted();
+    await put(of, self, { enabled: true, maxDevices: 10 });
+    await api.platform.patch(of.path, { limits: { maxDevices: 2 } });
+    const outcomes = await Promise.all(['a', 'b', 'c', 'd'].map((name) => register(of, anchorId, name)));
+    expect(outcomes.toSorted()).toEqual(['registered', 'registered', 'too-many-devices', 'too-many-devices']);
   });
 
   it('makes one device of one name, however often it comes at once, and takes over none that is there', async () => {

@@ -24,7 +24,10 @@ const atLeastOne = z
   .max(2 ** 31 - 1);
 const uint16 = z.int().min(1).max(65_535);
 
-/** Overrides of the broker's limits, by its names (libs/mqtt/limits.ts); what is absent stays as the installation has it. */
+/**
+ * Overrides of the broker's limits, by its names (libs/mqtt/limits.ts); what is absent stays as the installation has it. And how many
+ * devices there may be: any number where that is absent.
+ */
 export const tenantLimits = z
   .strictObject({
     maxPacketBytes: z.int().min(1_024).max(268_435_460),
@@ -59,6 +62,7 @@ export const tenantLimits = z
       .max(2 ** 40),
     publishRate: count,
     publishBytesRate: count,
+    maxDevices: count,
   })
   .partial()
   .meta({ id: 'TenantLimits' });
@@ -137,6 +141,12 @@ export function presentTenant(row: Tenant): z.input<typeof tenantView> {
 /** The tenant's choice for a subscription whose filter is allowed in part. */
 export function grantsInPart({ settings }: Pick<Tenant, 'settings'>): boolean {
   return objectOf(settings)['partialCover'] === 'narrow';
+}
+
+/** Undefined: any number. */
+export function maxDevicesOf(tenant: Pick<Tenant, 'limits'> | null): number | undefined {
+  const most = objectOf(tenant?.limits)['maxDevices'];
+  return typeof most === 'number' ? most : undefined;
 }
 
 function objectOf(value: unknown): Record<string, unknown> {

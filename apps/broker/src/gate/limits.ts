@@ -40,6 +40,9 @@ interface Effective {
   readonly unusable: readonly string[];
 }
 
+/** Limits of a tenant that are the api's to keep (tenant.schema.ts). */
+const notOurs: ReadonlySet<string> = new Set(['maxDevices']);
+
 const maxRemembered = 10_000;
 
 /** The defaults with a tenant's overrides in place: read once, and one object for all connections that have the same. */
@@ -63,6 +66,7 @@ function limitsWith(stored: unknown): Effective {
   const limits: Record<keyof Limits, number> = { ...defaultLimits };
   const unusable: string[] = [];
   for (const [name, value] of entries) {
+    if (notOurs.has(name)) continue;
     const parsed = isLimit(name) ? overrides[name].safeParse(value) : undefined;
     if (isLimit(name) && parsed?.success) limits[name] = parsed.data;
     else unusable.push(name);
