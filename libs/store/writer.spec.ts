@@ -320,7 +320,7 @@ describe('clients that come and go', () => {
       will: undefined,
     });
 
-  // They are gathered for 20 ms. A machine that does something else for so long makes two batches of them: then it is tried again.
+  // They are gathered for 100 ms. A machine that does something else for so long makes two batches of them: then it is tried again.
   it('within a few milliseconds are written together', async () => {
     const store = await open();
     const batchesOfTwo = async (): Promise<number> => {

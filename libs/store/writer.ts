@@ -53,7 +53,7 @@ export interface WriterStats {
 // everyone's latency, and a thousand rows a commit are within a few per cent of five thousand.
 const maxBatchWeight = 2_000;
 // A transaction costs several times what a client's coming or going does in it, and nobody waits for that to be written.
-const gatherPresenceMs = 20;
+const gatherPresenceMs = 100;
 const firstRetryMs = 50;
 const longestRetryMs = 2_000;
 
