@@ -131,6 +131,17 @@ export class Intake {
     this.#pause();
   }
 
+  /** As `hold`, for what may well be over before anything else is read: the link hears of it at the end of the turn, if it is not. */
+  holdBriefly(why: HoldBit): void {
+    this.#holds |= why;
+    this.#broker.turns.add(this);
+  }
+
+  /** The end of the turn. */
+  flush(): void {
+    if (this.#holds !== 0) this.#pause();
+  }
+
   #pause(): void {
     if (this.#isPaused) return;
     this.#isPaused = true;

@@ -119,6 +119,16 @@ describe('signing in', () => {
     expect(client.link.isPaused).toBe(false);
   });
 
+  it('does not stop the link for an answer that is there at once', async () => {
+    const h = new Harness();
+    const client = h.open(5);
+    let pauses = 0;
+    client.link.pause = () => void (pauses += 1);
+    await client.send(connectBytes('alice', { version: 5 }));
+    expect(client.connack?.code).toBe(0);
+    expect(pauses).toBe(0);
+  });
+
   it('does not buffer without bound while the gate is asked', async () => {
     const h = new Harness();
     h.gate.isSlow = true;

@@ -32,7 +32,7 @@ interface Admission {
 }
 
 export function connect(connection: Connection, packet: ConnectPacket): void {
-  connection.hold(Hold.signIn);
+  connection.intake.holdBriefly(Hold.signIn);
   connection.requestedExpiryS = packet.sessionExpiryIntervalS;
   connection.maximumPacketSize = packet.maximumPacketSize ?? Number.MAX_SAFE_INTEGER;
   signIn(connection, packet).catch((error: unknown) => connection.fail(error));
