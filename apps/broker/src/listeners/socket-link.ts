@@ -31,6 +31,8 @@ export class SocketLink implements Link {
   #sink: LinkSink | undefined;
   #error: Error | undefined;
   #isEnding = false;
+  /** The peer has sent its last. */
+  #hasFinished = false;
   #linger: NodeJS.Timeout | undefined;
 
   private constructor(socket: Socket, peer: Peer) {
@@ -120,6 +122,9 @@ export class SocketLink implements Link {
    */
   end(): void {
     this.#isEnding = true;
+    // Nor is there anything to wait for, or to say, once the peer has sent its last and was sent everything: closing says it. (Not TLS,
+    // which takes leave in words of its own.)
+    if (this.#hasFinished && this.transport === 'tcp' && this.bufferedBytes === 0) return this.destroy();
     this.#socket.end();
     this.#socket.resume();
     this.#cutLater();
@@ -130,8 +135,9 @@ export class SocketLink implements Link {
   }
 
   finished(): void {
+    this.#hasFinished = true;
     this.#sink?.finished();
-    this.#cutLater();
+    if (!this.#socket.destroyed) this.#cutLater();
   }
 
   closed(): void {
