@@ -142,12 +142,19 @@ function makeGate(
   registry: Registry,
   follows: Following,
 ): StoreGate {
-  const signIns = new Counter({
-    name: 'moorage_sign_ins_total',
-    help: 'Sign-ins that reached the gate, by outcome',
-    labelNames: ['outcome'],
-    registers: [registry],
-  });
+  const outcomes = new Map<string, number>();
+  registry.registerMetric(
+    new Counter({
+      name: 'moorage_sign_ins_total',
+      help: 'Sign-ins that reached the gate, by outcome',
+      labelNames: ['outcome'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [outcome, count] of outcomes) this.inc({ outcome }, count);
+      },
+    }),
+  );
   return new StoreGate({
     directory: opened,
     secretKey,
@@ -157,7 +164,7 @@ function makeGate(
     now: () => systemClock.now(),
     log,
     isStoreDown: () => brokerStore.stats.isDown,
-    outcome: (outcome) => signIns.inc({ outcome }),
+    outcome: (outcome) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1),
   });
 }
 
