@@ -163,6 +163,25 @@ describe('the framer', () => {
     expect(got).toHaveLength(frames.length + 1);
   });
 
+  it('holds bytes in memory that is used again when they have been read, or never will be', () => {
+    const framer = new Framer(100_000);
+    const memory: ArrayBufferLike[] = [];
+    const oneAtATime = (frame: Buffer): boolean => {
+      memory.push(frame.buffer);
+      return false;
+    };
+    const three = Buffer.concat([frames[2]!, frames[2]!, frames[2]!]);
+    framer.push(three, oneAtATime);
+    framer.push(three, oneAtATime);
+    while (framer.heldBytes > 0) framer.resume(oneAtATime);
+    expect(new Set(memory).size).toBe(3); // the chunk that came, the rest of it, and the other
+    framer.push(three, oneAtATime);
+    framer.resume(oneAtATime);
+    expect(new Set(memory).size).toBe(3);
+    framer.stop();
+    expect(memory).toContain(takeSlab(three.length).buffer);
+  });
+
   it.each([true, false])(
     'gives nothing more once it is stopped, from within a frame too (which says %s)',
     (goesOn) => {

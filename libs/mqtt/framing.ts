@@ -5,8 +5,8 @@
  * Who copies, and when. A chunk is lent: the link reads the next one, of whichever client, into the same memory. A frame that lies
  * whole in a chunk is a view on it, and so are the payload and the binary properties that the codec takes out of it: they are
  * good until the frame has been handled, in which they are laid into outboxes. Whoever keeps them longer (retained messages,
- * queues) copies them first (`Message.isLent`). A frame that is split over chunks is put together in memory that is used again in
- * the same way; the link is told where the rest of a large one belongs, and may read it to there (`place`), so that it is not copied.
+ * queues) copies them first (`Message.isLent`). What is held while frames are not wanted is copied to memory that is used again in
+ * the same way, and a frame that is split over chunks is put together in such memory; the link is told where the rest of a large one belongs, and may read it to there (`place`), so that it is not copied.
  *
  * How much memory a split frame gets, and when. Growing with the bytes that come copies what was there before each time and
  * leaves the smaller piece to the collector; taking the announced length at once gives a client who announces and then says
@@ -29,6 +29,12 @@ export const maxAtOnceBytes = 256 * 1024;
 const leastPlaced = 4096;
 const noBytes = Buffer.alloc(0);
 
+/** Bytes that wait, and the slab that they were copied to. */
+interface Held {
+  readonly bytes: Buffer;
+  readonly slab: Buffer;
+}
+
 /** One per connection. After it has thrown, or `stop()`, it takes no more bytes. */
 export class Framer {
   /** Fixed header included. May be changed at any time; holds for frames whose header is not complete yet. */
@@ -49,7 +55,7 @@ export class Framer {
   // Of the header that was read last.
   #bodyOffset = 0;
 
-  #held: Buffer[] = [];
+  readonly #held: Held[] = [];
   #heldBytes = 0;
   #paused = false;
   #stopped = false;
@@ -71,9 +77,8 @@ export class Framer {
   push(chunk: Buffer, onFrame: OnFrame): void {
     this.#isPlaced = false;
     if (this.#stopped || chunk.length === 0) return;
-    if (this.#paused) return this.#hold(copyBytes(chunk));
-    this.#read(chunk, onFrame);
-    if (this.#held.length > 0) this.#held[0] = copyBytes(this.#held[0] as Buffer);
+    const at = this.#paused ? 0 : this.#read(chunk, onFrame);
+    if (at < chunk.length) this.#hold(chunk, at);
   }
 
   /** Where what comes next belongs: the rest of a large frame. Undefined: nowhere in particular. */
@@ -87,12 +92,16 @@ export class Framer {
   resume(onFrame: OnFrame): void {
     if (!this.#paused) return;
     this.#paused = false;
-    const held = this.#held;
-    this.#held = [];
-    this.#heldBytes = 0;
-    for (const chunk of held) {
-      if (this.#paused) this.#hold(chunk);
-      else if (!this.#stopped) this.#read(chunk, onFrame);
+    for (let held = this.#held.shift(); held !== undefined; held = this.#held.shift()) {
+      const { bytes, slab } = held;
+      this.#heldBytes -= bytes.length;
+      const at = this.#read(bytes, onFrame);
+      if (at === bytes.length) giveBack(slab);
+      else {
+        this.#heldBytes += bytes.length - at;
+        this.#held.unshift({ bytes: bytes.subarray(at), slab });
+      }
+      if (this.#paused) return;
     }
   }
 
@@ -100,7 +109,7 @@ export class Framer {
   stop(): void {
     this.#stopped = true;
     this.#paused = false;
-    this.#held = [];
+    for (const { slab } of this.#held.splice(0)) giveBack(slab);
     this.#heldBytes = 0;
     // A link that ends reads on for a while: into this, and it must not be somebody else's by then.
     if (!this.#isPlaced) giveBack(this.#slab);
@@ -114,12 +123,17 @@ export class Framer {
     this.#need = 0;
   }
 
-  #hold(chunk: Buffer): void {
-    this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
+  /** What of the chunk, which is on loan, begins at `at`. */
+  #hold(chunk: Buffer, at: number): void {
+    const length = chunk.length - at;
+    const slab = takeSlab(length);
+    chunk.copy(slab, 0, at);
+    this.#held.push({ bytes: slab.subarray(0, length), slab });
+    this.#heldBytes += length;
   }
 
-  #read(chunk: Buffer, onFrame: OnFrame): void {
+  /** Returns up to where the chunk is read: to its end, unless `onFrame` wants no more for now. */
+  #read(chunk: Buffer, onFrame: OnFrame): number {
     let at = this.#have > 0 ? this.#complete(chunk) : 0;
     if (this.#need > 0 && this.#have === this.#need) {
       const frame = this.#partial;
@@ -128,22 +142,26 @@ export class Framer {
       this.#forgetPartial();
       const goesOn = onFrame(frame, bodyOffset);
       giveBack(slab);
-      if (!goesOn || this.#stopped) return this.#pause(chunk, at);
+      if (!goesOn || this.#stopped) return this.#pause(at, chunk.length);
     }
     while (at < chunk.length) {
       const length = this.#header(chunk, at, chunk.length);
-      if (length === 0 || length > chunk.length - at) return this.#begin(chunk, at, length);
+      if (length === 0 || length > chunk.length - at) {
+        this.#begin(chunk, at, length);
+        return chunk.length;
+      }
       const end = at + length;
       const frame = at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end);
       at = end;
-      if (!onFrame(frame, this.#bodyOffset) || this.#stopped) return this.#pause(chunk, at);
+      if (!onFrame(frame, this.#bodyOffset) || this.#stopped) return this.#pause(at, chunk.length);
     }
+    return at;
   }
 
-  #pause(chunk: Buffer, at: number): void {
-    if (this.#stopped) return;
+  #pause(at: number, length: number): number {
+    if (this.#stopped) return length; // nothing of it is wanted any more
     this.#paused = true;
-    if (at < chunk.length) this.#hold(chunk.subarray(at));
+    return at;
   }
 
   /** The whole length of the frame that begins at `at`, 0 while the header is incomplete; leaves #bodyOffset behind. */
