@@ -1,6 +1,6 @@
 import type { Qos } from '#mqtt';
 
-import { splitLevels } from './filter.js';
+import { isTopic, splitLevels } from './filter.js';
 import type { LevelNode, LevelTree } from './level-tree.js';
 import { type Variables, wordOf } from './variables.js';
 import { mergeVerdicts, type Verdict } from './verdict.js';
@@ -44,7 +44,13 @@ export class FilterCover {
   ) {}
 
   of(filter: string, variables: Variables): Coverage {
-    return new Walk(this, filter, variables).run();
+    // Rules that cover the whole filter hold for all of its topics: mostly they settle it before the first step.
+    const verdict = this.tree.match(filter, variables, this.base);
+    if (!isTopic(filter)) return new Walk(this, filter, variables).run(verdict);
+    // It matches itself alone, and of one topic that is all there is to say.
+    return verdict?.effect === 'allow'
+      ? { covered: true, maxQos: verdict.maxQos, verdict }
+      : { covered: false, verdict, witness: filter };
   }
 
   /**
@@ -63,7 +69,6 @@ export class FilterCover {
 
 class Walk {
   readonly #cover: FilterCover;
-  readonly #filter: string;
   readonly #variables: Variables;
   readonly #levels: readonly string[];
   readonly #path: string[] = [];
@@ -73,16 +78,14 @@ class Walk {
 
   constructor(cover: FilterCover, filter: string, variables: Variables) {
     this.#cover = cover;
-    this.#filter = filter;
     this.#variables = variables;
     this.#levels = splitLevels(filter);
     this.#budget = cover.budget;
   }
 
-  run(): Coverage {
+  /** `base`: what the rules say that each cover the whole filter. */
+  run(base: Verdict | undefined): Coverage {
     const { tree } = this.#cover;
-    // Rules that cover the whole filter hold for all of its topics: mostly they settle it before the first step.
-    const base = tree.match(this.#filter, this.#variables, this.#cover.base);
     const first = this.#levels[0] ?? '';
     // A leading wildcard of a rule does not match the server's own topics (MQTT-4.7.2-1), nor does it hold for all below.
     const covered = first.startsWith('$')

@@ -40,6 +40,11 @@ export function overlap(a: string, b: string): boolean {
   }
 }
 
+/** Whether a valid filter is a topic as it stands: a topic has at least one character (MQTT-4.7.3-1), and no wildcard. */
+export function isTopic(filter: string): boolean {
+  return filter.length > 0 && !filter.includes('+') && !filter.includes('#');
+}
+
 function isWild(level: string | undefined): boolean {
   return level === '+' || level === '#';
 }
