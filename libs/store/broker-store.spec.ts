@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 
-import { afterAll, beforeAll } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Pool } from 'pg';
 
-import type { ClientId, Principal, TenantId } from '#mqtt';
+import { type ClientId, type DenialNote, type Principal, Reasons, type TenantId } from '#mqtt';
 import { journalContract, vaultContract } from '#mqtt/testing';
 
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
@@ -118,4 +118,49 @@ journalContract('PostgreSQL', async () => {
     },
     close: () => store.close(),
   };
+});
+
+describe('denials of more kinds than are told apart', () => {
+  it('are counted together for each action and reason, of each tenant for itself', async () => {
+    const store = await open();
+    const [tenantId, other] = tenants();
+    const denied = (tenant: TenantId, topic: string, given: Partial<DenialNote> = {}): void =>
+      store.journal.denied({
+        ...principal(tenant, 'alice'),
+        remoteAddress: '127.0.0.1',
+        action: 'subscribe',
+        topic,
+        reason: Reasons.notAuthorized,
+        detail: 'no rule allows it',
+        at: 1_790_000_000_000,
+        ...given,
+      });
+    try {
+      for (let i = 0; i < 100; i++) denied(tenantId, `own/${i}`);
+      for (let i = 100; i < 1_100; i++) denied(tenantId, `own/${i}`);
+      denied(tenantId, 'own/0', { action: 'publish', count: 5 });
+      denied(tenantId, 'own/0', { reason: Reasons.quotaExceeded });
+      denied(other, 'own/0');
+      await store.drain();
+      const { rows } = await superuser.query(
+        `SELECT topic, action, reason, count::int FROM denials WHERE tenant_id = $1 AND client_id = '' ORDER BY action, reason`,
+        [tenantId],
+      );
+      expect(rows).toEqual([
+        { topic: '', action: 'publish', reason: 'not-authorized', count: 5 },
+        { topic: '', action: 'subscribe', reason: 'not-authorized', count: 1_000 },
+        { topic: '', action: 'subscribe', reason: 'quota-exceeded', count: 1 },
+      ]);
+      const kept = await superuser.query(
+        `SELECT tenant_id = $1 AS ours, count(*)::int FROM denials WHERE tenant_id = ANY ($2) AND client_id = 'alice' GROUP BY 1 ORDER BY 1`,
+        [tenantId, [tenantId, other]],
+      );
+      expect(kept.rows).toEqual([
+        { ours: false, count: 1 },
+        { ours: true, count: 100 },
+      ]);
+    } finally {
+      await store.close();
+    }
+  });
 });

@@ -14,10 +14,17 @@ const maxKinds = 5_000;
 // Of what a denial quotes, in characters: as long as topics are by default.
 const mostQuoted = 1_024;
 
+/** Of one tenant. */
+interface Denials {
+  readonly kinds: Map<string, DenialCount>;
+  /** What is counted together: one for each action and reason. */
+  readonly crowds: DenialCount[];
+}
+
 export class PostgresJournal implements Journal {
   readonly #writer: Writer;
-  #denials = new Map<string, DenialCount>();
-  #kindsOfTenant = new Map<TenantId, number>();
+  #denials = new Map<TenantId, Denials>();
+  #kept = 0;
   #timer: NodeJS.Timeout | undefined;
   readonly #deniedTenants = new Set<TenantId>();
   #dropped = 0;
@@ -35,23 +42,36 @@ export class PostgresJournal implements Journal {
   }
 
   denied(given: DenialNote): void {
+    const ofTenant = this.#ofTenant(given.tenantId);
+    const { kinds } = ofTenant;
+    // Ten thousand are made in one go by a policy that takes a right from everybody: what is counted together is made no key of.
+    if (kinds.size >= maxKindsPerTenant) return this.#deniedToCrowd(ofTenant, given);
     const note = quoted(given);
-    const full = this.#isCrowded(note.tenantId);
-    const key = full ? crowdKey(note) : kindKey(note);
-    const known = this.#denials.get(key);
-    if (known !== undefined) {
-      known.count += note.count ?? 1;
-      known.lastAt = Math.max(known.lastAt, note.at);
-      return;
-    }
-    // Nothing is kept for a writer that cannot keep up: the count of what is lost says so.
-    if (this.#denials.size >= maxKinds || this.#writer.isFull) {
-      this.#dropped += 1;
-      return;
-    }
-    this.#denials.set(key, full ? crowdOf(note, key) : kindOf(note, key));
-    this.#kindsOfTenant.set(note.tenantId, (this.#kindsOfTenant.get(note.tenantId) ?? 0) + 1);
+    const key = kindKey(note);
+    const known = kinds.get(key);
+    if (known !== undefined) count(known, note);
+    else if (this.#mayKeepOne()) kinds.set(key, kindOf(note, key));
+  }
+
+  #deniedToCrowd({ crowds }: Denials, note: DenialNote): void {
+    const known = crowds.find(({ action, reason }) => action === note.action && reason === note.reason.name);
+    if (known !== undefined) count(known, note);
+    else if (this.#mayKeepOne()) crowds.push(crowdOf(note));
+  }
+
+  #ofTenant(tenantId: TenantId): Denials {
+    let denials = this.#denials.get(tenantId);
+    if (denials === undefined) this.#denials.set(tenantId, (denials = { kinds: new Map(), crowds: [] }));
+    return denials;
+  }
+
+  /** Nothing is kept for a writer that cannot keep up: the count of what is lost says so. */
+  #mayKeepOne(): boolean {
+    const isFull = this.#kept >= maxKinds || this.#writer.isFull;
+    if (isFull) this.#dropped += 1;
+    else this.#kept += 1;
     this.#timer ??= setTimeout(() => this.#submitDenials(), gatherMs);
+    return !isFull;
   }
 
   /** Denials that were not recorded. */
@@ -78,18 +98,17 @@ export class PostgresJournal implements Journal {
     await this.#writer.close();
   }
 
-  #isCrowded(tenantId: TenantId): boolean {
-    return (this.#kindsOfTenant.get(tenantId) ?? 0) >= maxKindsPerTenant;
-  }
-
   #submitDenials(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#denials.size === 0) return;
-    const denials = [...this.#denials.values()];
-    for (const { tenantId } of denials) this.#deniedTenants.add(tenantId);
+    const denials = Array.from(this.#denials.values()).flatMap(({ kinds, crowds }) => [
+      ...kinds.values(),
+      ...crowds,
+    ]);
     this.#denials = new Map();
-    this.#kindsOfTenant = new Map();
+    this.#kept = 0;
+    if (denials.length === 0) return;
+    for (const { tenantId } of denials) this.#deniedTenants.add(tenantId);
     this.#writer.submit({ kind: 'denials', denials, stored: undefined });
   }
 }
@@ -143,14 +162,10 @@ function kindOf(note: DenialNote, key: string): DenialCount {
   };
 }
 
-function crowdKey({ tenantId, action, reason }: DenialNote): string {
-  return JSON.stringify([tenantId, action, reason.name]);
-}
-
-function crowdOf({ tenantId, action, reason, at, count = 1 }: DenialNote, key: string): DenialCount {
+function crowdOf({ tenantId, action, reason, at, count: times = 1 }: DenialNote): DenialCount {
   return {
     tenantId,
-    key: hash(key),
+    key: hash(JSON.stringify([tenantId, action, reason.name])),
     deviceId: undefined,
     clientId: '',
     username: '',
@@ -161,8 +176,13 @@ function crowdOf({ tenantId, action, reason, at, count = 1 }: DenialNote, key: s
     detail: 'many different ones in a short time, counted together',
     firstAt: at,
     lastAt: at,
-    count,
+    count: times,
   };
+}
+
+function count(known: DenialCount, { at, count: times = 1 }: DenialNote): void {
+  known.count += times;
+  known.lastAt = Math.max(known.lastAt, at);
 }
 
 function hash(key: string): Buffer {
