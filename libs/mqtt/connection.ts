@@ -25,7 +25,6 @@ import type {
   Grant,
   Link,
   LinkSink,
-  Policy,
   PresenceCause,
   PublishRight,
   SignIn,
@@ -67,7 +66,7 @@ export class Connection implements LinkSink {
   state: 'new' | 'signing-in' | 'open' | 'closed' = 'new';
   version: ProtocolVersion | undefined = undefined;
   session: Session | undefined = undefined;
-  grant: Grant | undefined = undefined;
+  publishDenied: Grant['publishDenied'] = 'acknowledge';
   limits: Limits = defaultLimits;
   /** What CONNACK said of Retain Available. */
   offersRetain = true;
@@ -102,6 +101,8 @@ export class Connection implements LinkSink {
   #rights: PublishRights | undefined = undefined;
   #inboundAliases: InboundAliases | undefined;
   #outboundAliases: OutboundAliases | undefined;
+  /** CONNACK has told the client of its limits. */
+  #isWelcomed = false;
   #mayExplain = false;
   /** QoS 1 and 2 messages of the client's that are not acknowledged to the end (4.9). */
   #openInbound = 0;
@@ -259,6 +260,7 @@ export class Connection implements LinkSink {
       return this.goodbye({ cause: 'protocol-error', reason: Reasons.packetTooLarge, will: 'discarded' });
     }
     this.outbox.write(connack);
+    this.#isWelcomed = true;
     session.pump();
     this.release(Hold.signIn);
   }
@@ -283,10 +285,10 @@ export class Connection implements LinkSink {
   /** The rights and limits that hold from now on. */
   use(grant: Grant): void {
     const { clock } = this.broker;
-    const wasTold = this.version === 5 && this.grant !== undefined;
+    const wasTold = this.version === 5 && this.#isWelcomed;
     const limits = wasTold ? withTold(grant.limits, this.limits) : grant.limits;
     this.offersRetain = wasTold ? this.offersRetain : limits.maxRetainedMessages > 0;
-    this.grant = grant;
+    this.publishDenied = grant.publishDenied;
     this.limits = limits;
     this.outbox.maxBytes = limits.maxOutboxBytes;
     this.intake.take(limits.maxPacketBytes);
@@ -311,17 +313,15 @@ export class Connection implements LinkSink {
     session.limits = limits;
   }
 
-  /** Another policy, and nothing else: what counts and what runs goes on. */
-  usePolicy(policy: Policy): void {
-    if (this.grant === undefined) return;
-    this.grant = { ...this.grant, policy };
+  /** Its session has another policy, and nothing else is new: what counts and what runs goes on. */
+  forgetRights(): void {
     this.#rights = undefined;
   }
 
   publishRight(topic: string): PublishRight {
-    const { session, grant } = this;
-    if (session === undefined || grant === undefined) return serversTopic;
-    this.#rights ??= new PublishRights(this.broker, session, grant.policy, this.limits);
+    const { session } = this;
+    if (session === undefined) return serversTopic;
+    this.#rights ??= new PublishRights(this.broker, session, session.policy, this.limits);
     return this.#rights.of(topic);
   }
 

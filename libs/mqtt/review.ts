@@ -58,23 +58,30 @@ export async function renewSessions(
     // What a review under way has asked about may be more than this change: its answer must not be overtaken by less.
     const policy = session.reviewsUnderWay > 0 ? undefined : renew(session.policy);
     if (policy === undefined) toAsk.push(session);
-    else if (policy !== session.policy) await useRenewed(session, policy, version, tally);
+    else if (policy !== session.policy) {
+      const rest = useRenewed(session, policy, version, tally);
+      if (rest !== undefined) await rest; // a promise for each of ten thousand sessions is a good part of what they cost
+    }
   }
   await Promise.all(toAsk.map((session) => reviewSession(session, version, tally)));
 }
 
-async function useRenewed(
+/** Undefined: it was done at once. */
+function useRenewed(
   session: Session,
   answer: Policy | Refusal,
   version: number,
   tally: Tally,
-): Promise<void> {
+): Promise<void> | undefined {
   session.rightsVersion = version;
   tally.sessionsTouched += 1;
-  if ('kind' in answer) return showOut(session, answer.reason, tally);
+  if ('kind' in answer) {
+    showOut(session, answer.reason, tally);
+    return undefined;
+  }
   session.policy = answer;
-  session.connection?.usePolicy(answer);
-  await review(session, tally);
+  session.connection?.forgetRights();
+  return review(session, tally);
 }
 
 async function use(session: Session, granted: Grant, tally: Tally): Promise<void> {
@@ -90,11 +97,14 @@ async function use(session: Session, granted: Grant, tally: Tally): Promise<void
   await review(session, tally);
 }
 
-async function review(session: Session, tally: Tally): Promise<void> {
+/** Undefined: it was done at once. */
+function review(session: Session, tally: Tally): Promise<void> | undefined {
   const will = session.connection?.will;
   if (will !== undefined && !session.policy.publishRight(will.topic).allowed) dropWill(session, tally);
-  const removed = await reviewSubscriptions(session);
-  tally.subscriptionsRemoved += removed; // not before: others count in the meantime
+  const removed = reviewSubscriptions(session);
+  if (typeof removed !== 'number') return removed.then((count) => void (tally.subscriptionsRemoved += count));
+  tally.subscriptionsRemoved += removed;
+  return undefined;
 }
 
 /** A session that is away stays as it is: whoever comes for it is asked who it is. */

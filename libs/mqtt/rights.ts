@@ -24,11 +24,14 @@ export function whyNot(right: PublishRight): string {
 
 /**
  * Holds a session's subscriptions against its policy of now: those without the right go, each with a denial on record, those above
- * the QoS it allows are lowered. Resolves with how many went; thousands take several turns of the loop, and until they are done a
- * delivery is held against the right to subscribe to its topic (`Session.mayReceive`).
+ * the QoS it allows are lowered. Returns how many went; thousands take several turns of the loop, and until they are done a delivery
+ * is held against the right to subscribe to its topic (`Session.mayReceive`).
  */
-export async function reviewSubscriptions(session: Session): Promise<number> {
+export function reviewSubscriptions(session: Session): number | Promise<number> {
+  if (session.subscriptions.size === 0) return 0;
   const { space } = session;
+  let count = 0;
+  /** What the vault is to be told. */
   const removed: string[] = [];
   const lowered: Subscription[] = [];
   const left = session.subscriptions.values();
@@ -39,7 +42,8 @@ export async function reviewSubscriptions(session: Session): Promise<number> {
     space.turns.spend(unitsOfLookUp(filter));
     const right = session.policy.subscribeRight(filter);
     if (!right.allowed) {
-      removed.push(filter);
+      count += 1;
+      if (session.isDurable) removed.push(filter);
       noteEnded(session, filter, right.detail);
       space.unsubscribe(session, filter);
     } else if (right.maxQos < qos) {
@@ -49,18 +53,25 @@ export async function reviewSubscriptions(session: Session): Promise<number> {
     }
     return true;
   };
+  const end = (): number => {
+    session.unreviewed -= 1;
+    keep(session, removed, lowered);
+    return count;
+  };
   session.unreviewed += 1;
   const rest = space.turns.work(reviewNext);
-  if (rest !== undefined) await rest;
-  session.unreviewed -= 1;
-  if (!session.isDurable || session.hasEnded) return removed.length;
+  return rest === undefined ? end() : rest.then(() => end());
+}
+
+function keep(session: Session, removed: readonly string[], lowered: readonly Subscription[]): void {
+  const { space } = session;
+  if (!session.isDurable || session.hasEnded) return;
   // A store that fails here is no reason to keep a right: the session is reviewed again when it is resumed.
   const noted = (error?: Error): void => {
     if (error !== undefined) space.stats.storeErrors += 1;
   };
   if (removed.length > 0) space.vault.unsubscribe(session.key, removed, noted);
   if (lowered.length > 0) space.vault.subscribe(session.key, lowered, noted);
-  return removed.length;
 }
 
 function noteEnded(session: Session, filter: string, detail: string): void {

@@ -139,21 +139,25 @@ export class TopicTree<V> {
 
   /** Returns whether there was one. Nodes that lead nowhere any more go with it. */
   delete(filter: string, key: string): boolean {
-    const path: Node<V>[] = [this.#root];
     let node = this.#root;
-    for (const level of filter.split('/')) {
-      const next = node.child(level);
+    // The last node on the way that others need too, and the child by which the way goes on from it.
+    let stays = node;
+    let branch: Node<V> | undefined;
+    for (let start = 0; start <= filter.length;) {
+      const end = levelEnd(filter, start);
+      const next = node.childAt(filter, start, end);
       if (next === undefined) return false;
-      path.push(next);
+      if (branch === undefined || node.entries !== undefined || node.children instanceof Map) {
+        stays = node;
+        branch = next;
+      }
       node = next;
+      start = end + 1;
     }
     if (!node.deleteEntry(key)) return false;
     this.#size -= 1;
-    for (let at = path.length - 1; at > 0; at--) {
-      const emptied = path[at];
-      if (emptied?.children !== undefined || emptied?.entries !== undefined) break;
-      if (emptied !== undefined) path[at - 1]?.removeChild(emptied.level);
-    }
+    const leadsNowhere = node.entries === undefined && node.children === undefined;
+    if (leadsNowhere && branch !== undefined) stays.removeChild(branch.level);
     return true;
   }
 

@@ -83,7 +83,7 @@ export function publish(connection: Connection, session: Session, packet: Publis
     if (isUntaken) connection.denied('publish', topic, Reasons.payloadFormatInvalid, unstorable);
     if (connection.isClosed) return;
     if (error !== undefined) {
-      const mayStay = isUntaken && (connection.version === 5 || connection.grant?.publishDenied !== 'close');
+      const mayStay = isUntaken && (connection.version === 5 || connection.publishDenied !== 'close');
       if (!mayStay) return connection.storeFailed(error);
       receipt.reasonCode = Reasons.payloadFormatInvalid.code;
     }
@@ -107,7 +107,7 @@ function refuse(connection: Connection, packet: PublishPacket, topic: string, ri
 /** The message is not taken. 5.0 is told why; 3.x has no word for it, and the tenant chose what to do instead. */
 function reject(connection: Connection, packet: PublishPacket, reason: Reason, text: string): void {
   const { qos, packetId } = packet;
-  if (connection.version !== 5 && connection.grant?.publishDenied === 'close') {
+  if (connection.version !== 5 && connection.publishDenied === 'close') {
     throw new ProtocolViolation(reason, text);
   }
   if (qos === 0) return;

@@ -116,14 +116,20 @@ function take(
   };
   connection.inTurns(Hold.subscriptions, takeNext, () => {
     // A right may have gone while they were stored.
-    if (session.policy !== judgedBy) {
-      reviewSubscriptions(session).catch((error: unknown) => connection.fail(error));
-    }
+    if (session.policy !== judgedBy) void reviewTaken(connection, session);
     if (connection.isClosed) return;
     connection.reply(suback);
     sendRetained(connection, session, wanted);
     connection.release(Hold.subscriptions);
   });
+}
+
+async function reviewTaken(connection: Connection, session: Session): Promise<void> {
+  try {
+    await reviewSubscriptions(session);
+  } catch (error) {
+    connection.fail(error);
+  }
 }
 
 /** MQTT-3.3.1-9 to -11; none for a shared subscription (4.8.2). */
