@@ -23,7 +23,10 @@ export function formatError(error: unknown, log: Logger, requestId: string): Gra
 
 /** graphql-js found the document or its variables wrong: its words are meant for the client. */
 function refusalOf(error: unknown, origin: unknown): GraphQLFormattedError | undefined {
-  if (!(error instanceof GraphQLError) || (origin !== undefined && origin !== null)) return undefined;
+  if (!(error instanceof GraphQLError)) return undefined;
+  // A variable of another type than is declared is found by a scalar, before there is a path; with a path it is a field's answer.
+  const isOfVariable = origin instanceof GraphQLError && error.path === undefined;
+  if (origin !== undefined && origin !== null && !isOfVariable) return undefined;
   const code = typeof error.extensions['code'] === 'string' ? error.extensions['code'] : 'invalid-query';
   return { message: error.message, extensions: { code } };
 }

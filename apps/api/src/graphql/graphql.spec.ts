@@ -168,6 +168,12 @@ describe('the GraphQL endpoint', () => {
     }
     const named = { query: `${documents[0]?.query}`, operationName: 'b' };
     expect((await acme.admin.call('POST', '/graphql', { body: named })).body.data.__typename).toBe('Query');
+    for (const id of [1.5, {}, null]) {
+      const byId = 'query($id: ID!) { device(tenant: "acme", id: $id) { id } }';
+      const wrong = await run(acme.admin, byId, { id });
+      expect([wrong.status, wrong.body.errors[0].extensions.code]).toEqual([400, 'invalid-query']);
+      expect(wrong.body.errors[0].message).toContain('Variable "$id"');
+    }
     const syntax = await run(acme.admin, '{ nope }');
     expect([syntax.status, syntax.body.errors[0].extensions.code]).toEqual([400, 'invalid-query']);
   });
