@@ -4,6 +4,8 @@
  */
 import { createPublicKey, randomBytes, webcrypto } from 'node:crypto';
 
+import type { Name } from '@peculiar/x509';
+
 import { asn1, hasWeakKey, isStrongAlgorithm, plainSerial, sha256 } from './x509.js';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -26,7 +28,7 @@ export async function makeAuthority(name: string, days: number, now: number): Pr
   const { keyCertSign, cRLSign } = x509.KeyUsageFlags;
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: randomSerial(),
-    name: [{ CN: [name] }],
+    name: commonName(name),
     notBefore: new Date(now - clockLeewayMs),
     notAfter: new Date(now + days * dayMs),
     signingAlgorithm: algorithm,
@@ -117,7 +119,7 @@ export async function issueCertificate(issuer: IssuingKey, wanted: NewCertificat
   const notAfter = Math.min(now + days * dayMs, authority.notAfter.getTime());
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: randomSerial(),
-    subject: [{ CN: [fitsCommonName(deviceName) ? deviceName : deviceId] }],
+    subject: commonName(fitsCommonName(deviceName) ? deviceName : deviceId),
     issuer: authority.subjectName,
     notBefore: new Date(notBefore),
     notAfter: new Date(notAfter),
@@ -185,6 +187,11 @@ function importKey(privateKey: Buffer): Promise<webcrypto.CryptoKey> {
 }
 
 /** RFC 5280, appendix A: at most 64 characters. */
+/** As it is. A plain string would be read as RFC 4514 writes names: what is in quotes alone, without escapes, or after # as hexadecimal. */
+function commonName(name: string): Name {
+  return new (asn1().Name)([{ CN: [{ utf8String: name }] }]);
+}
+
 function fitsCommonName(name: string): boolean {
   return name.length <= 64;
 }
