@@ -187,6 +187,8 @@ export interface Grant {
   readonly publishDenied: 'acknowledge' | 'close';
   /** How long the tenant lets this grant be given again to who shows the same, while the store cannot be asked. */
   readonly signInGraceMs?: number | undefined;
+  /** Made of what was read before, and may have changed since: before anybody is refused by it, `review` is asked. */
+  readonly isRemembered?: boolean;
   /** It was given so: for what need not be stored alone. */
   readonly withoutStore?: boolean;
   /** When the credential ends (milliseconds since the epoch); the connection ends with it. */
@@ -223,7 +225,7 @@ export interface Exchange {
 export interface Gate {
   /** Never rejects: a store that is down is a Refusal with serverUnavailable. */
   admit(request: SignIn): Promise<Grant | Refusal>;
-  /** Rights of the day for somebody who signed in before: after a change, at resumption, when a will is due. */
+  /** Rights of the day for somebody who signed in before, or is remembered: after a change, at resumption, when a will is due. */
   review(principal: Principal): Promise<Grant | Refusal>;
   /** Undefined: the method is not offered (0x8C). */
   exchange(method: string, request: SignIn): Exchange | undefined;

@@ -197,7 +197,7 @@ describe('who comes back', () => {
     await followed();
     used = [];
     const again = await outcome();
-    expect(again).toEqual({ answer: first.answer, questions: 0 });
+    expect(again).toEqual({ answer: { ...first.answer, isRemembered: true }, questions: 0 });
     expect(new Set(used).size).toBe(2);
   });
 

@@ -44,11 +44,19 @@ async function signIn(connection: Connection, packet: ConnectPacket): Promise<vo
   if (connection.isClosed) return;
   if (!('grant' in outcome)) return refuse(connection, packet, outcome);
   const { data } = outcome;
-  const grant = withClientId(outcome.grant);
+  let grant = withClientId(outcome.grant);
   const space = await openSpace(connection, grant);
   if (connection.isClosed) return;
   if (space === undefined) return refuse(connection, packet, unavailable(grant));
-  const refusal = examine(connection, packet, grant, space);
+  let refusal = examine(connection, packet, grant, space);
+  if (refusal !== undefined && grant.isRemembered === true) {
+    // What refuses it may have been widened, and this process not have heard of that yet.
+    const answer = await connection.broker.gate.review(grant.principal);
+    if (connection.isClosed) return;
+    if (answer.kind === 'refused') return refuse(connection, packet, answer);
+    grant = answer;
+    refusal = examine(connection, packet, grant, space);
+  }
   if (refusal !== undefined) return refuse(connection, packet, refusal);
   const expiryIntervalS = Math.min(packet.sessionExpiryIntervalS, grant.limits.maxSessionExpiryS);
   await arrive(connection, { packet, grant, space, data, expiryIntervalS, rightsVersion });

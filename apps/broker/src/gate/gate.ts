@@ -212,7 +212,7 @@ export class StoreGate implements JudgingGate {
     const result = proof && (await this.#admitHolder([proof], request));
     if (result?.kind !== 'granted') return undefined;
     this.recognised += 1;
-    return result;
+    return { ...result, isRemembered: true };
   }
 
   /** Who the client is, by all that it shows. */

@@ -107,7 +107,10 @@ export class RememberingGate implements Gate {
   #remember(place: string, { clientId, serverName }: SignIn, grant: Grant): void {
     // Who leaves its identifier to us is somebody new each time.
     if (clientId === '') return;
-    this.#grants.set(place, grant.principal.tenantId, { grant, serverName: serverName?.toLowerCase() });
+    this.#grants.set(place, grant.principal.tenantId, {
+      grant: { ...grant, isRemembered: true },
+      serverName: serverName?.toLowerCase(),
+    });
   }
 
   #readmit(place: string, request: SignIn): Grant | undefined {
@@ -128,7 +131,7 @@ export class RememberingGate implements Gate {
     if (this.#options.following.agoMs > graceMs) return undefined;
     if (grant.expiresAt !== undefined && grant.expiresAt <= this.#options.now()) return undefined;
     this.recalled += 1;
-    return { ...grant, withoutStore: true };
+    return { ...grant, isRemembered: false, withoutStore: true }; // there is nobody who could be asked
   }
 
   /** Of everything that was shown and by which way: who comes otherwise asks the store. */
