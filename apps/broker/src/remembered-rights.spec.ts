@@ -95,7 +95,7 @@ async function codeFor(clientId: string, options: mqtt.IClientOptions = {}): Pro
   });
   const code = await new Promise<number>((resolve) => {
     client.once('connect', () => resolve(0));
-    client.once('error', (error) => resolve('code' in error ? Number(error.code) : NaN));
+    client.once('error', (error) => resolve('code' in error ? error.code : NaN));
   });
   await client.endAsync(true);
   while (broker.stats.connections > 0) await sleep(2);
