@@ -1,4 +1,10 @@
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import {
+  createServer,
+  type AddressInfo,
+  type ListenOptions as Place,
+  type Server,
+  type Socket,
+} from 'node:net';
 
 import type { Link, LinkSink } from '#mqtt';
 
@@ -48,8 +54,7 @@ type Connected = (socket: Socket, source: Source) => Socket;
 export async function listenTcp(options: ListenOptions, connected: Connected): Promise<Listener> {
   const { host, port, admission } = options;
   const leave = (): void => admission.leave();
-  // noDelay: acknowledgements are small and somebody waits for them. keepAlive: a peer that vanished is noticed by the kernel.
-  const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
+  const accepted = (socket: Socket): void => {
     if (socket.remoteAddress === undefined) return void socket.destroy(); // gone before it was accepted
     if (options.proxies !== undefined) return acceptProxied(socket, options.proxies, options, connected);
     const source = ownSource(socket);
@@ -59,15 +64,14 @@ export async function listenTcp(options: ListenOptions, connected: Connected): P
       return void socket.resetAndDestroy();
     }
     connected(socket, source).on('close', leave);
-  });
-  await listening(server, host, port);
-  const { port: actual } = server.address() as AddressInfo;
+  };
+  const servers = await serversOn(host, port, accepted);
   return {
     host,
-    port: actual,
+    port: portOf(servers[0]),
     close: () => {
       // Resolves at once for the port; the connections that stay are the core's to end.
-      server.close();
+      for (const server of servers) server.close();
       return Promise.resolve();
     },
   };
@@ -97,10 +101,44 @@ function acceptProxied(
   );
 }
 
-function listening(server: Server, host: string, port: number): Promise<void> {
+/**
+ * libuv takes one connection a turn of the loop from a socket that listens, so that in a crowd each newcomer is charged a turn of its own,
+ * while the others wait in the kernel. With two on the port, among which Linux shares newcomers out, a turn takes two: more sign-ins a
+ * second by an eighth to a third. With four a turn of a storm takes longer than its neighbours should wait (bench/results.md).
+ */
+const socketsOnPort = process.platform === 'linux' ? 2 : 1;
+
+async function serversOn(
+  host: string,
+  port: number,
+  accepted: (socket: Socket) => void,
+): Promise<readonly [Server, ...Server[]]> {
+  // Who shares a port shares it with any process of the same user. So whether it is free is found out by one that does not.
+  const alone = createServer();
+  if (port !== 0) {
+    await listening(alone, { host, port });
+    await new Promise((resolve) => alone.close(resolve));
+  }
+  const listenAt = async (place: number): Promise<Server> => {
+    // noDelay: acknowledgements are small and somebody waits for them. keepAlive: a peer that vanished is noticed by the kernel.
+    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, accepted);
+    await listening(server, { host, port: place, reusePort: socketsOnPort > 1 });
+    return server;
+  };
+  const first = await listenAt(port);
+  const others: Server[] = [];
+  while (others.length + 1 < socketsOnPort) others.push(await listenAt(portOf(first)));
+  return [first, ...others];
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
+}
+
+function listening(server: Server, place: Place): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host, port, backlog }, () => {
+    server.listen({ ...place, backlog }, () => {
       server.off('error', reject);
       // Later errors are of single accepts (out of files, for instance): the server goes on, the peer sees a reset.
       server.on('error', () => undefined);

@@ -269,6 +269,29 @@ describe.each(transports)('a link over %s', (transport) => {
   });
 });
 
+describe('a port', () => {
+  it('that somebody else listens on is not shared', async () => {
+    const { port } = await listen('tcp');
+    await expect(listenMqtt({ ...options(), port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  });
+
+  it('takes a crowd, each of them once', async () => {
+    const { port } = await listen('tcp');
+    const links = new Set<Link>();
+    const all = new Promise<void>((resolve) => {
+      const take = (recorded: Recorded): void => {
+        accepted = take;
+        if (links.add(recorded.link).size === 100) resolve();
+      };
+      accepted = take;
+    });
+    for (let i = 0; i < 100; i += 1) clients.push(overSocket(connect({ port, host: '127.0.0.1' })));
+    await all;
+    expect(new Set([...links].map(({ remotePort }) => remotePort)).size).toBe(100);
+    expect(admission.open).toBe(100);
+  });
+});
+
 describe.each(['tcp', 'tls'] as const)('a client over %s that has sent its last', (transport) => {
   async function finishing(): Promise<{ client: Client; recorded: Recorded }> {
     const { port } = await listen(transport);
