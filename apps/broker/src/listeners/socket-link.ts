@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Link, LinkSink, PeerCertificate, Transport } from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
+import { writeDirectly } from './direct-writes.js';
 import { lendReads } from './lent-reads.js';
 
 export interface Peer {
@@ -30,6 +31,10 @@ export class SocketLink implements Link {
   #socket: Socket;
   #sink: LinkSink | undefined;
   #error: Error | undefined;
+  /** Its handle is known: it is written to past its stream as long as nothing waits there. */
+  #isDirect = false;
+  /** Of what was written past the stream, and the kernel has not taken at once. */
+  #waitingBytes = 0;
   #isEnding = false;
   /** The peer has sent its last. */
   #hasFinished = false;
@@ -57,7 +62,10 @@ export class SocketLink implements Link {
     const link = new SocketLink(accepted, peer);
     const socket = lendReads(accepted, link);
     if (socket === undefined) link.#readByStream();
-    else link.#socket = socket;
+    else {
+      link.#socket = socket;
+      link.#isDirect = true;
+    }
     link.#sink = accept(link);
     link.#listen();
     return link.#socket;
@@ -96,6 +104,11 @@ export class SocketLink implements Link {
   write(chunks: readonly Buffer[]): boolean {
     const socket = this.#socket;
     if (!socket.writable) return true; // it is ending: `closed` comes or has come
+    if (this.#isDirect && this.bufferedBytes === 0) {
+      const isDone = writeDirectly(socket, chunks, this);
+      if (isDone === true) return true;
+      if (isDone === false) return this.#waitFor(chunks);
+    }
     if (chunks.length === 1 && chunks[0] !== undefined) return socket.write(chunks[0]);
     let flowing = true;
     socket.cork(); // one system call for all of them
@@ -104,8 +117,25 @@ export class SocketLink implements Link {
     return flowing;
   }
 
+  /** Node does not say how much of it waits: all of it counts, which its buffers do too. */
+  #waitFor(chunks: readonly Buffer[]): boolean {
+    for (const { length } of chunks) this.#waitingBytes += length;
+    return !this.#isFull;
+  }
+
+  get #isFull(): boolean {
+    return this.#waitingBytes >= this.#socket.writableHighWaterMark;
+  }
+
+  written(error: Error | undefined): void {
+    const wasFull = this.#isFull;
+    this.#waitingBytes = 0;
+    if (error !== undefined) this.#socket.destroy(error); // which does nothing where it is destroyed already
+    else if (wasFull) this.drained();
+  }
+
   get bufferedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#waitingBytes + this.#socket.writableLength;
   }
 
   pause(): void {
