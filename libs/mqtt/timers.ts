@@ -49,6 +49,12 @@ export class Deadline {
   }
 }
 
+/**
+ * Whoever is over its rate rests for so long at least: what it may send meanwhile is read together then. Message by message, each
+ * would be a timer, a turn of the loop and a write to each who is sent it.
+ */
+const leastRestMs = 10;
+
 /** A bucket of one second's allowance. Asked with the time, so that it needs no timer of its own. */
 export class RateLimit {
   readonly #perSecond: number;
@@ -66,6 +72,7 @@ export class RateLimit {
     const refilled = this.#allowance + ((now - this.#asOf) * this.#perSecond) / 1000;
     this.#allowance = Math.min(this.#perSecond, refilled) - amount;
     this.#asOf = now;
-    return this.#allowance >= 0 ? 0 : Math.ceil((-this.#allowance * 1000) / this.#perSecond);
+    if (this.#allowance >= 0) return 0;
+    return Math.max(leastRestMs, Math.ceil((-this.#allowance * 1000) / this.#perSecond));
   }
 }

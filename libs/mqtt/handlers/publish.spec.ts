@@ -399,6 +399,25 @@ describe('limits on a publisher', () => {
     expect(client.link.isPaused).toBe(false);
   });
 
+  it('read what is over the rate together, not message by message', async () => {
+    const h = new Harness();
+    h.gate.limits = { ...defaultLimits, publishRate: 1_000 };
+    const client = await h.connect('alice');
+    await client.subscribe('a');
+    for (let i = 0; i < 1_030; i++) await client.publish('a', String(i));
+    client.messages();
+    await h.clock.advance(9);
+    await client.settle();
+    expect(client.messages()).toHaveLength(0);
+    await h.clock.advance(1);
+    await client.settle();
+    expect(client.messages()).toHaveLength(10);
+    await h.clock.advance(20);
+    await client.settle();
+    expect(client.messages()).toHaveLength(19); // no more than the rate allows
+    expect(client.link.isPaused).toBe(false);
+  });
+
   it('count bytes as well', async () => {
     const h = new Harness();
     h.gate.limits = { ...defaultLimits, publishBytesRate: 1_000 };
