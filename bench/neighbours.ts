@@ -1,25 +1,31 @@
 /**
- * `npm run bench neighbours [-- --rounds 3 --seconds 3 --rate 1000 --limit 2000]`: what one tenant's worst clients do to its
- * others. Twenty pairs exchange messages at a steady rate; turn by turn they are left alone, and have one of the offenders of
- * `support/offender.ts` beside them. Each offender is a process of its own, and plays twice a round: to the broker, and to a
- * server that only hands bytes on (`support/echo.ts`). The second is the control: an offender, and whoever reads what it is sent, use
- * processor time of their own, and on a machine with two cores the pairs' client and the broker get less of it. What differs is only
- * that the offender's bytes go through a process of their own instead of the broker: so the control's p99 is what a broker would
+ * `npm run bench neighbours [-- --rounds 15 --seconds 1 --rate 1000 --limit 2000 --only NAME --realtime]`: what one tenant's worst
+ * clients do to its others. Twenty pairs exchange messages at a steady rate; turn by turn they are left alone, and have one of the
+ * offenders of `support/offender.ts` beside them. Each offender is a process of its own, and plays twice a round: to the broker, and
+ * to a server that only hands bytes on (`support/echo.ts`). The second is the control: an offender, and whoever reads what it is sent,
+ * use processor time of their own, and on a machine with two cores the pairs' client and the broker get less of it. What differs is
+ * only that the offender's bytes go through a process of their own instead of the broker: so the control's p99 is what a broker would
  * show that is not disturbed at all, on a core of its own. Offenders and that server have the lowest priority, for they stand for
  * other machines: whom the broker serves, and the broker, get a core before them.
  *
- * Printed: the pairs' p50 and p99, the median of all rounds, and how many times the control's and the undisturbed p99 that is. `waited`:
- * for how many ms of a second the broker could have run and had no core. Where that is much, the machine was measured. The first
- * round runs code that is not compiled yet.
+ * Printed: the pairs' p50 and p99, medians of all rounds, and how many times the control's they are: the median of the rounds' own
+ * ratios, of two short runs one right after the other (now the one first, now the other), and where that median lies with 95 %
+ * confidence. A p99 of milliseconds is the machine's as much as the broker's, which moves by a factor from one second to the next: so
+ * many short rounds say more than a few long ones, and a ratio whose range includes 1 is none. What the control is of those left alone is
+ * printed for comparison: there the broker does the same in both. `waited`: for how many ms of a second the broker could have run and
+ * had no core; where that is much, the machine was measured.
+ *
  * `--limit`: messages a second from one connection (the tenant's `publishRate`); 0: none.
+ * `--realtime`: the broker and the pairs' client get a core before everything else on the machine (`chrt`, as root; priorities hold
+ * only within a session where Linux groups processes by it).
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { median, show } from './support/figures.js';
+import { median, medianRange, show } from './support/figures.js';
 import { clientName, runLoad, type Target } from './support/load.js';
 import { load, machine } from './support/machine.js';
 import { residentBytes, waitedSeconds } from './support/processes.js';
@@ -27,12 +33,13 @@ import { startProduct } from './support/product.js';
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '15' },
+    seconds: { type: 'string', default: '1' },
     rate: { type: 'string', default: '1000' },
     limit: { type: 'string', default: '2000' },
     only: { type: 'string' },
     dir: { type: 'string', default: '.' },
+    realtime: { type: 'boolean', default: false },
   },
 });
 
@@ -63,6 +70,10 @@ const target: Target = { port: bootstrap.mqtt.port, username, password, pids: [b
 const options =
   '--pubs 20 --subs 20 --topic bench/quiet/%d --filter bench/quiet/%d --fan 1 --client-id quiet-%d ' +
   `--rate ${values.rate} --duration ${values.seconds} --qos-pub 1 --qos-sub 1`;
+if (values.realtime) {
+  execFileSync('chrt', ['--all-tasks', '--fifo', '--pid', '10', String(brokerPid)]);
+  execFileSync('chrt', ['--fifo', '--pid', '10', String(process.pid)]); // and what it starts: the pairs' client
+}
 const echo = await play('echo.js', String((Number(values.limit) || 40_000) * messageBytes));
 try {
   await runLoad('pubsub', target, options); // warm
@@ -79,16 +90,18 @@ async function compare(): Promise<void> {
   for (let round = 0; round < Number(values.rounds); round++) {
     alone.push(await measure());
     for (const name of names) {
-      control.get(name)?.push(await disturbed(name, Number(echo.said)));
-      beside.get(name)?.push(await disturbed(name, target.port));
+      const runs: (() => Promise<unknown>)[] = [
+        async () => control.get(name)?.push(await disturbed(name, Number(echo.said))),
+        async () => beside.get(name)?.push(await disturbed(name, target.port)),
+      ];
+      for (const run of round % 2 === 0 ? runs : runs.toReversed()) await run();
     }
   }
-  const undisturbed = median(alone.map(({ p99 }) => p99));
-  print('left alone', alone, undisturbed, undisturbed);
+  print('left alone', alone);
   for (const name of names) {
-    const controlled = median((control.get(name) ?? []).map(({ p99 }) => p99));
-    print(`${offenders[name]}: control`, control.get(name) ?? [], controlled, undisturbed);
-    print(offenders[name] ?? '', beside.get(name) ?? [], controlled, undisturbed);
+    const controls = control.get(name) ?? [];
+    print(`${offenders[name]}: control`, controls, alone, 'alone');
+    print(offenders[name] ?? '', beside.get(name) ?? [], controls, 'control');
   }
   console.log(`load average ${load()}`);
 }
@@ -112,26 +125,28 @@ async function disturbed(name: string, port: number): Promise<Sample> {
 
 /** A part of this benchmark in a process of its own, which has said that it is ready. */
 async function play(file: string, ...args: string[]): Promise<{ readonly said: string; stop(): void }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'support', file), ...args], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+  const command = [process.execPath, join(import.meta.dirname, 'support', file), ...args];
+  const [program = '', ...rest] = values.realtime ? ['chrt', '--other', '0', ...command] : command;
+  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
   if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
   const [said] = (await once(child.stdout, 'data')) as [Buffer];
   return { said: said.toString().trim(), stop: () => child.stdin.end() };
 }
 
-function print(name: string, samples: readonly Sample[], control: number, alone: number): void {
-  const p99 = median(samples.map((sample) => sample.p99));
+function print(name: string, samples: readonly Sample[], others: readonly Sample[] = [], theirs = ''): void {
   const mib = samples.map((sample) => sample.mib);
   const faults = samples.reduce((sum, sample) => sum + sample.faults, 0);
   const figures = [
-    `p50 ${median(samples.map(({ p50 }) => p50)).toFixed(2)} ms`,
-    `p99 ${p99.toFixed(2)} ms`,
-    `${(p99 / control).toFixed(2)}× control`,
-    `${(p99 / alone).toFixed(2)}× alone`,
+    ...(['p50', 'p99'] as const).map((figure) => {
+      const ms = `${figure} ${median(samples.map((sample) => sample[figure])).toFixed(2)} ms`;
+      const ratios = samples.map((sample, round) => sample[figure] / (others[round]?.[figure] ?? NaN));
+      if (others.length === 0) return ms.padEnd(44);
+      const [from, to] = medianRange(ratios).map((ratio) => ratio.toFixed(2));
+      return `${ms}, ${median(ratios).toFixed(2)}× ${theirs} (${from} to ${to})`.padEnd(44);
+    }),
     `waited ${median(samples.map(({ waitedMs }) => waitedMs)).toFixed(0)}`,
     `${show(median(mib))} MiB, at most ${show(Math.max(...mib))}`,
     ...(faults > 0 ? [`${faults} faulty`] : []),
   ];
-  console.log(`${name.padEnd(42)} ${figures.map((figure) => figure.padEnd(16)).join(' ')}`);
+  console.log(`${name.padEnd(42)} ${figures.map((figure) => figure.padEnd(12)).join(' ')}`);
 }
