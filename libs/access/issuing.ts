@@ -4,8 +4,6 @@
  */
 import { createPublicKey, randomBytes, webcrypto } from 'node:crypto';
 
-import type { Name } from '@peculiar/x509';
-
 import { asn1, hasWeakKey, isStrongAlgorithm, plainSerial, sha256 } from './x509.js';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -188,7 +186,7 @@ function importKey(privateKey: Buffer): Promise<webcrypto.CryptoKey> {
 
 /** RFC 5280, appendix A: at most 64 characters. */
 /** As it is. A plain string would be read as RFC 4514 writes names: what is in quotes alone, without escapes, or after # as hexadecimal. */
-function commonName(name: string): Name {
+function commonName(name: string) {
   return new (asn1().Name)([{ CN: [{ utf8String: name }] }]);
 }
 
