@@ -219,6 +219,7 @@ describe('the product', () => {
     const { host, port } = bootstrap.mqtt;
     const identity = ['-i', 'pump-7', '-u', username, `--password=${password}`];
     const will = ['--will-topic', 'devices/pump-7/status', '--will-message', 'lost', '--will-qos', '1'];
+    const before = (await presence())?.['epoch'];
     const child = spawn(process.execPath, [
       mqttCommand,
       'sub',
@@ -231,7 +232,7 @@ describe('the product', () => {
       '-t',
       'devices/pump-7/commands',
     ]);
-    await eventually(presence, (row) => row?.['state'] === 'online');
+    await eventually(presence, (row) => row?.['state'] === 'online' && row['epoch'] !== before);
     child.kill('SIGKILL');
     const row = await eventually(presence, (now) => now?.['state'] === 'offline');
     expect(row).toMatchObject({ cause: 'network', will: Buffer.from('lost').toString('base64') });

@@ -52,8 +52,8 @@ export interface WriterStats {
 // Rows a batch may have. Its columns are built in one go on the event loop, at 2–3 µs a row: larger ones would be felt in
 // everyone's latency, and a thousand rows a commit are within a few per cent of five thousand.
 const maxBatchWeight = 2_000;
-// A transaction costs several times what a client's coming or going does in it, and nobody waits for that to be written.
-const gatherPresenceMs = 100;
+// A transaction costs several times what a client's coming or going does in it. So of those with nothing else in them there is one in so long.
+const betweenPresenceMs = 100;
 const firstRetryMs = 50;
 const longestRetryMs = 2_000;
 
@@ -73,6 +73,8 @@ export class Writer {
   #queue: Operation[] = [];
   #running = false;
   #endGathering: (() => void) | undefined;
+  /** When the last transaction began. */
+  #wroteAt = -Infinity;
   #waiting = 0;
   #waitingBytes = 0;
   #whenReady: (() => void)[] = [];
@@ -162,6 +164,7 @@ export class Writer {
   async #writeAll(): Promise<void> {
     while (this.#queue.length > 0) {
       await this.#gatherPresence();
+      this.#wroteAt = performance.now();
       const { operations } = takeBatch(this.#queue, maxBatchWeight);
       this.#queue = this.#queue.slice(operations.length);
       await this.#write(operations);
@@ -170,12 +173,16 @@ export class Writer {
     this.#running = false;
   }
 
-  /** Where clients came and went, and nothing else is to be written, for more of that to come along; anything else is written at once. */
+  /**
+   * Where clients came and went, and nothing else is to be written, for more of that to come along. Anything else is written at once, and
+   * so is the first of them after a while: where there is no crowd, presence is not late.
+   */
   async #gatherPresence(): Promise<void> {
     if (this.#ended !== undefined || this.#queue.length >= maxBatchWeight) return;
     if (this.#queue.some(({ kind }) => kind !== 'presence')) return;
+    const restMs = this.#wroteAt + betweenPresenceMs - performance.now();
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, gatherPresenceMs);
+      const timer = setTimeout(resolve, Math.max(0, restMs));
       this.#endGathering = () => {
         clearTimeout(timer);
         setImmediate(resolve); // what else this turn of the loop brings comes along
