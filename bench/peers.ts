@@ -1,5 +1,5 @@
 /**
- * `npm run bench peers [-- --rounds 3 --duration 3 --only pairs-q0,pairs-q1]`: messages a broker delivers for a second of
+ * `npm run bench peers [-- --rounds 3 --duration 3 --only 'pairs q0,pairs q1']`: messages a broker delivers for a second of
  * its processor time, ours against Debian's mosquitto and npm's aedes, turn by turn in one run. Ours is the product as it is
  * started: a tenant, a device's password, twenty rules with variables, limits, counters and presence on, PostgreSQL's time
  * charged too. The peers check a password.
@@ -66,6 +66,8 @@ try {
 
 function choose(): { readonly chosen: readonly string[]; readonly left: readonly string[] } {
   const wanted = values.only?.split(',');
+  const unknown = wanted?.find((name) => presets[name] === undefined);
+  if (unknown !== undefined) throw new Error(`no preset ${unknown}: ${Object.keys(presets).join(', ')}`);
   return {
     chosen: Object.keys(presets).filter((name) => wanted?.includes(name) ?? true),
     left: values.without.split(','),
