@@ -70,11 +70,14 @@ export async function requireRoomInGroups(tx: TenantTx, joined: readonly string[
 
 /** Refuses more devices than the operator lets the tenant have. `adding`: how many will come to those that are there. */
 export async function requireRoomForDevices(tx: TenantTx, adding = 1): Promise<void> {
-  if (await hasRoomForDevices(tx, adding)) return;
-  throw new Failure('limit-reached', 'The tenant has as many devices as it may have: delete one first.');
+  const most = await exceededDevices(tx, adding);
+  if (most === undefined) return;
+  throw new Failure('limit-reached', `The tenant has at most ${most} devices: delete one first.`);
 }
 
-export async function hasRoomForDevices(tx: TenantTx, adding = 1): Promise<boolean> {
+/** How many the operator lets the tenant have, where these would be more; undefined: there is room. */
+export async function exceededDevices(tx: TenantTx, adding = 1): Promise<number | undefined> {
   const most = maxDevicesOf(await findTenant(tx, tx.tenantId));
-  return most === undefined || (await countHeld(tx, 'devices', most + 1)) + adding <= most;
+  if (most === undefined || (await countHeld(tx, 'devices', most + 1)) + adding <= most) return undefined;
+  return most;
 }

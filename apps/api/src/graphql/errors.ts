@@ -26,7 +26,7 @@ function refusalOf(error: unknown, origin: unknown): GraphQLFormattedError | und
   if (!(error instanceof GraphQLError)) return undefined;
   // A variable of another type than is declared is found by a scalar, before there is a path; with a path it is a field's answer.
   const isOfVariable = origin instanceof GraphQLError && error.path === undefined;
-  if (origin !== undefined && origin !== null && !isOfVariable) return undefined;
+  if (origin && !isOfVariable) return undefined;
   const code = typeof error.extensions['code'] === 'string' ? error.extensions['code'] : 'invalid-query';
   return { message: error.message, extensions: { code } };
 }

@@ -14,7 +14,7 @@ import {
   type ControlStore,
   type TenantTx,
 } from '#store';
-import { hasRoomForDevices } from '../quotas.js';
+import { exceededDevices } from '../quotas.js';
 import { STORE } from '../tokens.js';
 import type { NewRegistrationInput } from './claim.schema.js';
 import { createNewcomer, newcomersName } from './newcomer.js';
@@ -61,7 +61,7 @@ export class RegistrationService {
     // A device that certificates name is called as they call it, or they would not find it.
     if (name === undefined || (kind === 'device' && name !== own)) return 'name-not-allowed';
     if ((await countRegistrations(tx, anchorId)) >= rule.maxDevices) return 'too-many-devices';
-    if (!(await hasRoomForDevices(tx))) return 'too-many-devices';
+    if ((await exceededDevices(tx)) !== undefined) return 'too-many-devices';
     const now = new Date();
     const isSameMinute = now.getTime() - rule.windowStart.getTime() < minuteMs;
     const count = isSameMinute ? rule.windowCount + 1 : 1;
