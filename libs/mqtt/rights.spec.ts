@@ -258,6 +258,46 @@ describe('wills of those that are shown out', () => {
   });
 });
 
+describe('what waits for a client', () => {
+  const changes = {
+    'is swapped': (h: Harness) => h.broker.renewPolicies(tenantId, () => policyOf({ subscribe: ['kept'] })),
+    'is asked for': (h: Harness) => {
+      h.gate.allow({ subscribe: ['kept'] });
+      return h.broker.reauthorize(tenantId, everybody);
+    },
+  } as const;
+  it.each([
+    ['is swapped', 0],
+    ['is asked for', 0],
+    ['is swapped', 1_000],
+    ['is asked for', 1_000],
+  ] as const)('is held against its rights when the policy %s, session expiry %i s', async (how, expiry) => {
+    const h = new Harness();
+    const properties = [
+      ['receiveMaximum', 1],
+      ['sessionExpiryInterval', expiry],
+    ] as const;
+    const client = await h.connect5('alice', { properties });
+    await client.subscribe(['gone', 'kept']);
+    client.acknowledges = false;
+    const publisher = await h.connect5('bob');
+    for (const n of [1, 2, 3]) {
+      await publisher.publish('gone', `${n}`, { qos: 1 });
+      await publisher.publish('kept', `${n}`, { qos: 1 });
+    }
+    await client.settle();
+    expect(client.messages()).toEqual(['gone 1']);
+    const done = changes[how](h);
+    await h.settle();
+    expect(await done).toMatchObject({ subscriptionsRemoved: 1 });
+    await client.catchUp();
+    await publisher.publish('kept', '4', { qos: 1 });
+    await client.settle();
+    expect(client.messages()).toEqual(['kept 1', 'kept 2', 'kept 3', 'kept 4']);
+    expect(h.broker.stats.droppedDenied).toBe(2);
+  });
+});
+
 describe('a policy that is renewed', () => {
   it('is swapped under those who have it, and the gate is asked only where that is not enough', async () => {
     const h = new Harness();

@@ -21,13 +21,15 @@ const matching: Readonly<Record<string, readonly string[]>> = {
   'a/+': ['a/b'],
 };
 const expiryS = 100;
+/** Small: whoever acknowledges nothing has a queue. */
+const receiveMaximum = 2;
 
 /** What a client acknowledges: everything, a message but not its PUBREL, or nothing. */
 type Diligence = 'all' | 'first' | 'none';
 
 type Step =
   | { readonly kind: 'connect'; readonly who: number; readonly clean: boolean; readonly diligence: Diligence }
-  | { readonly kind: 'cut' | 'goodbye' | 'revoke' | 'permit'; readonly who: number }
+  | { readonly kind: 'cut' | 'goodbye' | 'catch-up' | 'revoke' | 'permit'; readonly who: number }
   | { readonly kind: 'subscribe'; readonly who: number; readonly filter: number; readonly qos: number }
   | { readonly kind: 'unsubscribe'; readonly who: number; readonly filter: number }
   | { readonly kind: 'publish'; readonly topic: number; readonly qos: number }
@@ -50,7 +52,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('cut' as const, 'goodbye' as const), who }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('revoke' as const, 'permit' as const), who }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('catch-up' as const), who }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('revoke' as const, 'permit' as const), who }) },
   { weight: 5, arbitrary: fc.record({ kind: fc.constant('subscribe' as const), who, filter, qos }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('unsubscribe' as const), who, filter }) },
   {
@@ -149,6 +152,12 @@ class Device {
     }
   }
 
+  async catchUp(): Promise<void> {
+    this.takeIn();
+    this.#released.clear();
+    await this.client?.catchUp();
+  }
+
   #judge(number: number, topic: string, qos: number, dup: boolean): void {
     expect({ number, qos: this.welcome.get(number) }).toEqual({ number, qos });
     const before = this.got.get(number) ?? 0;
@@ -184,6 +193,10 @@ class World {
       case 'cut':
       case 'goodbye':
         await this.#leave(this.devices[step.who]!, step.kind);
+        break;
+      case 'catch-up':
+        await this.#commit();
+        await this.devices[step.who]!.catchUp();
         break;
       case 'revoke':
       case 'permit':
@@ -262,7 +275,10 @@ class World {
       diligence === 'none' ? () => false : ({ type }) => type !== 'pubrel' || diligence === 'all';
     device.isDurable = !clean;
     device.attach(client);
-    const list = clean ? [] : ([['sessionExpiryInterval', expiryS]] as const);
+    const list = [
+      ['receiveMaximum', receiveMaximum],
+      ['sessionExpiryInterval', clean ? 0 : expiryS],
+    ] as const;
     await client.send(connectBytes(device.name, { version: 5, clean, properties: list }));
     expect(client.connack).toMatchObject({ code: 0, sessionPresent: resumes });
   }
@@ -290,7 +306,7 @@ class World {
     await this.#settle();
     device.mayReceive = mayReceive;
     if (mayReceive) return;
-    // Subscriptions go, and what waited for a client that is away will not be sent; what was sent may be completed.
+    // Subscriptions go, and what waited, for a client that is away or to be acknowledged something, will not be sent; what was sent may be completed.
     device.subscriptions.clear();
     device.owed.clear();
   }

@@ -51,7 +51,6 @@ export class Session {
   /** Kept in the vault. A session that is not ends with its connection. */
   readonly isDurable: boolean;
   principal: Principal;
-  policy: Policy;
   limits: Limits;
   expiryIntervalS = 0;
   connection: Connection | undefined = undefined;
@@ -66,6 +65,7 @@ export class Session {
   /** Identifiers of QoS 2 messages taken over and not yet released by the client (MQTT-4.3.3-10). */
   #inbound: Set<number> | undefined = undefined;
   #key: SessionKey;
+  #policy: Policy;
 
   readonly #window = new Window();
   /** With those that are in the vault alone. */
@@ -99,7 +99,7 @@ export class Session {
     this.clientId = principal.clientId;
     this.number = space.nextSessionNumber();
     this.principal = principal;
-    this.policy = policy;
+    this.#policy = policy;
     this.limits = limits;
     this.isDurable = isDurable;
     this.#key = { tenantId: principal.tenantId, clientId: principal.clientId, epoch };
@@ -115,6 +115,16 @@ export class Session {
 
   set epoch(epoch: number) {
     this.#key = { ...this.#key, epoch };
+  }
+
+  get policy(): Policy {
+    return this.#policy;
+  }
+
+  /** What waits was accepted under the rights of before: it is held against these when its turn comes. */
+  set policy(policy: Policy) {
+    this.#policy = policy;
+    this.#reviewTo = this.#nextSequence;
   }
 
   // ---------------------------------------------------------------------------------------------------- from the client
@@ -222,7 +232,7 @@ export class Session {
       group,
       isRepeated: false,
       isReleased: false,
-      isReviewed: false,
+      acceptedUnder: this.#policy,
     });
     this.#queuedMessages += 1;
     this.#queuedBytes += keptBytes(message);
@@ -254,7 +264,7 @@ export class Session {
         group: undefined,
         isRepeated: false,
         isReleased: false,
-        isReviewed: false,
+        acceptedUnder: this.#policy,
       });
     }
     return { owner: this, session: this.#key, sequence, qos, retain, subscriptionIds };
@@ -381,9 +391,8 @@ export class Session {
       this.space.stats.droppedExpired += 1; // MQTT-3.3.2-5
       return this.#settle(delivery.sequence);
     }
-    if (delivery.isReviewed && !this.#isStillAllowed(message.topic)) {
-      this.space.stats.droppedDenied += 1;
-      return this.#settle(delivery.sequence);
+    if (delivery.acceptedUnder !== this.#policy && !this.#isStillAllowed(message.topic)) {
+      return this.#withhold(delivery);
     }
     const sequence = qos > 0 && delivery.sequence === 0 ? this.#nextSequence : delivery.sequence;
     const packetId = qos === 0 ? 0 : packetIdOf(sequence);
@@ -399,6 +408,13 @@ export class Session {
   /** Nothing is delivered after the right to it was gone, whenever it was queued. */
   #isStillAllowed(topic: string): boolean {
     return this.policy.mayReceive(topic) && this.policy.subscribeRight(topic).allowed;
+  }
+
+  /** Another member of the shared subscription may have the right to it. */
+  #withhold({ sequence, message, qos, group }: Delivery): void {
+    if (group !== undefined) return this.space.passOn(message, qos, group);
+    this.space.stats.droppedDenied += 1;
+    this.#settle(sequence);
   }
 
   #keepShared(sequence: number, message: Message, qos: Qos, group: SharedGroup): void {
@@ -578,7 +594,7 @@ export class Session {
         group: undefined,
         isRepeated: sequence < this.#sentTo,
         isReleased: released,
-        isReviewed: sequence < this.#reviewTo,
+        acceptedUnder: sequence < this.#reviewTo ? undefined : this.#policy,
       });
     }
     const last = page.at(-1);

@@ -4,6 +4,7 @@
  * no more memory than one with a thousand.
  */
 import type { Message, Qos } from './message.js';
+import type { Policy } from './ports.js';
 import { keptBytes } from './publication.js';
 import type { SharedGroup } from './shared.js';
 
@@ -27,8 +28,8 @@ export interface Delivery {
   readonly isRepeated: boolean;
   /** PUBREC has been received for it: only PUBREL may follow. */
   readonly isReleased: boolean;
-  /** It waited in the vault while the client was away: the rights of today decide. */
-  readonly isReviewed: boolean;
+  /** What the client's rights were when it was let in; under others it is judged again. Undefined: not known, it waited in the vault. */
+  readonly acceptedUnder: Policy | undefined;
 }
 
 export class Window {

@@ -68,6 +68,7 @@ export class TestClient {
   #read = 0;
   #taken = 0;
   #nextId = 1;
+  #unanswered: ServerPacket[] = [];
 
   constructor(link: TestLink, clock: FakeClock, version: number, clientId: string) {
     this.link = link;
@@ -95,11 +96,20 @@ export class TestClient {
     for (const packet of packets) {
       this.packets.push(packet);
       const answer = this.wouldAcknowledge(packet) ? answerTo(packet) : undefined;
+      if (answer === undefined) this.#unanswered.push(packet);
       if (answer === undefined || this.link.isEnded) continue;
       this.link.send(answer);
       answered = true;
     }
     return answered;
+  }
+
+  /** Acknowledges what it has left, and from now on everything. */
+  async catchUp(): Promise<void> {
+    this.acknowledges = true;
+    const answers = this.#unanswered.flatMap((packet) => answerTo(packet) ?? []);
+    this.#unanswered = [];
+    await this.send(...answers);
   }
 
   wouldAcknowledge(packet: ServerPacket): boolean {
