@@ -40,10 +40,15 @@ export async function reviewSession(session: Session, version: number, tally: Ta
   return true;
 }
 
-/** Of those looked at in one turn of the loop: some milliseconds, which everybody else waits for. */
-const renewedInOneTurn = 200;
+/** Of those given other rights, and of those then reviewed, in one turn of the loop: some milliseconds, which everybody else waits for. */
+const swappedInOneTurn = 2_000;
+const reviewedInOneTurn = 200;
 
-/** Without asking the store for each session: one policy is often that of ten thousand. */
+/**
+ * Without asking the store for each session: one policy is often that of ten thousand. First of all everybody gets the new rights, so
+ * that what was taken away is gone for all of them within a few turns: what they publish, and what they are sent, is held against
+ * those at once (`Session.isEntitledTo`). Only then, which takes ten times as long, their subscriptions and wills are looked through.
+ */
 export async function renewSessions(
   space: Space,
   renew: Renewal,
@@ -51,37 +56,56 @@ export async function renewSessions(
   tally: Tally,
 ): Promise<void> {
   const toAsk: Session[] = [];
-  let looked = 0;
-  for (const session of Array.from(space.sessions.values())) {
-    if (++looked % renewedInOneTurn === 0) await new Promise<void>((resolve) => space.clock.soon(resolve));
-    if (session.hasEnded || session.rightsVersion > version) continue;
+  const renewed: Session[] = [];
+  const refused = new Map<Session, Refusal>();
+  const sessions = Array.from(space.sessions.values());
+  await inTurns(space, sessions, swappedInOneTurn, (session) => {
+    if (session.hasEnded || session.rightsVersion > version) return;
     // What a review under way has asked about may be more than this change: its answer must not be overtaken by less.
-    const policy = session.reviewsUnderWay > 0 ? undefined : renew(session.policy);
-    if (policy === undefined) toAsk.push(session);
-    else if (policy !== session.policy) {
-      const rest = useRenewed(session, policy, version, tally);
-      if (rest !== undefined) await rest; // a promise for each of ten thousand sessions is a good part of what they cost
-    }
-  }
-  await Promise.all(toAsk.map((session) => reviewSession(session, version, tally)));
+    const answer = session.reviewsUnderWay > 0 ? undefined : renew(session.policy);
+    if (answer === undefined) return void toAsk.push(session);
+    if (answer === session.policy) return;
+    session.rightsVersion = version;
+    tally.sessionsTouched += 1;
+    if ('kind' in answer) return void refused.set(session, answer);
+    session.policy = answer;
+    session.unreviewed += 1;
+    session.connection?.forgetRights();
+    renewed.push(session);
+  });
+  await Promise.all([
+    ...toAsk.map((session) => reviewSession(session, version, tally)),
+    lookThrough(space, renewed, refused, tally),
+  ]);
 }
 
-/** Undefined: it was done at once. */
-function useRenewed(
-  session: Session,
-  answer: Policy | Refusal,
-  version: number,
+async function lookThrough(
+  space: Space,
+  renewed: readonly Session[],
+  refused: ReadonlyMap<Session, Refusal>,
   tally: Tally,
-): Promise<void> | undefined {
-  session.rightsVersion = version;
-  tally.sessionsTouched += 1;
-  if ('kind' in answer) {
-    showOut(session, answer.reason, tally);
-    return undefined;
+): Promise<void> {
+  await inTurns(space, [...refused], reviewedInOneTurn, ([session, { reason }]) => {
+    if (!session.hasEnded) showOut(session, reason, tally);
+  });
+  await inTurns(space, renewed, reviewedInOneTurn, (session) => {
+    const rest = session.hasEnded ? undefined : review(session, tally);
+    session.unreviewed -= 1;
+    return rest; // a promise for each of ten thousand sessions is a good part of what they cost
+  });
+}
+
+async function inTurns<Item>(
+  { clock }: Space,
+  items: readonly Item[],
+  inOneTurn: number,
+  handle: (item: Item) => Promise<void> | undefined | void,
+): Promise<void> {
+  for (const [index, item] of items.entries()) {
+    if (index > 0 && index % inOneTurn === 0) await new Promise<void>((resolve) => clock.soon(resolve));
+    const rest = handle(item);
+    if (rest !== undefined) await rest;
   }
-  session.policy = answer;
-  session.connection?.forgetRights();
-  return review(session, tally);
 }
 
 async function use(session: Session, granted: Grant, tally: Tally): Promise<void> {

@@ -317,6 +317,27 @@ describe('a policy that is renewed', () => {
     expect([alice, bob, carol].map((client) => client?.messages())).toEqual([[], ['a x'], []]);
   });
 
+  it('is gone for all of thousands within a few turns, long before the last subscription is looked at', async () => {
+    const h = new Harness();
+    const publisher = await h.connect5('publisher');
+    await publisher.publish('up', 'x', { qos: 1 });
+    const crowd = await Promise.all(Array.from({ length: 3_000 }, (_, n) => h.connect5(`c${n}`)));
+    for (const client of crowd) client.link.send(client.subscribeBytes([`crowd/${client.clientId}`]));
+    await h.settle();
+    const done = h.broker.renewPolicies(tenantId, () =>
+      policyOf({ publish: ['crowd/#'], subscribe: ['other'] }),
+    );
+    for (let turn = 0; turn < 3; turn++) await h.clock.turn();
+    const left = h.broker.stats.subscriptions;
+    const some = crowd.filter((_, n) => n % 150 === 149);
+    await publisher.send(...some.map(({ clientId }) => publisher.publishBytes(`crowd/${clientId}`, 'x')));
+    for (const client of some) await client.settle();
+    expect(left).toBeGreaterThan(2_000);
+    expect(some.flatMap((client) => client.messages())).toEqual([]);
+    expect(await done).toMatchObject({ sessionsTouched: 3_001, subscriptionsRemoved: 3_000 });
+    expect((await publisher.publish('up', 'x', { qos: 1 }))?.code).toBe(0x87);
+  });
+
   it('takes rights that were remembered, the will that has lost its own, and leaves when the connection ends', async () => {
     const h = new Harness();
     h.gate.expiresAt = h.clock.now() + 60_000;
