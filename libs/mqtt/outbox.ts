@@ -21,14 +21,18 @@ export class Outbox {
   /** Over it, `hasRoom` is false. */
   maxBytes: number;
   readonly #onFlushed: () => void;
-  #chunks: Buffer[] = [];
-  #slab: Buffer | undefined;
-  /** All that this turn's packets are in: that one is the last. */
-  #slabs: Buffer[] = [];
-  /** Those that the link has not taken yet. */
-  #underWay: Buffer[] = [];
+  /** What this turn's packets are laid into now, from `#start` to `#at`. */
+  #slab: Buffer | undefined = undefined;
   #start = 0;
   #at = 0;
+  // Mostly the slab is all there is: lists are made where there is more, for each outbox has its own, and goes through a turn in which
+  // it sends something a thousand times a second.
+  /** What goes out before it. */
+  #chunks: Buffer[] | undefined = undefined;
+  /** Other slabs of this turn. */
+  #others: Buffer[] | undefined = undefined;
+  /** Slabs of earlier turns, which the link has not taken yet. */
+  #underWay: Buffer[] | undefined = undefined;
   #pendingBytes = 0;
   #slabHint = smallestSlab;
   #isWaiting = false;
@@ -85,15 +89,17 @@ export class Outbox {
   flush(): void {
     this.#isWaiting = false;
     if (this.#pendingBytes > 0) {
-      this.#closeSlab();
       this.#reclaim();
-      const chunks = this.#chunks;
-      for (const slab of this.#slabs) this.#underWay.push(slab);
-      this.#slabHint = this.#slabs.length > 1 ? largestTogether : this.#at;
+      this.#closeSlab();
+      const chunks = this.#chunks ?? [];
+      const slab = this.#slab;
+      const others = this.#others;
+      this.#slabHint = others !== undefined && slab !== undefined ? largestTogether : this.#at;
       this.bytesSent += this.#pendingBytes;
       this.#clear();
       if (!this.#link.write(chunks)) this.#isBlocked = true;
-      this.#reclaim();
+      if (slab !== undefined) this.#release(slab);
+      if (others !== undefined) for (const other of others) this.#release(other);
     }
     this.#onFlushed();
   }
@@ -103,22 +109,29 @@ export class Outbox {
     this.#reclaim();
   }
 
+  /** Back to where slabs come from, once the link has what is in it. */
+  #release(slab: Buffer): void {
+    if (this.#link.bufferedBytes === 0) giveBack(slab);
+    else if (this.#underWay === undefined) this.#underWay = [slab];
+    else this.#underWay.push(slab);
+  }
+
   #reclaim(): void {
-    if (this.#underWay.length === 0 || this.#link.bufferedBytes > 0) return;
+    if (this.#underWay === undefined || this.#link.bufferedBytes > 0) return;
     for (const slab of this.#underWay) giveBack(slab);
-    this.#underWay = [];
+    this.#underWay = undefined;
   }
 
   /** Nothing goes out any more. What the link still has stays its own. */
   close(): void {
-    this.#underWay = [];
+    this.#underWay = undefined;
     this.#clear();
   }
 
   #clear(): void {
-    this.#chunks = [];
+    this.#chunks = undefined;
     this.#slab = undefined;
-    this.#slabs = [];
+    this.#others = undefined;
     this.#start = 0;
     this.#at = 0;
     this.#pendingBytes = 0;
@@ -152,22 +165,33 @@ export class Outbox {
     const grown = takeSlab(Math.max(2 * slab.length, this.#at + length));
     grown.set(slab.subarray(0, this.#at));
     this.#slab = grown;
-    this.#slabs[this.#slabs.length - 1] = grown;
     giveBack(slab);
   }
 
   #openSlab(length: number): void {
     this.#closeSlab();
+    if (this.#slab !== undefined) this.#keep(this.#slab);
     this.#slab = takeSlab(Math.max(this.#slabHint, length));
-    this.#slabs.push(this.#slab);
     this.#start = 0;
     this.#at = 0;
   }
 
+  #keep(slab: Buffer): void {
+    if (this.#others === undefined) this.#others = [slab];
+    else this.#others.push(slab);
+  }
+
+  /** What has been laid into the slab is a piece by itself. */
   #closeSlab(): void {
     if (this.#slab === undefined || this.#at === this.#start) return;
-    this.#chunks.push(this.#slab.subarray(this.#start, this.#at));
+    const piece = this.#slab.subarray(this.#start, this.#at);
     this.#start = this.#at;
+    this.#push(piece);
+  }
+
+  #push(piece: Buffer): void {
+    if (this.#chunks === undefined) this.#chunks = [piece];
+    else this.#chunks.push(piece);
   }
 
   /** What is on loan, or gets a packet identifier of its own. */
@@ -175,14 +199,12 @@ export class Outbox {
     const slab = takeSlab(bytes.length);
     lay(bytes, slab, 0, packetIdAt, packetId);
     this.#pass(slab.subarray(0, bytes.length));
-    const current = this.#slab === undefined ? undefined : this.#slabs.pop();
-    this.#slabs.push(slab);
-    if (current !== undefined) this.#slabs.push(current);
+    this.#keep(slab);
   }
 
   #pass(bytes: Buffer): void {
     this.#closeSlab();
-    this.#chunks.push(bytes);
+    this.#push(bytes);
     this.#pendingBytes += bytes.length;
     this.wake();
   }
