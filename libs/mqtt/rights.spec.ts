@@ -298,6 +298,23 @@ describe('what waits for a client', () => {
   });
 });
 
+describe('a message that is being stored', () => {
+  it('does not reach whose right to it goes meanwhile', async () => {
+    const h = new Harness();
+    const publisher = await h.connect5('bob', { expiry: 100 });
+    const clients = [await h.connect5('alice'), await h.connect5('carol')];
+    for (const client of clients) await client.subscribe(['gone', 'kept']);
+    h.store.hold();
+    for (const topic of ['gone', 'kept']) await publisher.publish(topic, 'x', { qos: 2 });
+    h.gate.allow({ subscribe: ['kept'] }, 'alice');
+    await h.broker.reauthorize(tenantId, everybody);
+    h.store.commit();
+    for (const client of clients) await client.settle();
+    expect(clients.map((client) => client.messages())).toEqual([['kept x'], ['gone x', 'kept x']]);
+    expect(h.broker.stats.droppedDenied).toBe(1);
+  });
+});
+
 describe('a policy that is renewed', () => {
   it('is swapped under those who have it, and the gate is asked only where that is not enough', async () => {
     const h = new Harness();

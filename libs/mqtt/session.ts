@@ -391,8 +391,9 @@ export class Session {
       this.space.stats.droppedExpired += 1; // MQTT-3.3.2-5
       return this.#settle(delivery.sequence);
     }
-    if (delivery.acceptedUnder !== this.#policy && !this.#isStillAllowed(message.topic)) {
-      return this.#withhold(delivery);
+    if (!this.mayStillReceive(message.topic, delivery.acceptedUnder)) {
+      this.space.withheld(message, qos, delivery.group);
+      return this.#settle(delivery.sequence);
     }
     const sequence = qos > 0 && delivery.sequence === 0 ? this.#nextSequence : delivery.sequence;
     const packetId = qos === 0 ? 0 : packetIdOf(sequence);
@@ -405,16 +406,10 @@ export class Session {
     if (delivery.group !== undefined) this.#keepShared(sequence, message, qos, delivery.group);
   }
 
-  /** Nothing is delivered after the right to it was gone, whenever it was queued. */
-  #isStillAllowed(topic: string): boolean {
-    return this.policy.mayReceive(topic) && this.policy.subscribeRight(topic).allowed;
-  }
-
-  /** Another member of the shared subscription may have the right to it. */
-  #withhold({ sequence, message, qos, group }: Delivery): void {
-    if (group !== undefined) return this.space.passOn(message, qos, group);
-    this.space.stats.droppedDenied += 1;
-    this.#settle(sequence);
+  /** Nothing is delivered after the right to it was gone, whenever it was accepted. Undefined: under rights that are not known. */
+  mayStillReceive(topic: string, acceptedUnder: Policy | undefined): boolean {
+    const policy = this.#policy;
+    return acceptedUnder === policy || (policy.mayReceive(topic) && policy.subscribeRight(topic).allowed);
   }
 
   #keepShared(sequence: number, message: Message, qos: Qos, group: SharedGroup): void {

@@ -68,6 +68,8 @@ interface PutOff {
   readonly retain: boolean;
   readonly subscriptionIds: readonly number[];
   readonly group: SharedGroup | undefined;
+  /** The session's rights when it was let in. */
+  readonly acceptedUnder: Policy;
 }
 
 const noPayload = Buffer.alloc(0);
@@ -297,7 +299,7 @@ export class Space {
       if (entries === undefined) return [entry];
       entries.push(entry);
     } else if (putOff === undefined) session.offer(publication, qos, retain, subscriptionIds, group);
-    else putOff.push({ session, qos, retain, subscriptionIds, group });
+    else putOff.push({ session, qos, retain, subscriptionIds, group, acceptedUnder: session.policy });
     return entries;
   }
 
@@ -347,9 +349,17 @@ export class Space {
   #deliverLate(message: Message, putOff: readonly PutOff[]): void {
     const publication = this.#publication;
     publication.begin(message, this.clock.now());
-    for (const { session, qos, retain, subscriptionIds, group } of putOff) {
-      session.offer(publication, qos, retain, subscriptionIds, group);
+    for (const { session, qos, retain, subscriptionIds, group, acceptedUnder } of putOff) {
+      if (session.mayStillReceive(message.topic, acceptedUnder))
+        session.offer(publication, qos, retain, subscriptionIds, group);
+      else this.withheld(message, qos, group);
     }
+  }
+
+  /** Who it was for may not have it any more. Another member of the shared subscription may. */
+  withheld(message: Message, qos: Qos, group: SharedGroup | undefined): void {
+    if (group === undefined) this.stats.droppedDenied += 1;
+    else this.passOn(message, qos, group);
   }
 
   /** One message for one durable session: a retained one, or one that another member of a shared subscription left. */
