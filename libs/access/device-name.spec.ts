@@ -29,7 +29,9 @@ describe('the name of a device that makes itself known', () => {
     ['${name}', '*', 'a\0'],
     ['${name}', '*', 'a\n'],
     ['${name}', '*', ''],
+    ['${name}', '*', 'a\ufffe'],
     ['${name}', '*', 'x'.repeat(201)],
+    ['${name}', '*', 'ä'.repeat(129)],
   ])('there is none of %s, %s and %j', (template, pattern, name) => {
     expect(nameOf(template, pattern, name)).toBeUndefined();
   });

@@ -1,7 +1,7 @@
 /** How devices that make themselves known are called: by a template, of names that a pattern allows. */
 import { z } from 'zod';
 
-import { isExpandable } from './variables.js';
+import { isTopicWord } from './variables.js';
 
 const variable = /\$\{(name|random)\}/g;
 
@@ -24,10 +24,17 @@ export const namePatternSchema = z
   .refine(isFree, 'No + # / and no control characters.');
 
 function isFree(text: string): boolean {
-  return text === '' || (isExpandable(text) && !/\p{Cc}/u.test(text));
+  return text === '' || isTopicWord(text);
 }
 
-export const maxDeviceNameLength = 200;
+/** A device connects under its name, unless its credential says otherwise: so long is a client identifier by default. */
+export const maxDeviceNameBytes = 256;
+const maxDeviceNameLength = 200;
+
+export function isDeviceName(name: string): boolean {
+  if (name.length > maxDeviceNameLength || Buffer.byteLength(name) > maxDeviceNameBytes) return false;
+  return isTopicWord(name);
+}
 
 /** Undefined: the device may not be called so. `name` undefined: it has not said how it is called. */
 export function deviceNameOf(
@@ -41,8 +48,7 @@ export function deviceNameOf(
   const made = template.replaceAll(variable, (_, which: string) =>
     which === 'name' ? (name ?? '') : random,
   );
-  const isName = made.length <= maxDeviceNameLength && made !== '' && isFree(made);
-  return isName ? made : undefined;
+  return isDeviceName(made) ? made : undefined;
 }
 
 /** From left to right, each part at its first place, the last at the end: linear for any pattern. */

@@ -15,6 +15,11 @@ export function filterFault(filter: string): FilterFault | undefined {
   return undefined;
 }
 
+/** Whether the broker reads it as a string: no control characters, non-characters or halves of surrogate pairs (MQTT 5.0, 1.5.4, strictly). */
+export function isMqttText(text: string): boolean {
+  return text.isWellFormed() && !/[\p{Cc}\p{NChar}]/u.test(text);
+}
+
 /** The filter a subscription's messages are matched by: `$share/group/a/#` subscribes to `a/#` (MQTT 5.0, 4.8.2). */
 export function withoutShare(filter: string): string {
   if (!filter.startsWith('$share/')) return filter;
@@ -40,7 +45,7 @@ export function overlap(a: string, b: string): boolean {
   }
 }
 
-/** Whether a valid filter is a topic as it stands: a topic has at least one character (MQTT-4.7.3-1), and no wildcard. */
+/** Whether a filter is a topic as it stands: a topic has at least one character (MQTT-4.7.3-1), and no wildcard. */
 export function isTopic(filter: string): boolean {
   return filter.length > 0 && !filter.includes('+') && !filter.includes('#');
 }

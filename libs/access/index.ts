@@ -37,12 +37,18 @@ export { assignClientId, clientIdRuleSchema, mayUseClientId } from './client-id.
 export type { ClientIdRule } from './client-id.js';
 export { isConditional, settle, transportsOf } from './conditions.js';
 export type { Circumstances, Conditions, Settled, TransportName } from './conditions.js';
-export { deviceNameOf, maxDeviceNameLength, namePatternSchema, nameTemplateSchema } from './device-name.js';
+export {
+  deviceNameOf,
+  isDeviceName,
+  maxDeviceNameBytes,
+  namePatternSchema,
+  nameTemplateSchema,
+} from './device-name.js';
 export { ruleDifference } from './difference.js';
 export type { RuleDifference } from './difference.js';
 export { explain } from './explain.js';
 export type { Explanation, Question, UnmetRule } from './explain.js';
-export { filterFault, withoutShare } from './filter.js';
+export { filterFault } from './filter.js';
 export type { FilterFault } from './filter.js';
 export {
   issueCertificate,
@@ -105,7 +111,7 @@ export { anchorFault, identityOf, identityTemplateSchema, possessionFault } from
 export type { AnchorFault, Identity, IdentityTemplate, PossessionFault } from './trust-anchor.js';
 export { validityAt } from './validity.js';
 export type { Validity, ValidityState } from './validity.js';
-export { isExpandable } from './variables.js';
+export { isExpandable, isTopicWord } from './variables.js';
 export type { Variables } from './variables.js';
 export type { Origin } from './verdict.js';
 export { isSignedBy, maxRevocationListBytes, readRevocationList } from './revocation-list.js';

@@ -3,6 +3,8 @@
  * read as a wildcard or as several levels: one that holds `+ # /` or NUL does not expand.
  */
 
+import { isMqttText } from './filter.js';
+
 /** What a principal's variables stand for. A missing attribute is a variable without a value. */
 export interface Variables {
   readonly tenant: string;
@@ -42,6 +44,11 @@ export function withoutVariables(template: string): string {
 /** True for a value that a variable may take: not empty, and nothing in it that MQTT reads as syntax. */
 export function isExpandable(value: string): boolean {
   return value.length > 0 && !/[+#/\0]/.test(value) && value.isWellFormed();
+}
+
+/** Whether it may stand for a level of a topic, and for a client identifier: such as the broker reads. */
+export function isTopicWord(value: string): boolean {
+  return isExpandable(value) && isMqttText(value);
 }
 
 /** The template with values in place; undefined where one of its variables has no usable value. */

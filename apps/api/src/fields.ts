@@ -1,6 +1,6 @@
 /** Members that mean the same in every resource. */
 import { z } from 'zod';
-import { isExpandable } from '#access';
+import { isTopicWord } from '#access';
 
 /** For people: anything that prints. */
 export const displayName = z
@@ -15,8 +15,8 @@ export const topicWord = z
   .string()
   .min(1)
   .max(200)
-  .refine((text) => isPrintable(text) && isExpandable(text), {
-    message: 'It becomes one level of a topic: no + # / and no control characters.',
+  .refine(isTopicWord, {
+    message: 'It becomes one level of a topic: no + # /, no control characters or non-characters.',
     params: { code: 'forbidden-character' },
   });
 

@@ -1,11 +1,16 @@
 import { z } from 'zod';
-import { addressRulesSchema } from '#access';
+import { addressRulesSchema, maxDeviceNameBytes } from '#access';
 import type { Device } from '#store';
 import { presentRules } from '../address-ranges/address-ranges.schema.js';
 import { displayName, presentStamps, stamps, topicWord } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
 
-const name = topicWord.describe('Unique in the tenant; what ${device} stands for in topics');
+const name = topicWord
+  .refine((text) => Buffer.byteLength(text) <= maxDeviceNameBytes, {
+    message: `At most ${maxDeviceNameBytes} bytes: it is a client identifier too.`,
+    params: { code: 'too-big' },
+  })
+  .describe('Unique in the tenant; what ${device} stands for in topics');
 
 const attributeName = z
   .string()

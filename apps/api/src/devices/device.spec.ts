@@ -47,7 +47,18 @@ describe('devices', () => {
   });
 
   it('refuse a name or an attribute that a topic would read as syntax', async () => {
-    for (const bad of ['', 'a/b', 'a+', '#', 'a\u0000b', 'a\nb', '\u0085', '\ud800', 'x'.repeat(201)]) {
+    for (const bad of [
+      '',
+      'a/b',
+      'a+',
+      '#',
+      'a\u0000b',
+      'a\nb',
+      '\u0085',
+      '\ud800',
+      '\ufffe',
+      'x'.repeat(201),
+    ]) {
       const name = await tenant.admin.post(path, { name: bad });
       expect([bad, name.status, name.body.errors[0].pointer]).toEqual([bad, 422, '#/name']);
       const value = await tenant.admin.post(path, { name: 'fine', attributes: { a: bad } });
@@ -57,6 +68,13 @@ describe('devices', () => {
       const refused = await tenant.admin.post(path, { name: 'fine', attributes: { [key]: 'v' } });
       expect([key, refused.status]).toEqual([key, 422]);
     }
+  });
+
+  it('refuse a name that no client could connect under', async () => {
+    const longest = 'ä'.repeat(128);
+    expect((await tenant.admin.post(path, { name: longest })).status).toBe(201);
+    const { body } = await tenant.admin.post(path, { name: `${longest}x` });
+    expect(body.errors).toMatchObject([{ pointer: '#/name', code: 'too-big' }]);
   });
 
   it('refuse a taken name, and a profile or group that is not there or is another tenant’s', async () => {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { maxDeviceNameLength } from '#access';
+import { isDeviceName } from '#access';
 import { type Reason, Reasons, type Refusal, type TenantId } from '#mqtt';
 import { internalKey, type Logger } from '#process';
 
@@ -49,7 +49,7 @@ export class Provisioning {
   }): Promise<Refusal | undefined> {
     const { tenantId } = unknown;
     // The api would take it for a request that is none, and the device would come again for ever.
-    if (unknown.name.length > maxDeviceNameLength) return staysOut('name-not-allowed', tenantId);
+    if (!isDeviceName(unknown.name)) return staysOut('name-not-allowed', tenantId);
     const answer = await this.#ask('registrations', unknown);
     const outcome = answer?.status === 200 ? registration.safeParse(answer.body) : undefined;
     if (outcome?.success !== true) return unavailable;
