@@ -146,6 +146,8 @@ class Explainer {
   }
 
   #publish(question: Question & { action: 'publish' }): Decision {
+    // Whatever the rules say: MQTT 5.0, 4.7.2.
+    if (question.topic.startsWith('$')) return serversTopic;
     const { verdict, explanation: published } = this.#verdict('publish', question.topic);
     if (verdict?.effect !== 'allow') return published;
     const over = ceilingExceeded(verdict, question);
@@ -178,6 +180,15 @@ class Explainer {
     return { ...verdict.origin, pattern: expanded };
   }
 }
+
+const serversTopic: Decision = {
+  decision: 'deny',
+  action: 'publish',
+  reason: "topics that begin with $ are the server's",
+  origin: undefined,
+  maxQos: undefined,
+  witness: undefined,
+};
 
 function ceilingExceeded(verdict: Verdict, question: Question & { action: 'publish' }): string | undefined {
   if ((question.qos ?? 0) > verdict.maxQos) return `over the maximum QoS of ${verdict.maxQos}`;

@@ -20,6 +20,13 @@ export function isMqttText(text: string): boolean {
   return text.isWellFormed() && !/[\p{Cc}\p{NChar}]/u.test(text);
 }
 
+/** Whether it can be subscribed to: a filter as it stands, or as a shared one (MQTT 5.0, 4.8.2). */
+export function isSubscription(filter: string): boolean {
+  if (!isMqttText(filter)) return false;
+  const hasGroup = !filter.startsWith('$share/') || /^\$share\/[^/+#]+\/./.test(filter);
+  return hasGroup && filterFault(withoutShare(filter)) === undefined;
+}
+
 /** The filter a subscription's messages are matched by: `$share/group/a/#` subscribes to `a/#` (MQTT 5.0, 4.8.2). */
 export function withoutShare(filter: string): string {
   if (!filter.startsWith('$share/')) return filter;

@@ -48,7 +48,7 @@ export { ruleDifference } from './difference.js';
 export type { RuleDifference } from './difference.js';
 export { explain } from './explain.js';
 export type { Explanation, Question, UnmetRule } from './explain.js';
-export { filterFault } from './filter.js';
+export { filterFault, isMqttText, isSubscription, isTopic } from './filter.js';
 export type { FilterFault } from './filter.js';
 export {
   issueCertificate,

@@ -161,3 +161,39 @@ describe('a filter that is allowed in part', () => {
     expect(await ask({ ...question, topic: 'c/+' })).toMatchObject({ decision: 'deny' });
   });
 });
+
+describe('what is no question for rules', () => {
+  it.each([
+    ['publish', 'a/+', 'topic'],
+    ['publish', 'a/#', 'topic'],
+    ['publish', 'a\u0001', 'topic'],
+    ['publish', 'a\ufffe', 'topic'],
+    ['receive', '#', 'topic'],
+    ['retain', 'a/+/b', 'topic'],
+    ['subscribe', 'a#', 'topic-filter'],
+    ['subscribe', 'a/#/b', 'topic-filter'],
+    ['subscribe', '$share/g', 'topic-filter'],
+    ['subscribe', '$share/g/', 'topic-filter'],
+    ['subscribe', '$share//a', 'topic-filter'],
+    ['subscribe', '$share/g+/a', 'topic-filter'],
+    ['subscribe', '$share/g/a#', 'topic-filter'],
+  ])('is refused: %s %j', async (action, topic, code) => {
+    await give([allow(['publish', 'subscribe', 'retain'], ['#'])]);
+    expect(await ask({ action, topic })).toMatchObject({
+      code: 'invalid',
+      errors: [{ pointer: '#/topic', code }],
+    });
+  });
+
+  it('is denied whatever they say: to publish where the server alone does', async () => {
+    await give([allow(['publish', 'subscribe', 'retain'], ['$a/#'])]);
+    const reason = "topics that begin with $ are the server's";
+    for (const asked of [{}, { retain: true }])
+      expect(await ask({ action: 'publish', topic: '$a/b', ...asked })).toMatchObject(denied(reason));
+    expect(await ask({ action: 'retain', topic: '$a/b' })).toMatchObject(denied(reason));
+    for (const topic of ['$a/b', '$share/g/$a/b', '$share'])
+      expect(await ask({ action: 'subscribe', topic })).toMatchObject({
+        decision: topic === '$share' ? 'deny' : 'allow',
+      });
+  });
+});

@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { actions, normalizeAddress, ruleLimits, ruleSchema, type Explanation } from '#access';
+import {
+  actions,
+  isMqttText,
+  isSubscription,
+  isTopic,
+  normalizeAddress,
+  ruleLimits,
+  ruleSchema,
+  type Explanation,
+} from '#access';
 import type { Policy, PolicyBinding, PolicyVersion } from '#store';
 import { displayName, instant, presentStamps, stamps } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
@@ -100,13 +109,16 @@ export const evaluation = z
     at: instant.optional().describe('When; default: now'),
   })
   .superRefine((input, context) => {
-    if (input.action === 'connect' || input.topic !== undefined) return;
-    context.addIssue({
-      code: 'custom',
-      path: ['topic'],
-      message: 'Needed for this action',
-      params: { code: 'required' },
-    });
+    const { action, topic } = input;
+    if (action === 'connect') return;
+    const [message, code] =
+      topic === undefined
+        ? ['Needed for this action', 'required']
+        : action === 'subscribe'
+          ? [isSubscription(topic) ? undefined : 'Not a topic filter', 'topic-filter']
+          : [isMqttText(topic) && isTopic(topic) ? undefined : 'Not a topic', 'topic'];
+    if (message !== undefined)
+      context.addIssue({ code: 'custom', path: ['topic'], message, params: { code } });
   })
   .meta({ id: 'PolicyEvaluationRequest' });
 export type EvaluationInput = z.output<typeof evaluation>;
