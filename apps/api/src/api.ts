@@ -6,6 +6,7 @@ import { keepHouse, openControlStore, type ControlStore } from '#store';
 import { ApiModule } from './api.module.js';
 import { createAdapter } from './http/fastify.js';
 import { serveDocumentation } from './http/openapi.js';
+import { refuseOtherMethods, type Route } from './http/other-methods.js';
 import { defaultRateLimits, registerRateLimit, SignInThrottle, type RateLimits } from './http/throttle.js';
 import type { Endpoints } from './provisioning/claim.service.js';
 import { nestLogger } from './nest-logger.js';
@@ -22,11 +23,6 @@ export interface ApiOptions {
   readonly egress?: EgressOptions;
   /** How often it is looked for revocation lists to be fetched. */
   readonly lookForListsEveryMs?: number;
-}
-
-export interface Route {
-  readonly method: string;
-  readonly url: string;
 }
 
 export interface Api {
@@ -77,6 +73,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     app.get(SignInThrottle).attach(fastify, rateLimits);
     serveDocumentation(app);
     await app.init();
+    const served = [...routes];
+    refuseOtherMethods(fastify, served);
     await fastify.ready();
     // Unref'd: it keeps no process alive. A sweep that fails is tried again with the next; nothing depends on it.
     const sweeping = setInterval(() => {
@@ -86,7 +84,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     lists.start(options.lookForListsEveryMs ?? lookForListsEveryMs);
     return {
       app,
-      routes,
+      routes: served,
       async listen(host, port) {
         await app.listen(port, host);
         return app.getUrl();

@@ -24,7 +24,7 @@ function sendRaw(text: string): Promise<string> {
   const { hostname, port } = new URL(api.url);
   return new Promise((resolve, reject) => {
     let answer = '';
-    const socket = connect(Number(port), hostname, () => socket.write(text));
+    const socket = connect(Number(port), hostname, () => socket.write(text, 'latin1'));
     socket.setEncoding('utf8').on('data', (part: string) => (answer += part));
     socket.on('error', reject).on('close', () => resolve(answer));
   });
@@ -101,6 +101,35 @@ describe('a request', () => {
       status: 413,
       code: 'too-large',
     });
+  });
+
+  it('whose body is not UTF-8 is 400, and one with a coding 415: nothing is guessed, nothing unpacked', async () => {
+    const send = (type: string, more = '') =>
+      sendRaw(
+        `POST ${tenant.path}/devices HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer ${tenant.admin.key}\r\n` +
+          `Content-Type: ${type}\r\n${more}Content-Length: 13\r\n\r\n{"name":"n\xfc"}`,
+      );
+    for (const type of ['application/json', 'application/merge-patch+json; charset=latin1'])
+      expect(await send(type)).toMatch(/^HTTP\/1.1 400 [^]*"The body is not UTF-8."/);
+    const packed = await send('application/json', 'Content-Encoding: gzip\r\n');
+    expect(packed).toMatch(/^HTTP\/1.1 415 [^]*"unsupported-media-type"/);
+  });
+
+  it('for a method that a resource does not have is 405 and says which it has', async () => {
+    const asked: [method: string, path: string, allow: string][] = [
+      ['PUT', `${tenant.path}/devices`, 'POST, GET, HEAD'],
+      ['OPTIONS', `${tenant.path}/devices/${randomUUID()}`, 'GET, HEAD, PATCH, DELETE'],
+      ['GET', `${tenant.path}/devices/bulk`, 'POST'],
+    ];
+    for (const [method, path, allow] of asked) {
+      // It is not read: its media type would be 415.
+      const refused = await tenant.admin.call(method, path, method === 'PUT' ? { text: 'x' } : {});
+      expect([path, refused.status, refused.body.code]).toEqual([path, 405, 'method-not-allowed']);
+      const offered = refused.headers.get('allow')?.split(', ').toSorted();
+      expect([path, offered]).toEqual([path, allow.split(', ').toSorted()]);
+    }
+    const hidden = await tenant.admin.call('GET', '/internal/claims', {});
+    expect([hidden.status, hidden.headers.get('allow')]).toEqual([404, null]);
   });
 
   it('that is not HTTP, or has too large headers, gets a problem too', async () => {

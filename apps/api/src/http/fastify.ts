@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RawRequestDefaultExpression } from 'fastify';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -37,7 +38,7 @@ export function createAdapter(log: Logger): FastifyAdapter {
   adapter.setErrorHandler = () => fastify;
   fastify.addHook('onRequest', (request, reply, done) => {
     setHeaders(request, reply);
-    done(refusedUrl(request.url));
+    done(refusedUrl(request.url) ?? refusedCoding(request.headers['content-encoding']));
   });
   return adapter;
 }
@@ -48,6 +49,12 @@ function refusedUrl(url: string): Failure | undefined {
   if (at === -1) return undefined;
   const isInPath = !url.slice(0, at).includes('?');
   return isInPath ? notFound() : new Failure('invalid-parameter', 'A query parameter holds U+0000.');
+}
+
+/** A body is taken as it is: unpacked, it could be any size. */
+function refusedCoding(coding: string | undefined): Failure | undefined {
+  if (coding === undefined || coding.trim().toLowerCase() === 'identity') return undefined;
+  return new Failure('unsupported-media-type', 'Send the body as it is, without a Content-Encoding.');
 }
 
 function setHeaders(request: FastifyRequest, reply: FastifyReply): void {
@@ -72,15 +79,19 @@ const pageHeaders = {
 } as const;
 
 /**
- * JSON, and JSON Merge Patch (RFC 7396), which is JSON. An upload is handed on unread: the route that takes it reads it once
+ * JSON, and JSON Merge Patch (RFC 7396), which is JSON, in UTF-8: other bytes would be read as U+FFFD, and stored so. An upload is handed on unread: the route that takes it reads it once
  * the caller is known, so that strangers cost no memory. Any other media type is 415.
  */
 function registerBodyParsers(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser(
+  const parseJson = fastify.getDefaultJsonParser('error', 'error');
+  fastify.addContentTypeParser<Buffer>(
     ['application/json', 'application/merge-patch+json'],
-    { parseAs: 'string', bodyLimit: maxBodyBytes },
-    fastify.getDefaultJsonParser('error', 'error'),
+    { parseAs: 'buffer', bodyLimit: maxBodyBytes },
+    (request, body, done) => {
+      if (isUtf8(body)) void parseJson(request, body.toString(), done);
+      else done(new Failure('malformed', 'The body is not UTF-8.'));
+    },
   );
   const uploads = [...rowMediaTypes, ...listMediaTypes];
   fastify.addContentTypeParser(uploads, { bodyLimit: maxUploadBytes }, (_request, payload, done) => {
