@@ -85,11 +85,18 @@ export async function revokeApiKey(tx: PlatformTx | TenantTx, id: string): Promi
   });
 }
 
-/** How many keys of the platform still work: the last one must not be revoked. */
-export function countWorkingPlatformKeys(tx: PlatformTx): Promise<number> {
-  return tx.db.apiKey.count({
-    where: { tenantId: null, revokedAt: null, OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }] },
-  });
+/**
+ * How many keys of the platform are not revoked, and how many of them still work. Whoever asks next waits until this transaction ends:
+ * of two that revoke the last two keys, one leaves its own.
+ */
+export async function countPlatformKeys(tx: PlatformTx): Promise<{ held: number; working: number }> {
+  await tx.db.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended('keys of the platform', 0))`;
+  const held = { tenantId: null, revokedAt: null };
+  const works = { OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }] };
+  return {
+    held: await tx.db.apiKey.count({ where: held }),
+    working: await tx.db.apiKey.count({ where: { ...held, ...works } }),
+  };
 }
 
 function ownerOf(tx: PlatformTx | TenantTx): string | null {

@@ -140,6 +140,19 @@ describe('a tenant has room for so many and no more, also of two that come toget
     expect((await make('three')).status).toBe(201);
   });
 
+  it('API keys of the platform', async () => {
+    const held = (await api.platform.get('/v1/api-keys')).body.items.length;
+    await queryAsSuperuser(
+      api.database,
+      `INSERT INTO api_keys (name, role, prefix, key_hash)
+       SELECT 'k' || n, 'admin', 'platform ' || n, sha256('k') FROM generate_series(1, $1) AS n`,
+      [quotas['api-keys'] - 1 - held],
+    );
+    expect(await makeTwo((name) => api.platform.post('/v1/api-keys', { name }))).toMatchObject(
+      oneOfTwo(quotas['api-keys']),
+    );
+  });
+
   it('policies bound to one target, and bindings in all', async () => {
     const { body: group } = await other.admin.post(`${other.path}/groups`, { name: 'bound' });
     const policies: Json = {};
@@ -241,6 +254,9 @@ describe('a tenant has room for so many and no more, also of two that come toget
     // Fewer than there are: those stay.
     expect((await api.platform.patch(small.path, { limits: { maxDevices: 1 } })).status).toBe(200);
     expect(await make('another')).toMatchObject(refused);
+    expect(await makeMany(['a', 'another'])).toMatchObject(refused);
+    for (const query of ['', '?dryRun=true'])
+      expect((await makeMany(['a', 'before'], query)).body).toMatchObject({ created: 0, refused: 2 });
     expect((await small.admin.get(devices)).body.items).toHaveLength(4);
     expect((await api.platform.patch(small.path, { limits: { maxDevices: null } })).status).toBe(200);
     expect((await make('another')).status).toBe(201);

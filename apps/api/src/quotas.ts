@@ -1,4 +1,11 @@
-import { countHeld, findTenant, type QuotaKind, type TenantTx } from '#store';
+import {
+  countHeld,
+  countPlatformKeys,
+  findTenant,
+  type PlatformTx,
+  type QuotaKind,
+  type TenantTx,
+} from '#store';
 import { Failure } from './failure.js';
 import { maxDevicesOf } from './tenants/tenant.schema.js';
 
@@ -80,4 +87,12 @@ export async function exceededDevices(tx: TenantTx, adding = 1): Promise<number 
   const most = maxDevicesOf(await findTenant(tx, tx.tenantId));
   if (most === undefined || (await countHeld(tx, 'devices', most + 1)) + adding <= most) return undefined;
   return most;
+}
+
+/** As many as a tenant may have. */
+export async function requireRoomForPlatformKeys(tx: PlatformTx): Promise<void> {
+  const most = quotas['api-keys'];
+  if ((await countPlatformKeys(tx)).held < most) return;
+  const detail = `The platform has at most ${most} API keys that are not revoked: revoke one first.`;
+  throw new Failure('limit-reached', detail);
 }

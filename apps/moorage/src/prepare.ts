@@ -6,7 +6,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createLogger, loadSecretKey, readSettings } from '#process';
-import { countWorkingPlatformKeys, createApiKey, makeApiKey, migrate, openControlStore } from '#store';
+import { countPlatformKeys, createApiKey, makeApiKey, migrate, openControlStore } from '#store';
 import { ensureDevelopmentCertificates } from './certificates.js';
 import { certificateNames } from './endpoints.js';
 
@@ -33,7 +33,7 @@ async function ensureSomeAdministrator(appUrl: string, secretKey: Buffer, file: 
   const store = openControlStore({ url: appUrl, poolSize: 1 });
   try {
     return await store.platform(async (tx) => {
-      if ((await countWorkingPlatformKeys(tx)) > 0) return false;
+      if ((await countPlatformKeys(tx)).working > 0) return false;
       const made = makeApiKey(secretKey);
       await createApiKey(tx, { name: 'first administrator', role: 'admin', expiresAt: null, made });
       // Within the transaction: a key that nobody could read is not made.

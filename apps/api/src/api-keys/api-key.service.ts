@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import {
-  countWorkingPlatformKeys,
+  countPlatformKeys,
   createApiKey,
   getApiKey,
   listApiKeys,
@@ -14,7 +14,7 @@ import {
 } from '#store';
 import { Failure, notFound } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
-import { requireRoom } from '../quotas.js';
+import { requireRoom, requireRoomForPlatformKeys } from '../quotas.js';
 import type { Caller } from '../scope.js';
 import { SECRET_KEY, STORE } from '../tokens.js';
 import type { NewTenantKeyInput } from './api-key.schema.js';
@@ -41,8 +41,8 @@ export class ApiKeyService {
   async create(owner: KeyOwner, input: NewTenantKeyInput): Promise<IssuedApiKey> {
     const made = makeApiKey(this.secretKey);
     const row = await this.within(owner, async (tx) => {
-      // The platform's are made by those who have everything already.
       if (tx.scope === 'tenant') await requireRoom(tx, 'api-keys');
+      else await requireRoomForPlatformKeys(tx);
       const created = await createApiKey(tx, { ...input, made });
       await this.audit(tx, owner, 'api-key.create', created);
       return created;
@@ -66,15 +66,17 @@ export class ApiKeyService {
   /** At once, on every process: keys are read on every request. A second time changes nothing. */
   async revoke(owner: KeyOwner, id: string): Promise<ApiKey> {
     return this.within(owner, async (tx) => {
+      const ofPlatform = tx.scope === 'platform' ? await countPlatformKeys(tx) : undefined;
       const row = await existing(tx, id);
       if (row.revokedAt !== null) return row;
-      await revokeApiKey(tx, id);
-      if (tx.scope === 'platform' && (await countWorkingPlatformKeys(tx)) === 0) {
+      const works = row.expiresAt === null || row.expiresAt > new Date();
+      if (works && ofPlatform?.working === 1) {
         throw new Failure(
           'in-use',
           'This is the last key of the platform that works: make another one first.',
         );
       }
+      await revokeApiKey(tx, id);
       await this.audit(tx, owner, 'api-key.revoke', row);
       return existing(tx, id);
     });

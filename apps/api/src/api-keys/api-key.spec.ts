@@ -96,6 +96,21 @@ describe('API keys of the platform', () => {
     expect((await api.platform.get(tenant.path)).status).toBe(200);
   });
 
+  it('leave one that works where the last two are revoked at the same moment', async () => {
+    const other = await startTestApi();
+    try {
+      const { body: second } = await other.platform.post('/v1/api-keys', { name: 'second' });
+      const [first] = (await other.platform.get('/v1/api-keys')).body.items;
+      const answers = await Promise.all([
+        other.platform.call('DELETE', `/v1/api-keys/${first.id}`),
+        other.anonymous.with(second.key).call('DELETE', `/v1/api-keys/${second.id}`),
+      ]);
+      expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([204, 409]);
+    } finally {
+      await other.stop();
+    }
+  });
+
   it('do not show under a tenant, nor a tenant’s among them', async () => {
     const platformKeys = (await api.platform.get('/v1/api-keys')).body.items;
     const tenantKeys = (await api.platform.get(path)).body.items;

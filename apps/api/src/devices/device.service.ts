@@ -33,7 +33,7 @@ import { Cursors, type Page } from '../http/paging.js';
 import { mergeMembers } from '../merge-patch.js';
 import { refusingTakenNames } from '../names.js';
 import { OperationService } from '../operations/operation.service.js';
-import { requireRoomForDevices, requireRoomInGroups } from '../quotas.js';
+import { exceededDevices, requireRoomForDevices, requireRoomInGroups } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
 import type { BulkRow } from './bulk.js';
@@ -145,7 +145,7 @@ export class DeviceService {
         tx,
         candidates.flatMap(({ device }) => [...new Set(device.groupIds)]),
       );
-      await requireRoomForDevices(tx, 0); // nobody else's come meanwhile
+      await exceededDevices(tx, 0); // counts, so that nobody else's come meanwhile
       const ids = dryRun ? new Map<string, string>() : await insert(tx, candidates);
       const taken = dryRun
         ? await takenDeviceNames(
@@ -160,7 +160,8 @@ export class DeviceService {
         return { row, name: device.name, outcome: 'created', ...(id === undefined ? {} : { id }) };
       });
       const created = decided.filter(({ outcome }) => outcome === 'created').length;
-      await requireRoomForDevices(tx, dryRun ? created : 0); // those that are inserted are there already
+      // Those that are inserted are there already. Where there are too many, a list that brings none does no harm.
+      if (created > 0) await requireRoomForDevices(tx, dryRun ? created : 0);
       if (ids.size > 0) {
         const detail = { devices: ids.size };
         await audit(tx, scope, {
