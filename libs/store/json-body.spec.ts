@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
-import { observedAt, parseJsonBody } from './json-body.js';
+import { observedAt, parseJsonBody, readJsonBody } from './json-body.js';
 
 const deep = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
 
@@ -61,6 +61,28 @@ describe('a payload', () => {
   it('that is not UTF-8 is kept as bytes', () => {
     expect(parseJsonBody(Buffer.from([0x22, 0xff, 0x22]))).toBeUndefined();
     expect(parseJsonBody(Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]))).toBeUndefined();
+  });
+});
+
+describe('a body that is read back', () => {
+  it.each([
+    '{"id":9007199254740993,"list":[-12345678901234567890.125,1]}',
+    '0.1234567890123456789',
+    '{"text":"1234567890123456789","n":1.5}',
+    '1234567890123456789',
+  ])('has every digit: %s', (text) => {
+    expect(JSON.stringify(readJsonBody(text))).toBe(text);
+  });
+
+  it.each([
+    ['1000000000000000000000000', 1e24],
+    ['0.10000000000000000000', 0.1],
+    ['123456789012345', 123_456_789_012_345],
+    ['-0.0000000000000000001', -1e-19],
+    ['"1234567890123456789"', '1234567890123456789'],
+    ['null', null],
+  ])('is a plain value where none is lost: %s', (text, value) => {
+    expect(readJsonBody(text)).toBe(value);
   });
 });
 

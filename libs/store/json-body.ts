@@ -28,6 +28,38 @@ export function parseJsonBody(payload: Buffer): { readonly value: unknown } | un
   return { value };
 }
 
+/** In Node since version 21, not yet in the types of ES2024. */
+const json = JSON as unknown as {
+  parse(
+    text: string,
+    reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+  ): unknown;
+  rawJSON(text: string): object;
+};
+
+/**
+ * A body as it comes back, for whoever writes JSON with it: a number that would lose digits as a double, an identifier of 64 bits
+ * for one, stays as it is written.
+ */
+export function readJsonBody(text: string): unknown {
+  if (!longNumber.test(text)) return JSON.parse(text) as unknown;
+  return json.parse(text, (_, value, { source }) =>
+    typeof value === 'number' && source !== undefined && digitsOf(source) !== digitsOf(String(value))
+      ? json.rawJSON(source)
+      : value,
+  );
+}
+
+// A double has every number of fifteen digits.
+const longNumber = /[\d.]{16}/;
+
+function digitsOf(number: string): string {
+  return number
+    .replace(/e.*$/i, '')
+    .replaceAll(/[-.]/g, '')
+    .replaceAll(/^0+|0+$/g, '');
+}
+
 /** jsonb holds neither U+0000 nor half a surrogate pair; keys given twice are looked at both times. */
 function hasSafeEscapes(text: string): boolean {
   let pendingHigh = -1;

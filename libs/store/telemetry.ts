@@ -1,6 +1,7 @@
 /** Reading telemetry back. Rows are written by the broker; see the journal. */
 import type { TenantTx } from './control-store.js';
 import { Prisma } from './generated/client.js';
+import { readJsonBody } from './json-body.js';
 
 export interface TelemetryRow {
   readonly id: bigint;
@@ -8,7 +9,8 @@ export interface TelemetryRow {
   readonly receivedAt: Date;
   readonly observedAt: Date | null;
   readonly topic: string;
-  readonly body: Prisma.JsonValue;
+  /** What is JSON, to be written as JSON: see readJsonBody. */
+  readonly body: unknown;
   readonly raw: Uint8Array | null;
   readonly qos: number;
 }
@@ -35,10 +37,10 @@ export interface TelemetryQuery extends TelemetryWindow {
   readonly limit: number;
 }
 
-const columns = Prisma.sql`id, device_id AS "deviceId", received_at AS "receivedAt", observed_at AS "observedAt", topic, body, raw, qos`;
+const columns = Prisma.sql`id, device_id AS "deviceId", received_at AS "receivedAt", observed_at AS "observedAt", topic, body::text, raw, qos`;
 
 /** One device's rows in the order of their arrival: a range of the primary key, whatever the size of the table. */
-export function listTelemetry(tx: TenantTx, query: TelemetryQuery): Promise<TelemetryRow[]> {
+export async function listTelemetry(tx: TenantTx, query: TelemetryQuery): Promise<TelemetryRow[]> {
   const { after } = query;
   const newest = query.order === 'newest';
   const direction = newest ? Prisma.sql`DESC` : Prisma.sql`ASC`;
@@ -48,9 +50,10 @@ export function listTelemetry(tx: TenantTx, query: TelemetryQuery): Promise<Tele
       : newest
         ? Prisma.sql`AND (received_at, id) < (${after.receivedAt}, ${after.id})`
         : Prisma.sql`AND (received_at, id) > (${after.receivedAt}, ${after.id})`;
-  return tx.db.$queryRaw`
+  const rows = await tx.db.$queryRaw<StoredRow[]>`
     SELECT ${columns} FROM telemetry WHERE ${inWindow(tx, query)} ${onward}
     ORDER BY received_at ${direction}, id ${direction} LIMIT ${query.limit}`;
+  return rows.map(readRow);
 }
 
 /** Rows that are counted at most: some tenths of a second of PostgreSQL's time. */
@@ -64,13 +67,20 @@ export async function countTelemetry(tx: TenantTx, window: TelemetryWindow): Pro
 }
 
 /** The newest row of each device that has one; for a request's DataLoader. */
-export function latestTelemetry(tx: TenantTx, deviceIds: readonly string[]): Promise<TelemetryRow[]> {
-  return tx.db.$queryRaw`
+export async function latestTelemetry(tx: TenantTx, deviceIds: readonly string[]): Promise<TelemetryRow[]> {
+  const rows = await tx.db.$queryRaw<StoredRow[]>`
     SELECT latest.* FROM unnest(${deviceIds}::uuid[]) AS wanted(device)
     CROSS JOIN LATERAL (
       SELECT ${columns} FROM telemetry
       WHERE tenant_id = ${tx.tenantId}::uuid AND device_id = wanted.device
       ORDER BY received_at DESC, id DESC LIMIT 1) AS latest`;
+  return rows.map(readRow);
+}
+
+type StoredRow = Omit<TelemetryRow, 'body'> & { readonly body: string | null };
+
+function readRow(row: StoredRow): TelemetryRow {
+  return { ...row, body: row.body === null ? null : readJsonBody(row.body) };
 }
 
 /** The store's clock: what is new is new by this one. */

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { startTestApi, type TestApi, type TestTenant } from '../../../../test/support/api.js';
+import {
+  queryAsSuperuser,
+  startTestApi,
+  type TestApi,
+  type TestTenant,
+} from '../../../../test/support/api.js';
 import { addReadings } from '../../../../test/support/broker-rows.js';
 
 let api: TestApi;
@@ -47,6 +52,22 @@ describe('telemetry', () => {
       raw: null,
       qos: 1,
     });
+  });
+
+  it('has every digit that was sent, by GraphQL too', async () => {
+    const third = await api.createTenant('third');
+    const { body: device } = await third.admin.post(`${third.path}/devices`, { name: 'counter' });
+    await addReadings(api.database, third.id, device.id, [{ at: at(1) }]);
+    const long = '{"id":9007199254740993,"kWh":12345678901234567.25}';
+    await queryAsSuperuser(api.database, 'UPDATE telemetry SET body = $1::jsonb WHERE device_id = $2', [
+      long,
+      device.id,
+    ]);
+    const { text } = await third.viewer.get(`${third.path}/devices/${device.id}/telemetry`);
+    expect(text.replaceAll(' ', '')).toContain(`"body":${long}`);
+    const query = `{ device(tenant: "third", id: "${device.id}") { latestTelemetry { body } } }`;
+    const latest = await third.viewer.post('/graphql', { query });
+    expect(latest.text).toContain(`"body":${long}`);
   });
 
   it('gives bytes that are no JSON as base64', async () => {
