@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { defaultLimits } from '#mqtt';
 import { tenantLimits } from '../apps/api/src/tenants/tenant.schema.js';
+import { TenantLimits } from '../apps/broker/src/gate/limits.js';
 
 describe('the limits a tenant can be given', () => {
   it("are the broker's, by the same names, and take the broker's defaults; and one of the api's own", () => {
@@ -8,5 +9,16 @@ describe('the limits a tenant can be given', () => {
       new Set([...Object.keys(defaultLimits), 'maxDevices']),
     );
     expect(tenantLimits.parse(defaultLimits)).toEqual(defaultLimits);
+  });
+
+  it('are such as the broker takes: of what the api takes it leaves nothing aside', () => {
+    const edges = [0, 1, 2, 22, 23, 100, 1_023, 1_024, 65_535, 65_536, 2 ** 31 - 1, 0xffff_ffff, 2 ** 40];
+    const refused = Object.keys(defaultLimits).flatMap((name) =>
+      edges
+        .map((value) => ({ [name]: value }))
+        .filter((limits) => tenantLimits.safeParse(limits).success)
+        .filter((limits) => new TenantLimits().of(limits).unusable.length > 0),
+    );
+    expect(refused).toEqual([]);
   });
 });

@@ -33,7 +33,7 @@ export const tenantLimits = z
     maxPacketBytes: z.int().min(1_024).max(268_435_460),
     maxTopicBytes: uint16,
     maxTopicLevels: atLeastOne,
-    maxClientIdBytes: uint16,
+    maxClientIdBytes: z.int().min(23).max(65_535), // a server must take 23 (MQTT-3.1.3-5)
     maxUserProperties: count,
     maxSubscriptionsPerSession: count,
     maxSubscriptionsPerPacket: atLeastOne,
