@@ -2,8 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import mqtt from 'mqtt';
 
 import type { Rule } from '#access';
-import { type Broker, createBroker, type TenantId } from '#mqtt';
-import { MemoryJournal, MemoryStore, MemoryVault } from '#mqtt/testing';
+import type { Broker, TenantId } from '#mqtt';
 import { silentLogger } from '#process';
 import {
   openControlStore,
@@ -14,115 +13,55 @@ import {
   type Directory,
 } from '#store';
 
+import { type GatedBroker, overheard, startGatedBroker } from '../../../test/support/gated-broker.js';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { createTestTenant, type TestDevice, type TestTenant } from '../../../test/support/tenant.js';
 import { applyChange, UnansweredReviewError } from './changes.js';
 import { systemClock } from './clock.js';
 import { StoreGate } from './gate/gate.js';
-import type { Listener } from './listeners/accept.js';
-import { Admission } from './listeners/admission.js';
-import { listenMqtt } from './listeners/tcp.js';
 
 const own: Rule = { effect: 'allow', actions: ['publish', 'subscribe'], topics: ['devices/${device}/#'] };
 
-/** A directory whose answers can be held back, or fail, after they were read. */
-class HeldDirectory implements Directory {
-  readonly #real: Directory;
-  readonly findByCredential: Directory['findByCredential'];
-  readonly findTenant: Directory['findTenant'];
-  readonly tenantOfHost: Directory['tenantOfHost'];
-  readonly findTokenIssuer: Directory['findTokenIssuer'];
-  readonly findAuthenticator: Directory['findAuthenticator'];
-  readonly anchorsOf: Directory['anchorsOf'];
-  readonly anchorsBy: Directory['anchorsBy'];
-  readonly findByCertificate: Directory['findByCertificate'];
-  readonly revocation: Directory['revocation'];
-  readonly noteListPlace: Directory['noteListPlace'];
-  readonly findBan: Directory['findBan'];
-  readonly bansOf: Directory['bansOf'];
-  readonly documents: Directory['documents'];
-  readonly activeVersion: Directory['activeVersion'];
-  readonly isActive: Directory['isActive'];
-  readonly noteUse: Directory['noteUse'];
-  readonly noteObservation: Directory['noteObservation'];
-  readonly verifyFences: Directory['verifyFences'];
-  hold: Promise<void> | undefined;
-  read: () => void = () => undefined;
-  isDown = false;
-
-  constructor(real: Directory) {
-    this.#real = real;
-    this.findTenant = (slug) => real.findTenant(slug);
-    this.tenantOfHost = (host) => real.tenantOfHost(host);
-    this.findTokenIssuer = (...asked) => real.findTokenIssuer(...asked);
-    this.findAuthenticator = (tenantId) => real.findAuthenticator(tenantId);
-    this.anchorsOf = (tenantId) => real.anchorsOf(tenantId);
-    this.anchorsBy = (query) => real.anchorsBy(query);
-    this.findByCertificate = (query) => real.findByCertificate(query);
-    this.revocation = (...asked) => real.revocation(...asked);
-    this.noteListPlace = (...place) => real.noteListPlace(...place);
-    this.findBan = (query) => real.findBan(query);
-    this.bansOf = (tenantId) => real.bansOf(tenantId);
-    this.documents = (versions) => real.documents(versions);
-    this.activeVersion = (...asked) => real.activeVersion(...asked);
-    this.noteObservation = (observation) => real.noteObservation(observation);
-    this.isActive = (tenantId) => real.isActive(tenantId);
-    this.noteUse = (...use) => real.noteUse(...use);
-    this.verifyFences = () => real.verifyFences();
-    this.findByCredential = (tenantId, credentialId) =>
-      this.isDown
-        ? Promise.reject(new StoreError('store.unavailable', 'down', undefined, undefined))
-        : real.findByCredential(tenantId, credentialId);
-  }
-
-  async findByName(slug: string, authId: string): ReturnType<Directory['findByName']> {
-    const found = await this.#real.findByName(slug, authId);
-    this.read();
-    await this.hold;
-    return found;
-  }
-
-  close(): Promise<void> {
-    return this.#real.close();
-  }
-}
-
 let database: TestDatabase;
 let store: ControlStore;
-let directory: HeldDirectory;
+let directory: Directory;
 let gate: StoreGate;
+let running: GatedBroker;
 let broker: Broker;
-let listener: Listener;
+/** What was read of a sign-in is held back until then; `noteRead` is called when there is something. */
+let hold: Promise<void> | undefined;
+let noteRead: () => void = () => undefined;
+let isDown = false;
 let tenant: TestTenant;
 let device: TestDevice;
 
 beforeAll(async () => {
   database = await createTestDatabase();
   store = openControlStore({ url: database.appUrl, poolSize: 2 });
-  directory = new HeldDirectory(openDirectory({ url: database.brokerUrl }));
+  directory = overheard(openDirectory({ url: database.brokerUrl }), async ({ name, answer }) => {
+    if (name === 'findByCredential' && isDown)
+      throw new StoreError('store.unavailable', 'down', undefined, undefined);
+    const read = await answer();
+    if (name !== 'findByName') return read;
+    noteRead();
+    await hold;
+    return read;
+  });
   gate = new StoreGate({
     directory,
     secretKey: database.secretKey,
     now: () => systemClock.now(),
     log: silentLogger(),
   });
-  const memory = new MemoryStore();
-  broker = createBroker({
-    gate,
-    vault: new MemoryVault(memory),
-    journal: new MemoryJournal(memory),
-    clock: systemClock,
-  });
-  const accept = (link: Parameters<Broker['accept']>[0]) => broker.accept(link);
-  listener = await listenMqtt({ host: '127.0.0.1', port: 0, admission: new Admission(100), accept });
+  running = await startGatedBroker(gate);
+  ({ broker } = running);
   tenant = await createTestTenant(store, database.secretKey);
   await tenant.addPolicy('basic', [own], { targetKind: 'tenant', targetId: tenant.id });
   device = await tenant.addDevice('pump-1');
 });
 
 afterAll(async () => {
-  await listener.close();
-  await broker.stop();
+  await running.stop();
   await directory.close();
   await store.close();
   await database.drop();
@@ -134,7 +73,7 @@ function change(kind: Change['kind'], subject: Change['subject']): Change {
 
 function connect(of: TestDevice) {
   const { username, password, name: clientId } = of;
-  const url = `mqtt://127.0.0.1:${listener.port}`;
+  const { url } = running;
   const client = mqtt.connect(url, { clientId, username, password, protocolVersion: 5, reconnectPeriod: 0 });
   client.on('error', () => undefined);
   return client;
@@ -163,11 +102,11 @@ describe('a change of rights', () => {
 
   it('is not confirmed while the store cannot be asked, and nobody loses anything by that', async () => {
     const client = await signedIn(device);
-    directory.isDown = true;
+    isDown = true;
     await expect(applyChange(broker, gate, change('policy', {}))).rejects.toBeInstanceOf(
       UnansweredReviewError,
     );
-    directory.isDown = false;
+    isDown = false;
     expect((await applyChange(broker, gate, change('policy', {}))).connectionsClosed).toBe(0);
     expect(client.connected).toBe(true);
     await client.endAsync(true);
@@ -176,8 +115,8 @@ describe('a change of rights', () => {
   it('reaches a client whose sign-in had read the rights of before', async () => {
     const late = await tenant.addDevice('late');
     let release: () => void = () => undefined;
-    directory.hold = new Promise((resolve) => (release = resolve));
-    const read = new Promise<void>((resolve) => (directory.read = resolve));
+    hold = new Promise((resolve) => (release = resolve));
+    const read = new Promise<void>((resolve) => (noteRead = resolve));
     const client = connect(late);
     const ended = new Promise<number | undefined>((resolve) => {
       client.once('disconnect', (packet) => resolve(packet.reasonCode));
@@ -189,7 +128,7 @@ describe('a change of rights', () => {
     await applyChange(broker, gate, change('device', { deviceId: late.id }));
     release();
     expect(await ended).toBe(0x87);
-    directory.hold = undefined;
+    hold = undefined;
     await client.endAsync(true);
   });
 });

@@ -5,11 +5,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import mqtt from 'mqtt';
 
 import type { Rule } from '#access';
-import { type Broker, createBroker } from '#mqtt';
-import { MemoryJournal, MemoryStore, MemoryVault } from '#mqtt/testing';
 import { silentLogger } from '#process';
 import { type ControlStore, type Directory, openControlStore, openDirectory } from '#store';
 
+import { type GatedBroker, startGatedBroker } from '../../../test/support/gated-broker.js';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import {
   createTestTenant,
@@ -21,9 +20,6 @@ import { systemClock } from './clock.js';
 import { Following } from './gate/following.js';
 import { StoreGate } from './gate/gate.js';
 import { RememberingGate } from './gate/remembering-gate.js';
-import type { Listener } from './listeners/accept.js';
-import { Admission } from './listeners/admission.js';
-import { listenMqtt } from './listeners/tcp.js';
 
 const base: Rule = { effect: 'allow', actions: ['publish'], topics: ['data'] };
 const wills: Rule = { effect: 'allow', actions: ['publish'], topics: ['wills/#'] };
@@ -35,8 +31,7 @@ let directory: Directory;
 let following: Following;
 let storeGate: StoreGate;
 let gate: RememberingGate;
-let broker: Broker;
-let listener: Listener;
+let running: GatedBroker;
 
 let tenant: TestTenant;
 let device: TestDevice;
@@ -56,20 +51,11 @@ beforeAll(async () => {
     log: silentLogger(),
   });
   gate = new RememberingGate({ gate: storeGate, following, now, isFull: () => false });
-  const memory = new MemoryStore();
-  broker = createBroker({
-    gate,
-    vault: new MemoryVault(memory),
-    journal: new MemoryJournal(memory),
-    clock: systemClock,
-  });
-  const accept = (link: Parameters<Broker['accept']>[0]) => broker.accept(link);
-  listener = await listenMqtt({ host: '127.0.0.1', port: 0, admission: new Admission(100), accept });
+  running = await startGatedBroker(gate);
 });
 
 afterAll(async () => {
-  await listener.close();
-  await broker.stop();
+  await running.stop();
   await directory.close();
   await store.close();
   await database.drop();
@@ -85,7 +71,7 @@ beforeEach(async () => {
 async function codeFor(clientId: string, options: mqtt.IClientOptions = {}): Promise<number> {
   following.heard(0);
   const { username, password } = device;
-  const client = mqtt.connect(`mqtt://127.0.0.1:${listener.port}`, {
+  const client = mqtt.connect(running.url, {
     clientId,
     username,
     password,
@@ -98,7 +84,7 @@ async function codeFor(clientId: string, options: mqtt.IClientOptions = {}): Pro
     client.once('error', (error) => resolve('code' in error ? error.code : NaN));
   });
   await client.endAsync(true);
-  while (broker.stats.connections > 0) await sleep(2);
+  while (running.broker.stats.connections > 0) await sleep(2);
   return code;
 }
 
@@ -120,7 +106,7 @@ describe('before a change has reached this process, who is remembered', () => {
     await tenant.set({ limits: { maxConnections: 1 } });
     expect(await codeFor('meter')).toBe(0);
     const { username, password } = device;
-    const url = `mqtt://127.0.0.1:${listener.port}`;
+    const { url } = running;
     const first = await mqtt.connectAsync(url, {
       clientId: 'first',
       username,

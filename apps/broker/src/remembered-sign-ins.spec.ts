@@ -24,6 +24,7 @@ import {
   recordPlatformChange,
 } from '#store';
 
+import { overheard } from '../../../test/support/gated-broker.js';
 import { makeAuthority, type Pair } from '../../../test/support/pki.js';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { eventually } from '../../../test/support/product.js';
@@ -67,19 +68,13 @@ beforeAll(async () => {
   database = await createTestDatabase();
   store = openControlStore({ url: database.appUrl, poolSize: 2 });
   authority = await makeAuthority('Factory');
-  const real = openDirectory({ url: database.brokerUrl });
-  directory = new Proxy(real, {
-    get(of, name) {
-      const method: unknown = Reflect.get(of, name);
-      if (typeof method !== 'function') return method;
-      return (...args: readonly unknown[]) => {
-        if (name === 'noteUse') used.push(String(args[1]));
-        // A version of a policy does not change: it is read once, whoever asks.
-        else if (name !== 'close' && name !== 'documents') asked += 1;
-        const answer: unknown = Reflect.apply(method, of, args);
-        return name === 'findByName' && pause !== undefined ? pause.then(() => answer) : answer;
-      };
-    },
+  directory = overheard(openDirectory({ url: database.brokerUrl }), async ({ name, args, answer }) => {
+    if (name === 'noteUse') used.push(String(args[1]));
+    // A version of a policy does not change: it is read once, whoever asks.
+    else if (name !== 'close' && name !== 'documents') asked += 1;
+    const found = await answer();
+    if (name === 'findByName') await pause;
+    return found;
   });
   const following = new Following(now);
   storeGate = new StoreGate({
