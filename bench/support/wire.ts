@@ -4,7 +4,7 @@ import { connect as connectTls } from 'node:tls';
 
 const largestBuffer = 64 * 1024;
 
-export function lengthBytes(length: number): number[] {
+function lengthBytes(length: number): number[] {
   const bytes: number[] = [];
   let left = length;
   do {

@@ -29,7 +29,7 @@ export type Coverage =
       readonly witness: string | undefined;
     };
 
-export const coverageBudget = 20_000;
+const coverageBudget = 20_000;
 
 type Node = LevelNode<Verdict>;
 

@@ -22,7 +22,7 @@ export function asn1(): typeof Asn1 {
 let loaded: typeof Asn1 | undefined;
 
 /** Longer than any sensible certificate; checked before anything is parsed. */
-export const maxCertificateBytes = 16 * 1024;
+const maxCertificateBytes = 16 * 1024;
 
 export type Weakness = 'weak-key' | 'weak-signature';
 

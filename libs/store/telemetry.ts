@@ -57,7 +57,7 @@ export async function listTelemetry(tx: TenantTx, query: TelemetryQuery): Promis
 }
 
 /** Rows that are counted at most: some tenths of a second of PostgreSQL's time. */
-export const mostCounted = 1_000_000;
+const mostCounted = 1_000_000;
 
 /** Exact up to `mostCounted`, by counting: what was sent can be held against what is stored. */
 export async function countTelemetry(tx: TenantTx, window: TelemetryWindow): Promise<number> {

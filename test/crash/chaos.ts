@@ -155,7 +155,7 @@ function signal(pid: number, name: 'SIGSTOP' | 'SIGCONT'): void {
 // ---------------------------------------------------------------------------------------------------- an installation
 
 /** The package this file belongs to, compiled or not. */
-export const packageRoot = (() => {
+const packageRoot = (() => {
   let directory = import.meta.dirname;
   while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory);
   return directory;

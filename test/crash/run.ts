@@ -69,7 +69,7 @@ export interface Report {
 }
 
 /** Of any broker process, at any time: what it starts with, 32 MiB of writes that wait, and Node's own slack. */
-export const brokerBoundMiB = 400;
+const brokerBoundMiB = 400;
 const window = 20;
 const targets: readonly Target[] = ['broker', 'postgres', 'api'];
 /** The lease, 15 s, and what a slow machine takes to see it. */

@@ -98,7 +98,7 @@ async function renewalOf(gate: StoreGate, { kind, tenantId, subject }: Change): 
 }
 
 /** The fewer it concerns, the fewer look-ups: a profile, or a policy that is bound to more than one device, may concern anybody. */
-export function concernedBy({ kind, subject }: Change): (principal: Principal) => boolean {
+function concernedBy({ kind, subject }: Change): (principal: Principal) => boolean {
   if (kind === 'ban') return isBannedBy(subject);
   if (kind === 'session' || kind === 'host-name') return () => false; // they say nothing about the rights of who is here
   if (kind === 'authenticator') return ({ voucher }) => voucher?.kind === 'authenticator';

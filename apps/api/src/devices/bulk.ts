@@ -3,7 +3,7 @@ import { Failure, invalidBody, type FieldError } from '../failure.js';
 import { fieldErrors } from '../http/schema.pipe.js';
 import { bulkDevice, type BulkDevice } from './device.schema.js';
 
-export const maxBulkRows = 10_000;
+const maxBulkRows = 10_000;
 
 /** One row of an upload: what it says, or what is wrong with it. Rows count from 1. */
 export type BulkRow =

@@ -17,7 +17,7 @@ import { maxTokens } from './cost.js';
 import { formatError } from './errors.js';
 import { GraphqlSubscriptions } from './subscriptions.js';
 
-export const graphqlPath = '/graphql';
+const graphqlPath = '/graphql';
 
 /** One operation a request: a list of them, which would multiply every limit, is not an object. */
 const operation = z.strictObject({

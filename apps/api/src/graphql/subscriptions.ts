@@ -23,13 +23,13 @@ import { exceeds, maxTokens, measureOperation, operationLimits } from './cost.js
 import { formatError } from './errors.js';
 import { refuseUnstorable } from './unstorable.js';
 
-export interface SubscriptionLimits {
+interface SubscriptionLimits {
   readonly maxConnections: number;
   readonly perConnection: number;
 }
 
 /** Those who follow the same are told from one poll; each of the others asks the store twice a second. */
-export const subscriptionLimits: SubscriptionLimits = Object.freeze({
+const subscriptionLimits: SubscriptionLimits = Object.freeze({
   maxConnections: 200,
   perConnection: 10,
 });

@@ -10,9 +10,7 @@ export const hostName = z
     'A host name in lower case, e.g. acme.mqtt.example.com',
   );
 
-export const hostNameView = z
-  .object({ host: z.string(), createdAt: z.iso.datetime() })
-  .meta({ id: 'HostName' });
+const hostNameView = z.object({ host: z.string(), createdAt: z.iso.datetime() }).meta({ id: 'HostName' });
 export const hostNamesView = z.object({ items: z.array(hostNameView) }).meta({ id: 'HostNames' });
 
 export function presentHostName({ host, createdAt }: TenantHost): z.input<typeof hostNameView> {

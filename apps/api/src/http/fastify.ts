@@ -6,7 +6,7 @@ import type { Logger } from '#process';
 import { Failure, notFound } from '../failure.js';
 import { replyToUnread, replyWithProblem } from './problem-reply.js';
 
-export const maxBodyBytes = 256 * 1024;
+const maxBodyBytes = 256 * 1024;
 export const maxUploadBytes = 16 * 1024 * 1024;
 export const rowMediaTypes = ['application/x-ndjson', 'text/csv'];
 /** RFC 2585, and what PEM is sent as. */

@@ -5,7 +5,7 @@ import { problemMediaType, problemSchema } from './problem.js';
 import { apiKeyScheme } from './requires.decorator.js';
 
 /** `z.date()` stands for what JSON carries in its place, an RFC 3339 time; bigints travel as decimal strings. */
-export function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
+function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
   const { $schema: _, ...json } = z.toJSONSchema(schema, {
     target: 'draft-2020-12',
     io,
@@ -21,7 +21,7 @@ export function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): Record<
 }
 
 /** The whole document, from the routes as they are. */
-export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
+function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('Moorage')
     .setDescription(

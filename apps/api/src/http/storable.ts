@@ -1,5 +1,5 @@
 /** PostgreSQL's texts cannot hold U+0000, and half of a surrogate pair is no character. */
-export function isStorable(text: string): boolean {
+function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0');
 }
 

@@ -26,7 +26,7 @@ import { STORE } from '../tokens.js';
 import type { NewTenantInput, TenantPatchInput } from './tenant.schema.js';
 
 /** What a tenant starts with: its devices may talk under their own name, and their readings are kept. */
-export const defaultProfile = {
+const defaultProfile = {
   name: 'default',
   telemetry: [{ filter: 'devices/${device}/telemetry', timeField: 'ts' }],
 };
