@@ -298,6 +298,43 @@ describe('what waits for a client', () => {
   });
 });
 
+describe('what waits of a shared subscription whose right is gone', () => {
+  it.each([
+    ['that is there', 0],
+    ['that is there', 1_000],
+    ['that comes back', 1_000],
+    ['that does not come back', 1_000],
+  ] as const)('for a member %s (session expiry %i s) goes to another', async (which, expiry) => {
+    const h = new Harness();
+    const properties = [
+      ['receiveMaximum', 1],
+      ['sessionExpiryInterval', expiry],
+    ] as const;
+    const loser = await h.connect5('loser', { properties });
+    await loser.subscribe('$share/g/job');
+    loser.acknowledges = false;
+    const publisher = await h.connect5('publisher');
+    for (const n of [1, 2, 3]) await publisher.publish('job', `${n}`, { qos: 1 });
+    await loser.settle();
+    expect(loser.messages()).toEqual(['job 1']);
+    const other = await h.connect5('other');
+    await other.subscribe('$share/g/job');
+    if (which !== 'that is there') await loser.cut();
+    h.gate.allow({ subscribe: [] }, 'loser');
+    await h.broker.reauthorize(tenantId, everybody);
+    if (which === 'that is there') await loser.catchUp();
+    else if (which === 'that comes back') {
+      const back = await h.connect5('loser', { clean: false, properties });
+      expect(back.messages()).toEqual([]);
+    } else await h.clock.advance(1_000_000);
+    await other.settle();
+    const left = which === 'that is there' ? ['job 2', 'job 3'] : ['job 1', 'job 2', 'job 3'];
+    expect(other.messages()).toEqual(left);
+    expect(h.broker.stats.droppedDenied).toBe(0);
+    expect(loser.messages()).toEqual([]);
+  });
+});
+
 describe('a message that is being stored', () => {
   it('does not reach whose right to it goes meanwhile', async () => {
     const h = new Harness();

@@ -2,6 +2,7 @@ import type { Message, Subscription } from './message.js';
 import type { PublishRight } from './ports.js';
 import { Reasons } from './reason.js';
 import type { Session } from './session.js';
+import { isShared } from './topic.js';
 import { unitsOfLookUp } from './turns.js';
 
 /** Whether the right covers this message. */
@@ -34,6 +35,7 @@ export function reviewSubscriptions(session: Session): number | Promise<number> 
   /** What the vault is to be told. */
   const removed: string[] = [];
   const lowered: Subscription[] = [];
+  const besides = session.isDurable ? ordinaryBesideShared(session) : none;
   const left = session.subscriptions.values();
   const reviewNext = (): boolean => {
     const { done, value: subscription } = left.next();
@@ -44,6 +46,7 @@ export function reviewSubscriptions(session: Session): number | Promise<number> 
     if (!right.allowed) {
       count += 1;
       if (session.isDurable) removed.push(filter);
+      if (session.isDurable && isShared(filter)) session.loseShare(filter, besides);
       noteEnded(session, filter, right.detail);
       space.unsubscribe(session, filter);
     } else if (right.maxQos < qos) {
@@ -61,6 +64,14 @@ export function reviewSubscriptions(session: Session): number | Promise<number> 
   session.unreviewed += 1;
   const rest = space.turns.work(reviewNext);
   return rest === undefined ? end() : rest.then(() => end());
+}
+
+const none: readonly string[] = Object.freeze([]);
+
+/** Its ordinary subscriptions, where it has shared ones. */
+function ordinaryBesideShared({ subscriptions }: Session): readonly string[] {
+  const filters = [...subscriptions.keys()];
+  return filters.some(isShared) ? filters.filter((filter) => !isShared(filter)) : none;
 }
 
 function keep(session: Session, removed: readonly string[], lowered: readonly Subscription[]): void {

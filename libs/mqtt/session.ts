@@ -15,6 +15,7 @@ import { keptBytes, type Publication } from './publication.js';
 import { Reasons } from './reason.js';
 import type { SharedGroup } from './shared.js';
 import type { Space } from './space.js';
+import { matches } from './topic.js';
 import { pageBytes, pageMessages, Window, type Delivery } from './window.js';
 
 /** MQTT 5.0, 3.1.2.11.2: this Session Expiry Interval is for ever. */
@@ -73,6 +74,7 @@ export class Session {
   #queuedBytes = 0;
   readonly #flight = new InFlight();
   #sharedFlights: Map<number, SharedFlight> | undefined = undefined;
+  #lostShares: Map<string, readonly string[]> | undefined = undefined;
   /** Messages dropped since the tenant was told of it; undefined: none was lately. */
   #untoldDrops: number | undefined = undefined;
   #nextSequence = 1;
@@ -392,7 +394,7 @@ export class Session {
       return this.#settle(delivery.sequence);
     }
     if (!this.mayStillReceive(message.topic, delivery.acceptedUnder)) {
-      this.space.withheld(message, qos, delivery.group);
+      this.space.withheld(message, qos, delivery.group ?? this.#lostShareOf(delivery));
       return this.#settle(delivery.sequence);
     }
     const sequence = qos > 0 && delivery.sequence === 0 ? this.#nextSequence : delivery.sequence;
@@ -410,6 +412,32 @@ export class Session {
   mayStillReceive(topic: string, acceptedUnder: Policy | undefined): boolean {
     const policy = this.#policy;
     return acceptedUnder === policy || (policy.mayReceive(topic) && policy.subscribeRight(topic).allowed);
+  }
+
+  /**
+   * The right to a shared subscription is gone, and what waits of it in the vault is the other members'. `besides`: the session's ordinary
+   * subscriptions until then.
+   */
+  loseShare(filter: string, besides: readonly string[]): void {
+    this.#lostShares ??= new Map();
+    this.#lostShares.set(filter, besides);
+  }
+
+  /** By filter: `$share/…`, and the ordinary ones beside it. */
+  get lostShares(): Iterable<readonly [filter: string, besides: readonly string[]]> {
+    return this.#lostShares ?? [];
+  }
+
+  /** Where it came by one, as far as the vault can tell (`hand-over.ts`), and cannot have been sent with QoS 2. */
+  #lostShareOf({ message, qos, isRepeated }: Delivery): SharedGroup | undefined {
+    if (qos === 2 && isRepeated) return undefined;
+    const { topic } = message;
+    for (const [filter, besides] of this.lostShares) {
+      const group = this.space.groupOf(filter);
+      if (group === undefined || !matches(group.filter, topic)) continue;
+      if (!besides.some((one) => matches(one, topic))) return group;
+    }
+    return undefined;
   }
 
   #keepShared(sequence: number, message: Message, qos: Qos, group: SharedGroup): void {

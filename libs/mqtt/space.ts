@@ -32,7 +32,7 @@ import { noStats, type SpaceStats } from './stats.js';
 import { Sys } from './sys.js';
 import { TenantNews } from './tenant-news.js';
 import { Deadline } from './timers.js';
-import { isShared, parseShared } from './topic.js';
+import { parseShared } from './topic.js';
 import { unitsOfLookUp, type Turns } from './turns.js';
 import { Wills } from './will.js';
 
@@ -490,7 +490,8 @@ export class Space {
   end(session: Session): void {
     if (session.hasEnded) return;
     const shared = session.isDurable ? this.sharedOf(session) : [];
-    const filters = [...session.subscriptions.keys()];
+    const besides = Array.from(session.lostShares, ([, filters]) => filters);
+    const filters = [...session.subscriptions.keys(), ...besides.flat()];
     this.forget(session);
     if (!session.isDurable) return;
     if (shared.length === 0) return this.vault.remove(session.key);
@@ -511,14 +512,15 @@ export class Space {
     this.leaving.delete(session.clientId);
   }
 
-  /** The shared subscriptions that the session is a member of. */
-  sharedOf({ subscriptions }: Session): SharedGroup[] {
-    const found: SharedGroup[] = [];
-    for (const filter of subscriptions.keys()) {
-      const group = isShared(filter) ? this.#groups.get(filter) : undefined;
-      if (group !== undefined) found.push(group);
-    }
-    return found;
+  /** The shared subscriptions that the session is a member of, and those it lost with the right to them. */
+  sharedOf({ subscriptions, lostShares }: Session): SharedGroup[] {
+    const lost = Array.from(lostShares, ([filter]) => filter);
+    return [...subscriptions.keys(), ...lost].flatMap((filter) => this.groupOf(filter) ?? []);
+  }
+
+  /** By the filter with `$share`; undefined: nobody has it, or it is none. */
+  groupOf(filter: string): SharedGroup | undefined {
+    return this.#groups.get(filter);
   }
 
   /** As `end`, where a claim with a clean start sees to the vault. */
