@@ -141,23 +141,20 @@ export class DeviceService {
   async createMany(scope: TenantScope, rows: readonly BulkRow[], dryRun: boolean): Promise<BulkResult> {
     const outcomes = await this.store.tenant(scope.tenantId, async (tx) => {
       const { candidates, refused } = await resolveRows(tx, rows);
+      await exceededDevices(tx, 0); // counts, so that nobody else's come meanwhile
+      const names = candidates.map(({ device }) => device.name);
+      const taken = await takenDeviceNames(tx, names);
+      const newcomers = candidates.filter(({ device }) => !taken.has(device.name));
       await requireRoomInGroups(
         tx,
-        candidates.flatMap(({ device }) => [...new Set(device.groupIds)]),
+        newcomers.flatMap(({ device }) => [...new Set(device.groupIds)]),
       );
-      await exceededDevices(tx, 0); // counts, so that nobody else's come meanwhile
-      const ids = dryRun ? new Map<string, string>() : await insert(tx, candidates);
-      const taken = dryRun
-        ? await takenDeviceNames(
-            tx,
-            candidates.map(({ device }) => device.name),
-          )
-        : undefined;
-      const decided = candidates.map(({ row, device }): BulkOutcome => {
-        const id = ids.get(device.name);
-        const isNew = taken === undefined ? id !== undefined : !taken.has(device.name);
-        if (!isNew) return refusal(row, device.name, [takenName]);
-        return { row, name: device.name, outcome: 'created', ...(id === undefined ? {} : { id }) };
+      const ids = dryRun ? new Map<string, string>() : await insert(tx, newcomers);
+      const decided = candidates.map(({ row, device: { name } }): BulkOutcome => {
+        const id = ids.get(name);
+        const isNew = dryRun ? !taken.has(name) : id !== undefined;
+        if (!isNew) return refusal(row, name, [takenName]);
+        return { row, name, outcome: 'created', ...(id === undefined ? {} : { id }) };
       });
       const created = decided.filter(({ outcome }) => outcome === 'created').length;
       // Those that are inserted are there already. Where there are too many, a list that brings none does no harm.
