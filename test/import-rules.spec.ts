@@ -25,7 +25,7 @@ const belongsTo: readonly (readonly [packages: RegExp, places: RegExp])[] = [
   [/^@peculiar\/asn1-/, /^libs\/access\/ocsp\./],
   [/^jose$/, /^libs\/access\/token\./],
   [/^@node-rs\/argon2$/, /^libs\/access\/chosen-password\./],
-  [/^mqtt-packet$/, /^(libs\/mqtt\/(codec|decode|encode|properties)|apps\/simulator\/)/],
+  [/^mqtt-packet$/, /^apps\/simulator\//],
   [
     /^(node:(net|tls|https?)|ws)$/,
     /^(apps\/broker\/src\/listeners\/|apps\/moorage\/src\/ports|apps\/simulator\/|libs\/store\/embedded-|libs\/access\/address\.|libs\/process\/(egress|public-address)\.)/,
