@@ -8,6 +8,9 @@
  */
 import { isDollarTopic, levelEnd } from './topic.js';
 
+const hash = 0x23;
+const plus = 0x2b;
+
 class Entry<V> {
   readonly key: string;
   value: V;
@@ -40,8 +43,19 @@ class Node<V> {
     const children = this.children;
     if (children === undefined) return undefined;
     if (!(children instanceof Node)) return children.get(topic.slice(start, end));
-    const { level } = children;
-    return level.length === end - start && topic.startsWith(level, start) ? children : undefined;
+    return children.isAt(topic, start, end) ? children : undefined;
+  }
+
+  /** Whether this is the topic's level from `start` to `end`. */
+  isAt(topic: string, start: number, end: number): boolean {
+    const { level } = this;
+    return level.length === end - start && topic.startsWith(level, start);
+  }
+
+  /** By one character, and this one. */
+  isNamed(unit: number): boolean {
+    const { level } = this;
+    return level.length === 1 && level.charCodeAt(0) === unit;
   }
 
   addChild(level: string): Node<V> {
@@ -176,14 +190,23 @@ export class TopicTree<V> {
       const mayBeWild = start > 0 || !isDollar; // MQTT-4.7.2-1
       let nextCount = 0;
       for (let i = 0; i < reachedCount; i++) {
-        const node = reached[i] as Node<V>;
-        if (node.children === undefined) continue;
-        const child = node.childAt(topic, start, end);
+        const { children } = reached[i] as Node<V>;
+        if (children === undefined) continue;
+        if (children instanceof Node) {
+          // A level of a topic is no wildcard: the one child is one, or it may be the topic's own level.
+          if (children.isNamed(hash)) {
+            if (mayBeWild) children.visitEntries(visit);
+          } else if (children.isNamed(plus) ? mayBeWild : children.isAt(topic, start, end)) {
+            next[nextCount++] = children;
+          }
+          continue;
+        }
+        const child = children.get(topic.slice(start, end));
         if (child !== undefined) next[nextCount++] = child;
         if (!mayBeWild) continue;
-        const one = node.child('+');
+        const one = children.get('+');
         if (one !== undefined) next[nextCount++] = one;
-        node.child('#')?.visitEntries(visit);
+        children.get('#')?.visitEntries(visit);
       }
       if (nextCount === 0) return;
       const done = reached;
