@@ -17,6 +17,18 @@ describe('what is remembered', () => {
     expect(['b0', 'b1', 'a91', 'a99'].map((place) => kept.get(place))).toEqual([0, 1, undefined, 99]);
   });
 
+  it('makes room in the time that it takes to remember, however much there is', () => {
+    const kept = new Remembered<number>(100_000);
+    const msFor = (from: number, to: number): number => {
+      const began = performance.now();
+      for (let i = from; i < to; i++) kept.set(`${i}`, a, i);
+      return performance.now() - began;
+    };
+    const whileThereIsRoom = msFor(0, 100_000);
+    expect(msFor(100_000, 200_000)).toBeLessThan(10 * whileThereIsRoom);
+    expect([99_000, 101_000].map((i) => kept.get(`${i}`))).toEqual([undefined, 101_000]);
+  });
+
   it('is what was used last', () => {
     const kept = new Remembered<number>(2);
     kept.set('0', a, 0);

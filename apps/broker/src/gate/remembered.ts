@@ -57,14 +57,25 @@ export class Remembered<Value> {
     this.delete(place);
     let own = this.#own.get(tenantId);
     if (own === undefined) this.#own.set(tenantId, (own = { places: new Set(), changes: undefined }));
-    if (this.#known.size >= this.#most) {
-      const isOverShare = own.places.size > this.#most / this.#own.size;
-      const [oldest] = isOverShare ? own.places : this.#known.keys();
-      if (oldest !== undefined) this.delete(oldest);
-    }
+    if (this.#known.size >= this.#most) this.#makeRoom(own);
     this.#known.set(place, { tenantId, value, upTo: this.#number });
     own.places.add(place);
     this.#own.set(tenantId, own);
+  }
+
+  /**
+   * For several at once: a Map goes on holding the places of what was deleted for a while, and who begins at its front goes through them.
+   * For one newcomer after the other that took 16 µs each with fifty thousand kept.
+   */
+  #makeRoom({ places }: Own<Value>): void {
+    const overShare = places.size - this.#most / this.#own.size;
+    const atOnce = this.#most / 256;
+    let wanted = overShare > 0 ? Math.min(overShare, atOnce) : atOnce;
+    for (const oldest of overShare > 0 ? places : this.#known.keys()) {
+      this.delete(oldest);
+      wanted -= 1;
+      if (wanted <= 0) return;
+    }
   }
 
   delete(place: string): void {
