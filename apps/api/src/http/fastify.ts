@@ -16,7 +16,8 @@ export const listMediaTypes = ['application/pkix-crl', 'application/x-pem-file']
 export function createAdapter(log: Logger): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: maxBodyBytes,
-    routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
+    // As long as a request's head may be: a tenant may have client identifiers of thousands of characters.
+    routerOptions: { maxParamLength: 16_384, ignoreTrailingSlash: false },
     requestTimeout: 30_000,
     clientErrorHandler: replyToUnread,
     // What the router refuses before there is a route: no hook runs, so the headers are set here.

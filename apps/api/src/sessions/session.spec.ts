@@ -91,6 +91,15 @@ describe('sessions', () => {
     expect((await other.viewer.get(`${other.path}/sessions/away`)).status).toBe(404);
   });
 
+  it('are found by any client identifier that a tenant may allow', async () => {
+    const clientId = `a/b ?#%${'ö'.repeat(900)}`;
+    const device = (await other.admin.post(`${other.path}/devices`, { name: 'long' })).body.id;
+    await addSession(api.database, other.id, device, { clientId, queued: [] });
+    const self = `${other.path}/sessions/${encodeURIComponent(clientId)}`;
+    expect((await other.viewer.get(self)).body).toMatchObject({ clientId });
+    expect((await other.viewer.get(`${self}x`)).status).toBe(404);
+  });
+
   it('are disconnected by an operation that the brokers carry out', async () => {
     const accepted = await acme.operator.call('DELETE', `${acme.path}/sessions/clean`);
     expect(accepted.status).toBe(202);
