@@ -1,45 +1,45 @@
 /**
- * `npm run bench neighbours [-- --rounds 15 --seconds 1 --rate 1000 --limit 2000 --only NAME --realtime]`: what one tenant's worst
- * clients do to its others. Twenty pairs exchange messages at a steady rate; turn by turn they are left alone, and have one of the
- * offenders of `support/offender.ts` beside them. Each offender is a process of its own, and plays twice a round: to the broker, and
- * to a server that only hands bytes on (`support/echo.ts`). The second is the control: an offender, and whoever reads what it is sent,
- * use processor time of their own, and on a machine with two cores the pairs' client and the broker get less of it. What differs is
- * only that the offender's bytes go through a process of their own instead of the broker: so the control's p99 is what a broker would
- * show that is not disturbed at all, on a core of its own. Offenders and that server have the lowest priority, for they stand for
- * other machines: whom the broker serves, and the broker, get a core before them.
+ * `npm run bench neighbours [-- --seconds 120 --phase 400 --settle 60 --limit 2000 --only NAME --both]`: what one tenant's worst clients do
+ * to its others. The product runs twice. Twenty pairs of each exchange five hundred messages a second (`support/pairs.ts`) without a
+ * break, and the phases change beneath them: one of the offenders of `support/offender.ts` speaks to the one broker, to the
+ * other, or to neither. The broker that it does not speak to is the control: an offender, and whoever reads what it is sent, use
+ * processor time of their own, and on a machine with two cores the pairs' client and the brokers get less of it. Offenders stand for
+ * other machines, so whoever else wants their core has it at once (`chrt --idle`).
  *
- * Printed: the pairs' p50 and p99, medians of all rounds, and how many times the control's they are: the median of the rounds' own
- * ratios, of two short runs one right after the other (now the one first, now the other), and where that median lies with 95 %
- * confidence. A p99 of milliseconds is the machine's as much as the broker's, which moves by a factor from one second to the next: so
- * many short rounds say more than a few long ones, and a ratio whose range includes 1 is none. What the control is of those left alone is
- * printed for comparison: there the broker does the same in both. `waited`: for how many ms of a second the broker could have run and
- * had no core; where that is much, the machine was measured.
+ * A p99 of milliseconds is the machine's as much as the broker's, and moves by a factor from one second to the next. So both brokers are
+ * measured at the same moments, and change their parts every `--phase` ms, in an order drawn anew each turn, without the first
+ * `--settle` of each, in which what was offered before is done. All latencies of a part are counted together, over `--seconds` an
+ * offender.
+ *
+ * Printed: p50, p90 and p99 of each part, how many times the control's they are beside the offender, and where that ratio lies with 95 %
+ * confidence (the turns drawn again and again). `--both`: an offender speaks to each, so that the ratios should be 1: what cannot be told
+ * from it. `ran`: how much of the time the broker's loop was at work; `waited`: how much of it that could have been and had no core;
+ * where that is much, the machine was measured. At last the most memory the broker had.
  *
  * `--limit`: messages a second from one connection (the tenant's `publishRate`); 0: none.
- * `--realtime`: the broker and the pairs' client get a core before everything else on the machine (`chrt`, as root; priorities hold
- * only within a session where Linux groups processes by it).
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
-import { median, medianRange, show } from './support/figures.js';
-import { clientName, runLoad, type Target } from './support/load.js';
+import { bootstrapRange, Grouped, mean, show } from './support/figures.js';
 import { load, machine } from './support/machine.js';
-import { residentBytes, waitedSeconds } from './support/processes.js';
+import { Pairs } from './support/pairs.js';
+import { ranSeconds, residentBytes, waitedSeconds } from './support/processes.js';
 import { startProduct } from './support/product.js';
+import type { Door } from './support/wire.js';
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '15' },
-    seconds: { type: 'string', default: '1' },
-    rate: { type: 'string', default: '1000' },
+    seconds: { type: 'string', default: '120' },
+    phase: { type: 'string', default: '400' },
+    settle: { type: 'string', default: '60' },
     limit: { type: 'string', default: '2000' },
     only: { type: 'string' },
     dir: { type: 'string', default: '.' },
-    realtime: { type: 'boolean', default: false },
+    both: { type: 'boolean', default: false },
   },
 });
 
@@ -50,103 +50,145 @@ const offenders: Readonly<Record<string, string>> = {
   'ten-thousand-subscriptions': 'ten thousand subscriptions',
   'overlapping-wildcards': 'a hundred overlapping wildcards',
 };
-const names = Object.keys(offenders).filter((name) => values.only === undefined || name === values.only);
-/** An offender's message with its topic, as the control counts them. */
-const messageBytes = 1_060;
+/** Whom the offender speaks to in a phase: one of the two brokers, or nobody. */
+const hosts = [0, 1, 0, 1, undefined] as const;
+type Host = (typeof hosts)[number];
 
-interface Sample {
-  readonly p50: number;
-  readonly p99: number;
-  readonly waitedMs: number;
-  readonly mib: number;
-  readonly faults: number;
+/** One phase without its beginning, and of each broker what share of it its loop ran, could not run, and how much memory it had. */
+interface Phase {
+  readonly host: Host;
+  readonly from: number;
+  readonly to: number;
+  readonly ran: readonly number[];
+  readonly waited: readonly number[];
+  readonly mib: readonly number[];
 }
 
-console.log(`${machine()}; ${clientName}; load average ${load()}`);
-const product = await startProduct(values.dir, { publishRate: Number(values.limit) });
-const { bootstrap, brokerPid } = product;
-const { username, password } = bootstrap.open;
-const target: Target = { port: bootstrap.mqtt.port, username, password, pids: [brokerPid] };
-const options =
-  '--pubs 20 --subs 20 --topic bench/quiet/%d --filter bench/quiet/%d --fan 1 --client-id quiet-%d ' +
-  `--rate ${values.rate} --duration ${values.seconds} --qos-pub 1 --qos-sub 1`;
-if (values.realtime) {
-  execFileSync('chrt', ['--all-tasks', '--fifo', '--pid', '10', String(brokerPid)]);
-  execFileSync('chrt', ['--fifo', '--pid', '10', String(process.pid)]); // and what it starts: the pairs' client
-}
-const echo = await play('echo.js', String((Number(values.limit) || 40_000) * messageBytes));
+/** Which broker, in which phases: both where nobody disturbs either, else the one that has the offender, or the other. */
+const kinds: Readonly<Record<string, (broker: number, host: Host) => boolean>> = {
+  'left alone': (_, host) => host === undefined,
+  control: (broker, host) => host === 1 - broker,
+  offender: (broker, host) => host === broker,
+};
+
+console.log(`${machine()}; load average ${load()}`);
+const limits = { publishRate: Number(values.limit) };
+const products = [await startProduct(values.dir, limits), await startProduct(values.dir, limits)];
+const pids = products.map(({ brokerPid }) => brokerPid);
+const doors = products.map(({ bootstrap: { mqtt, open } }): Door => ({ port: mqtt.port, ...open }));
 try {
-  await runLoad('pubsub', target, options); // warm
-  await compare();
+  for (const name of Object.keys(offenders)) {
+    if (values.only === undefined || name === values.only) await compare(name);
+  }
 } finally {
-  echo.stop();
-  await product.stop();
+  for (const product of products) await product.stop();
 }
 
-async function compare(): Promise<void> {
-  const alone: Sample[] = [];
-  const control = new Map<string, Sample[]>(names.map((name) => [name, []]));
-  const beside = new Map<string, Sample[]>(names.map((name) => [name, []]));
-  for (let round = 0; round < Number(values.rounds); round++) {
-    alone.push(await measure());
-    for (const name of names) {
-      const runs: (() => Promise<unknown>)[] = [
-        async () => control.get(name)?.push(await disturbed(name, Number(echo.said))),
-        async () => beside.get(name)?.push(await disturbed(name, target.port)),
-      ];
-      for (const run of round % 2 === 0 ? runs : runs.toReversed()) await run();
+async function compare(name: string): Promise<void> {
+  const players = await Promise.all(doors.map((door) => play(name, door)));
+  const pairs = await Pairs.open(doors, (Number(values.seconds) + 10) * 1000);
+  pairs.start();
+  await sleep(3_000); // warm
+
+  const turns: Phase[][] = [];
+  const until = performance.now() + Number(values.seconds) * 1000;
+  while (performance.now() < until) {
+    const turn: Phase[] = [];
+    for (const host of shuffled(hosts)) {
+      const playing = host === undefined ? [] : players.filter((_, broker) => values.both || broker === host);
+      for (const player of playing) player.say('on');
+      turn.push(await phase(host));
+      for (const player of playing) player.say('off');
     }
+    turns.push(turn);
   }
-  print('left alone', alone);
-  for (const name of names) {
-    const controls = control.get(name) ?? [];
-    print(`${offenders[name]}: control`, controls, alone, 'alone');
-    print(offenders[name] ?? '', beside.get(name) ?? [], controls, 'control');
+  pairs.stop();
+  await sleep(1_000); // the last of them
+  for (const player of players) player.stop();
+  pairs.close();
+  print(name, turns, pairs);
+}
+
+async function phase(host: Host): Promise<Phase> {
+  const settleMs = Number(values.settle);
+  await sleep(settleMs);
+  const from = performance.now();
+  const before = pids.map((pid) => ({ ran: ranSeconds([pid]), waited: waitedSeconds([pid]) }));
+  await sleep(Number(values.phase) - settleMs);
+  const to = performance.now();
+  const seconds = (to - from) / 1000;
+  return {
+    host,
+    from,
+    to,
+    ran: pids.map((pid, broker) => (ranSeconds([pid]) - (before[broker]?.ran ?? NaN)) / seconds),
+    waited: pids.map((pid, broker) => (waitedSeconds([pid]) - (before[broker]?.waited ?? NaN)) / seconds),
+    mib: pids.map((pid) => residentBytes([pid]) / 2 ** 20),
+  };
+}
+
+function print(name: string, turns: readonly (readonly Phase[])[], pairs: Pairs): void {
+  console.log(offenders[name]);
+  const once = new Uint32Array(turns.length).fill(1);
+  const samples = Object.entries(kinds).map(([kind, isOne]) => {
+    const seen = turns.map((turn) =>
+      turn
+        .flatMap((phase) => pids.map((_, broker) => ({ phase, broker })))
+        .filter(({ phase, broker }) => isOne(broker, phase.host)),
+    );
+    const latencies = seen.map((turn) =>
+      turn.flatMap(({ phase, broker }) => pairs.between(broker, phase.from, phase.to)),
+    );
+    const all = seen.flat();
+    const each = (figure: 'ran' | 'waited' | 'mib'): number[] =>
+      all.map(({ phase, broker }) => phase[figure][broker] ?? NaN);
+    return {
+      kind,
+      latency: new Grouped(latencies),
+      ran: mean(each('ran')),
+      waited: mean(each('waited')),
+      mib: Math.max(...each('mib')),
+    };
+  });
+  const control = samples.find(({ kind }) => kind === 'control')?.latency;
+  for (const { kind, latency, ran, waited, mib } of samples) {
+    const figures = [0.5, 0.9, 0.99].map((share) => {
+      const ms = `p${share * 100} ${latency.at(share, once).toFixed(3)} ms`;
+      if (kind !== 'offender') return ms.padEnd(36);
+      const ratio = (times: ArrayLike<number>): number =>
+        latency.at(share, times) / (control?.at(share, times) ?? NaN);
+      const [from, to] = bootstrapRange(turns.length, ratio).map((end) => end.toFixed(2));
+      return `${ms}, ${ratio(once).toFixed(2)} (${from} to ${to})`.padEnd(36);
+    });
+    console.log(
+      `  ${kind.padEnd(11)}${figures.join(' ')} ran ${ran.toFixed(2)}, waited ${waited.toFixed(2)}; at most ${show(mib)} MiB`,
+    );
   }
-  console.log(`load average ${load()}`);
+  console.log(
+    `  ${show(pairs.sent)} messages, ${pairs.lost} lost, ${turns.length} turns; load average ${load()}`,
+  );
 }
 
-async function measure(): Promise<Sample> {
-  const before = waitedSeconds([brokerPid]);
-  const startedAt = performance.now();
-  const figures = await runLoad('pubsub', target, options);
-  const waitedMs = ((waitedSeconds([brokerPid]) - before) * 1e6) / (performance.now() - startedAt);
-  const mib = residentBytes([brokerPid]) / 2 ** 20;
-  const { latency_p50_ms: p50 = NaN, latency_p99_ms: p99 = NaN, faults } = figures;
-  return { p50, p99, waitedMs, mib, faults };
+function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, place: Math.random() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ item }) => item);
 }
 
-async function disturbed(name: string, port: number): Promise<Sample> {
-  const offender = await play('offender.js', name, String(port), username, password);
-  const sample = await measure();
-  offender.stop();
-  return sample;
+interface Player {
+  say(line: 'on' | 'off'): void;
+  stop(): void;
 }
 
-/** A part of this benchmark in a process of its own, which has said that it is ready. */
-async function play(file: string, ...args: string[]): Promise<{ readonly said: string; stop(): void }> {
-  const command = [process.execPath, join(import.meta.dirname, 'support', file), ...args];
-  const [program = '', ...rest] = values.realtime ? ['chrt', '--other', '0', ...command] : command;
-  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
-  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
-  const [said] = (await once(child.stdout, 'data')) as [Buffer];
-  return { said: said.toString().trim(), stop: () => child.stdin.end() };
-}
-
-function print(name: string, samples: readonly Sample[], others: readonly Sample[] = [], theirs = ''): void {
-  const mib = samples.map((sample) => sample.mib);
-  const faults = samples.reduce((sum, sample) => sum + sample.faults, 0);
-  const figures = [
-    ...(['p50', 'p99'] as const).map((figure) => {
-      const ms = `${figure} ${median(samples.map((sample) => sample[figure])).toFixed(2)} ms`;
-      const ratios = samples.map((sample, round) => sample[figure] / (others[round]?.[figure] ?? NaN));
-      if (others.length === 0) return ms.padEnd(44);
-      const [from, to] = medianRange(ratios).map((ratio) => ratio.toFixed(2));
-      return `${ms}, ${median(ratios).toFixed(2)}× ${theirs} (${from} to ${to})`.padEnd(44);
-    }),
-    `waited ${median(samples.map(({ waitedMs }) => waitedMs)).toFixed(0)}`,
-    `${show(median(mib))} MiB, at most ${show(Math.max(...mib))}`,
-    ...(faults > 0 ? [`${faults} faulty`] : []),
-  ];
-  console.log(`${name.padEnd(42)} ${figures.map((figure) => figure.padEnd(12)).join(' ')}`);
+/** An offender in a process of its own, which is signed in. Whoever else wants its core has it at once. */
+async function play(name: string, { port, username = '', password = '' }: Door): Promise<Player> {
+  const file = join(import.meta.dirname, 'support/offender.js');
+  const command = [process.execPath, file, name, String(port), username, password, values.limit];
+  const child = spawn('chrt', ['--idle', '0', ...command], { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(child.stdout, 'data');
+  return {
+    say: (line) => child.stdin.write(`${line}\n`),
+    stop: () => child.stdin.end(),
+  };
 }

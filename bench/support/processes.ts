@@ -27,12 +27,21 @@ export async function quiet(pids: readonly number[], longestMs = 60_000): Promis
   }
 }
 
+/** How long these processes' main threads ran: the kernel's own nanoseconds, for what is shorter than its ticks. */
+export function ranSeconds(pids: readonly number[]): number {
+  return scheduled(pids, 0);
+}
+
 /** How long these processes' main threads could have run and had no core: time that is the machine's load, not their own. */
 export function waitedSeconds(pids: readonly number[]): number {
+  return scheduled(pids, 1);
+}
+
+function scheduled(pids: readonly number[], field: number): number {
   let nanoseconds = 0;
   for (const pid of pids) {
     try {
-      nanoseconds += Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1] ?? 0);
+      nanoseconds += Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[field] ?? 0);
     } catch {
       // it has ended
     }
