@@ -45,6 +45,8 @@ export class Intake {
   #spentInTurn = 0;
   /** In this turn, with more than acknowledgements. */
   #isHeard = false;
+  /** Likewise, in the chunk that came last. */
+  #isSpeech = false;
   /** It used up its share; from that turn on it counts as one who does not. */
   #quietFrom = 0;
   /** Whose queue it has filled since it was held last. */
@@ -80,8 +82,11 @@ export class Intake {
   }
 
   received(chunk: Buffer): void {
+    const { turns } = this.#broker;
     if (this.#holds !== 0) this.#pause();
+    turns.beginChunk();
     this.#begin();
+    this.#isSpeech = false;
     try {
       this.#framer.push(chunk, this.#onFrame);
       // A WebSocket's chunk is a whole message, which may be as large as a packet.
@@ -91,6 +96,7 @@ export class Intake {
       this.#connection.fail(error);
     }
     this.#end();
+    turns.endChunk(this.#isSpeech);
   }
 
   place(): Buffer | undefined {
@@ -134,7 +140,7 @@ export class Intake {
   /** As `hold`, for what may well be over before anything else is read: the link hears of it at the end of the turn, if it is not. */
   holdBriefly(why: HoldBit): void {
     this.#holds |= why;
-    this.#broker.turns.add(this);
+    this.#broker.turns.addLast(this);
   }
 
   /** The end of the turn. */
@@ -186,6 +192,7 @@ export class Intake {
     }
     this.#spentInTurn += units;
     if (!isAnswer) {
+      this.#isSpeech = true;
       const isQuiet = turns.number >= this.#quietFrom;
       if (!this.#isHeard) turns.heard(this, isQuiet);
       this.#isHeard = true;

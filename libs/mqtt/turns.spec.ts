@@ -206,6 +206,86 @@ describe('outboxes', () => {
     );
   });
 
+  describe('and the chunks of a turn', () => {
+    let scheduled: (() => void)[];
+    let turns: Turns;
+    let written: string[];
+
+    beforeEach(() => {
+      scheduled = [];
+      written = [];
+      turns = new Turns((callback) => scheduled.push(callback));
+    });
+
+    function chunk(name: string, isSpeech = true): void {
+      turns.beginChunk();
+      turns.begin();
+      turns.add({ flush: () => void written.push(name) });
+      turns.endChunk(isSpeech);
+    }
+
+    /** The end of the loop's turn. Returns how many had not been written to before. */
+    function endOfTurn(): number {
+      const before = written.length;
+      for (const callback of scheduled.splice(0)) callback();
+      return written.length - before;
+    }
+
+    it('are written to as soon as it is read, where it comes alone', () => {
+      let waited = 0;
+      for (let n = 0; n < 160; n++) {
+        chunk(`chunk ${n}`);
+        waited += endOfTurn();
+      }
+      expect(written).toHaveLength(160);
+      expect(waited).toBe(10); // one in sixteen, to see whether others come with it
+    });
+
+    it('are written to together, where they come together', () => {
+      for (let n = 0; n < 100; n++) {
+        chunk('alone');
+        endOfTurn();
+      }
+      for (let turn = 0; turn < 20; turn++) {
+        for (let n = 0; n < 20; n++) chunk(`company ${n}`);
+        endOfTurn();
+      }
+      written.length = 0;
+      for (let n = 0; n < 20; n++) chunk(`company ${n}`);
+      expect(written).toEqual([]);
+      expect(endOfTurn()).toBe(20);
+    });
+
+    it('are not gathered for acknowledgements that come beside it', () => {
+      let waited = 0;
+      for (let n = 0; n < 160; n++) {
+        chunk(`chunk ${n}`);
+        for (let answer = 0; answer < 20; answer++) {
+          turns.beginChunk();
+          turns.endChunk(false);
+        }
+        waited += endOfTurn();
+      }
+      expect(waited).toBeLessThan(20);
+    });
+
+    it('wait for the end of the turn with what waits for it by itself', () => {
+      for (let n = 0; n < 5; n++) {
+        chunk('alone');
+        endOfTurn();
+      }
+      written.length = 0;
+      turns.beginChunk();
+      turns.begin();
+      turns.addLast({ flush: () => void written.push('last') });
+      turns.add({ flush: () => void written.push('other') });
+      turns.endChunk(true);
+      chunk('the next');
+      expect(written).toEqual([]);
+      expect(endOfTurn()).toBe(3);
+    });
+  });
+
   it('are served before long work goes on', () => {
     const waiting: (() => void)[] = [];
     const turns = new Turns((callback) => waiting.push(callback));

@@ -8,6 +8,9 @@
  * - What is to be sent goes out at the end of the turn, each outbox in one write; those first that whoever is not in line has to do
  *   with. What those in line send is written when they are done, or when enough was spent that the writes count for little beside
  *   it: no later than if their chunks were read to their ends. After a fan-out to thousands the writes are spread over turns.
+ * - Where nearly every turn is one chunk, there is nothing to gather: the turn ends with the chunk, and the loop is not asked to call
+ *   at its own end, which was a seventh of what a message costs at a steady rate (bench/results.md). One turn in sixteen ends with the
+ *   loop's even so, and shows how many chunks come together by now.
  *
  * How large a share is. The shorter a turn, the less it finds to read in each socket and has to write to each, and system calls are
  * most of what is paid: shares of a quarter cost a third of the throughput where many are equally busy. But beside somebody who says
@@ -38,6 +41,9 @@ const unitsOfWrite = 64;
 const mostWrites = 128;
 const leastOlder = 32;
 const leastOlderInCompany = 16;
+/** Chunks of a turn on the average: where there are fewer, the turn ends with the chunk that is read. */
+const mostAlone = 1.5;
+const turnsUncounted = 15;
 
 /** Of a topic, or filter, that is looked up in a tree for the first time. */
 export function unitsOfLookUp(topic: string): number {
@@ -59,6 +65,13 @@ export class Turns {
   number = 0;
   readonly #soon: (callback: () => void) => void;
   #isScheduled = false;
+  /** It is flushed when the chunk that is being read has been read, if nothing is scheduled by then. */
+  #endsWithChunk = false;
+  /** Of this turn, acknowledgements apart; and of one on the average, of those that end with the loop's. */
+  #chunks = 0;
+  #chunksInTurn: number = mostAlone;
+  /** So many more may end with a chunk until one is counted. */
+  #untilCounted = 0;
   #spent = 0;
   #isServing = false;
   #fresh: Flushed[] = [];
@@ -85,9 +98,24 @@ export class Turns {
     this.#spent += units;
   }
 
-  /** A chunk is read. */
+  /** A chunk is read, or what is held of one. */
   begin(): void {
     this.#freshAt = this.#fresh.length;
+  }
+
+  /** A chunk has come. What is added until `endChunk` may well be flushed there. */
+  beginChunk(): void {
+    this.#endsWithChunk = !this.#isScheduled && this.#chunksInTurn < mostAlone && this.#untilCounted > 0;
+  }
+
+  /** All of it is read. `isSpeech`: not only acknowledgements. */
+  endChunk(isSpeech: boolean): void {
+    if (isSpeech) this.#chunks += 1;
+    if (!this.#endsWithChunk) return;
+    this.#endsWithChunk = false;
+    if (this.#isScheduled || this.#fresh.length === 0) return;
+    this.#untilCounted -= 1;
+    this.#end();
   }
 
   /** A connection says something that is not an acknowledgement for the first time in this turn. */
@@ -113,6 +141,12 @@ export class Turns {
   add(outbox: Flushed): void {
     if (this.#isServing) this.#batch.push(outbox);
     else this.#fresh.push(outbox);
+    if (!this.#endsWithChunk) this.#schedule();
+  }
+
+  /** As `add`, and not before what has been promised already and can be had without waiting. */
+  addLast(outbox: Flushed): void {
+    this.add(outbox);
     this.#schedule();
   }
 
@@ -157,19 +191,26 @@ export class Turns {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    this.#soon(this.#end);
+    this.#soon(this.#endOfLoop);
   }
 
   /** Everything that came in has been read. */
-  readonly #end = (): void => {
+  readonly #endOfLoop = (): void => {
     this.#isScheduled = false;
+    this.#untilCounted = turnsUncounted;
+    if (this.#chunks > 0) this.#chunksInTurn += (this.#chunks - this.#chunksInTurn) / 8;
+    this.#end();
+  };
+
+  #end(): void {
     this.number += 1;
+    this.#chunks = 0;
     this.#spent = 0;
     this.share = this.#nextShare();
     this.#flush();
     this.#serve();
     if (this.#line.length + this.#batch.length + this.#older.length > 0) this.#schedule();
-  };
+  }
 
   #nextShare(): number {
     if (this.#quiet > 0) this.#company += (this.#quietUnits / this.#quiet - this.#company) / 8;
