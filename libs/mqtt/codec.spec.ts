@@ -443,6 +443,27 @@ describe('PUBLISH', () => {
     expect(read(packet, version)).toMatchObject({ asReceived: undefined });
   });
 
+  describe('after another', () => {
+    const after = (lastTopic: string, topic: Part): PublishPacket => {
+      const frame = packet(0x30, topic, str('x'));
+      return decode(frame, 2, 4, defaultLimits, lastTopic) as PublishPacket;
+    };
+
+    it.each(['a/b', 'a/c', 'a', 'a/b/c', '', 'caf\u00e9', 'Z\u00fcrich/\u6c34'])(
+      'to %p has the topic that its own bytes say',
+      (lastTopic) => {
+        for (const topic of ['a/b', 'a/bc', 'caf\u00e9', 'Z\u00fcrich/\u6c34'])
+          expect(after(lastTopic, str(topic)).topic).toBe(topic);
+      },
+    );
+
+    it("is refused with bytes that are no UTF-8, though they are the last topic's in Latin-1", () => {
+      const latin1 = Buffer.from('0004636166e9', 'hex');
+      expect(() => after('caf\u00e9', latin1)).toThrow(ProtocolViolation);
+      expect(() => after('', str(''))).toThrow(ProtocolViolation);
+    });
+  });
+
   it('is read with every property, the User Properties in their order', () => {
     const properties = props(
       '01 00',

@@ -33,13 +33,14 @@ const neverExpires = 0xffff_ffff;
 /**
  * Reads one frame of the Framer's. `version` is the connection's, undefined before CONNECT, when only CONNECT is taken.
  * Payload and binary values are views on the frame's memory (see framing.ts), those of CONNECT excepted.
- * Throws ProtocolViolation and nothing else.
+ * `lastTopic` is that of the client's PUBLISH before, if any. Throws ProtocolViolation and nothing else.
  */
 export function decode(
   frame: Buffer,
   bodyOffset: number,
   version: ProtocolVersion | undefined,
   limits: DecodeLimits = defaultLimits,
+  lastTopic = '',
 ): ClientPacket {
   const first = frame[0] as number;
   const type = first >> 4;
@@ -52,7 +53,7 @@ export function decode(
   }
   switch (type) {
     case 3:
-      return decodePublish(frame, bodyOffset, first, version, limits);
+      return decodePublish(frame, bodyOffset, first, version, limits, lastTopic);
     case 4:
       return decodeAcknowledge('puback', frame, bodyOffset, version, limits);
     case 5:
@@ -208,6 +209,7 @@ function decodePublish(
   first: number,
   version: ProtocolVersion,
   limits: DecodeLimits,
+  lastTopic: string,
 ): PublishPacket {
   const end = frame.length;
   if (end - bodyOffset < 2) throw malformed('packet cut short');
@@ -215,10 +217,7 @@ function decodePublish(
   let at = topicStart + readUint16(frame, bodyOffset);
   const qos = (first >> 1) & 0x03;
   if (at + (qos > 0 ? 2 : 0) > end) throw malformed('packet cut short');
-  const topic = readUtf8(frame, topicStart, at);
-  if (topic !== '' && !isTopicName(topic)) {
-    throw new ProtocolViolation(Reasons.topicNameInvalid, 'wildcard in a topic name'); // MQTT-3.3.2-2
-  }
+  const topic = isAscii(lastTopic, frame, topicStart, at) ? lastTopic : readTopic(frame, topicStart, at);
   let packetId = 0;
   const packetIdAt = qos > 0 ? at : 0;
   if (qos > 0) {
@@ -255,6 +254,27 @@ function decodePublish(
     payload: frame.subarray(at, end),
     asReceived: isPlain ? wholeFrame(frame, bodyOffset, first, version, packetIdAt) : undefined,
   };
+}
+
+function readTopic(frame: Buffer, start: number, end: number): string {
+  const topic = readUtf8(frame, start, end);
+  if (topic !== '' && !isTopicName(topic)) {
+    throw new ProtocolViolation(Reasons.topicNameInvalid, 'wildcard in a topic name'); // MQTT-3.3.2-2
+  }
+  return topic;
+}
+
+/**
+ * Whether the bytes are that text, and ASCII. Most clients publish to one topic again and again: to make its string of bytes each time, and
+ * then the string's hash, costs more than to see that it is the same.
+ */
+function isAscii(text: string, bytes: Buffer, start: number, end: number): boolean {
+  if (text.length !== end - start) return false;
+  for (let at = 0; at < text.length; at++) {
+    const byte = bytes[start + at] as number;
+    if (byte > 0x7e || byte !== text.charCodeAt(at)) return false;
+  }
+  return true;
 }
 
 function wholeFrame(

@@ -38,6 +38,7 @@ import { serversTopic } from './rights.js';
 import type { Session } from './session.js';
 import type { Ending, Space } from './space.js';
 import { Deadline, RateLimit } from './timers.js';
+import { mostRemembered } from './topic.js';
 import { ProtocolViolation } from './violation.js';
 
 /** An exchange of AUTH packets that is under way (MQTT 5.0, 4.12). */
@@ -88,6 +89,8 @@ export class Connection implements LinkSink {
   sendWindow = 0;
   receipts: Receipts;
 
+  /** Of its last PUBLISH. */
+  #lastTopic = '';
   /** The client sends nothing more. */
   #hasFinished = false;
   /** The link is gone, and some of what it brought is still held. */
@@ -151,7 +154,9 @@ export class Connection implements LinkSink {
 
   /** One frame, good until this returns. Whatever is thrown goes to `fail`. */
   handle(frame: Buffer, bodyOffset: number): void {
-    this.#dispatch(decode(frame, bodyOffset, this.version, this.limits));
+    const packet = decode(frame, bodyOffset, this.version, this.limits, this.#lastTopic);
+    if (packet.type === 'publish' && packet.topic.length <= mostRemembered) this.#lastTopic = packet.topic;
+    this.#dispatch(packet);
   }
 
   #dispatch(packet: ClientPacket): void {

@@ -172,7 +172,7 @@ export class Framer {
     for (let n = 1; n < maxHeaderBytes; n++) {
       if (at + n >= end) return 0;
       const byte = bytes[at + n] as number;
-      remaining += (byte & 0x7f) * 128 ** (n - 1);
+      remaining |= (byte & 0x7f) << (7 * (n - 1));
       if (byte < 0x80) {
         const length = 1 + n + remaining;
         if (length > this.maxPacketBytes) {
