@@ -2,8 +2,8 @@
  * `npm run bench connections [-- --only tcp|tls|mutual --conns 4000 --tls 500 --rounds 3]`: what a sign-in costs. Over TCP with a
  * password, under client identifiers that are new and under those that came before: how many a second, and processor time of broker and
  * PostgreSQL for one of them, without and with its departure. Over TLS with a password and over mutual TLS with a certificate:
- * processor time against that of a bare Node TLS server, which answers anything with CONNACK, turn by turn. `--only` runs one part,
- * in a minute or two. What a connection holds while it is idle: `npm run bench idle`.
+ * processor time against that of a bare Node TLS server, which answers anything with CONNACK, turn by turn; over TLS also against one whose
+ * handshake is like ours. `--only` runs one part, in a minute or two. What a connection holds while it is idle: `npm run bench idle`.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -99,11 +99,18 @@ function tell(what: string, runs: readonly Whole[]): void {
 }
 
 async function overTls(): Promise<void> {
-  const bare = await startBare();
   const target: Target = { port: bootstrap.mqtts.port, username, password, pids };
   const options = `--conns ${values.tls} --concurrency 32 ${ca}`;
+  const bare = await startBare();
   await compare('TLS', [target, `${options} ${again}`], [bare.target, options]);
   bare.stop();
+  const alike = await startBare('alike');
+  await compare(
+    'TLS, a bare server with the same handshake',
+    [target, `${options} ${again}`],
+    [alike.target, options],
+  );
+  alike.stop();
 }
 
 async function overMutualTls(started: Product): Promise<void> {
@@ -149,9 +156,9 @@ function faultsOf(figures: readonly Figures[]): string {
   return figures.some(({ faults }) => faults > 0) ? '; the client met with faults' : '';
 }
 
-async function startBare(...authority: readonly string[]): Promise<{ target: Target; stop: () => void }> {
+async function startBare(...handshake: readonly string[]): Promise<{ target: Target; stop: () => void }> {
   const port = await freePort();
-  const files = [`${dataDir}/tls/server.crt`, `${dataDir}/tls/server.key`, ...authority];
+  const files = [`${dataDir}/tls/server.crt`, `${dataDir}/tls/server.key`, ...handshake];
   const child = fork(join(import.meta.dirname, 'support/bare-tls.js'), [String(port), ...files]);
   await once(child, 'message');
   return { target: { port, pids: [child.pid ?? 0] }, stop: () => child.kill() };
