@@ -51,6 +51,8 @@ export class Observations {
   /** Of this day. A topic is the same under another version of its rule: after a change of policy there are new rules, not new topics. */
   #known = new Set<string>();
   #knownCharacters = 0;
+  /** Of this day, as the policies that are compiled now name them: mostly no key is made for a rule. */
+  #usedRules = new WeakSet<RuleName>();
   /** How many of them are topics of a device. */
   #topicsOf = new Map<string, number>();
   #day = 0;
@@ -66,13 +68,12 @@ export class Observations {
   note(observation: Observation): void {
     const { tenantId, deviceId, action, topic, rule, at } = observation;
     this.#begin(Math.floor(at / dayMs));
-    if (
-      rule !== undefined &&
-      this.#rules.length < mostWaiting &&
-      this.#isNew(`${tenantId} ${rule.policyId} ${rule.version} ${rule.rule}`)
-    ) {
-      this.#rules.push({ ...rule, tenantId, at });
-      this.#schedule();
+    if (rule !== undefined && !this.#usedRules.has(rule) && this.#rules.length < mostWaiting) {
+      this.#usedRules.add(rule);
+      if (this.#isNew(`${tenantId} ${rule.policyId} ${rule.version} ${rule.rule}`)) {
+        this.#rules.push({ ...rule, tenantId, at });
+        this.#schedule();
+      }
     }
     if (this.#topics.length >= mostWaiting) return;
     if (topic.length * 3 > mostTopicBytes && Buffer.byteLength(topic) > mostTopicBytes) return;
@@ -87,6 +88,7 @@ export class Observations {
     if (day !== this.#day || this.#known.size >= mostKnown || this.#knownCharacters >= mostKnownCharacters) {
       this.#known = new Set();
       this.#knownCharacters = 0;
+      this.#usedRules = new WeakSet();
       this.#topicsOf = new Map();
     }
     this.#day = day;
