@@ -148,7 +148,7 @@ class Device {
         }
         this.#half.add(packet.packetId);
       }
-      this.#judge(packet.payload.toString(), packet.topic, packet.qos, packet.dup);
+      this.#judge(packet.payload, packet.topic, packet.qos, packet.dup);
     }
   }
 
