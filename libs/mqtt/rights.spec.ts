@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { defaultLimits } from './limits.js';
 import type { ClientId, TenantId } from './message.js';
 import { Reasons } from './reason.js';
-import { connectBytes, Harness, policyOf, property } from './testing/index.js';
+import { connectBytes, Harness, policyOf, property, type TestClient } from './testing/index.js';
 
 const tenantId = 'tenant-a' as TenantId;
 const everybody = (): boolean => true;
@@ -258,6 +258,18 @@ describe('wills of those that are shown out', () => {
   });
 });
 
+/** A client that acknowledges nothing, and is sent one message at a time: the next ones wait for it. */
+async function takingOne(h: Harness, clientId: string, expiryS: number): Promise<TestClient> {
+  const client = await h.connect5(clientId, {
+    properties: [
+      ['receiveMaximum', 1],
+      ['sessionExpiryInterval', expiryS],
+    ],
+  });
+  client.acknowledges = false;
+  return client;
+}
+
 describe('what waits for a client', () => {
   const changes = {
     'is swapped': (h: Harness) => h.broker.renewPolicies(tenantId, () => policyOf({ subscribe: ['kept'] })),
@@ -273,13 +285,8 @@ describe('what waits for a client', () => {
     ['is asked for', 1_000],
   ] as const)('is held against its rights when the policy %s, session expiry %i s', async (how, expiry) => {
     const h = new Harness();
-    const properties = [
-      ['receiveMaximum', 1],
-      ['sessionExpiryInterval', expiry],
-    ] as const;
-    const client = await h.connect5('alice', { properties });
+    const client = await takingOne(h, 'alice', expiry);
     await client.subscribe(['gone', 'kept']);
-    client.acknowledges = false;
     const publisher = await h.connect5('bob');
     for (const n of [1, 2, 3]) {
       await publisher.publish('gone', `${n}`, { qos: 1 });
@@ -306,13 +313,8 @@ describe('what waits of a shared subscription whose right is gone', () => {
     ['that does not come back', 1_000],
   ] as const)('for a member %s (session expiry %i s) goes to another', async (which, expiry) => {
     const h = new Harness();
-    const properties = [
-      ['receiveMaximum', 1],
-      ['sessionExpiryInterval', expiry],
-    ] as const;
-    const loser = await h.connect5('loser', { properties });
+    const loser = await takingOne(h, 'loser', expiry);
     await loser.subscribe('$share/g/job');
-    loser.acknowledges = false;
     const publisher = await h.connect5('publisher');
     for (const n of [1, 2, 3]) await publisher.publish('job', `${n}`, { qos: 1 });
     await loser.settle();
@@ -324,7 +326,7 @@ describe('what waits of a shared subscription whose right is gone', () => {
     await h.broker.reauthorize(tenantId, everybody);
     if (which === 'that is there') await loser.catchUp();
     else if (which === 'that comes back') {
-      const back = await h.connect5('loser', { clean: false, properties });
+      const back = await h.connect5('loser', { clean: false, expiry });
       expect(back.messages()).toEqual([]);
     } else await h.clock.advance(1_000_000);
     await other.settle();

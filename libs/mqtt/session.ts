@@ -423,6 +423,11 @@ export class Session {
     this.#lostShares.set(filter, besides);
   }
 
+  /** It is a member again. */
+  regainShare(filter: string): void {
+    this.#lostShares?.delete(filter);
+  }
+
   /** By filter: `$share/…`, and the ordinary ones beside it. */
   get lostShares(): Iterable<readonly [filter: string, besides: readonly string[]]> {
     return this.#lostShares ?? [];

@@ -423,6 +423,7 @@ export class Space {
     const { qos, retainAsPublished, subscriptionId } = subscription;
     const subscriptionIds = subscriptionId === undefined ? [] : [subscriptionId];
     group.join({ session, qos, retainAsPublished, subscriptionIds });
+    session.regainShare(subscription.filter);
   }
 
   #leave(session: Session, fullFilter: string, groupName: string, filter: string): void {
