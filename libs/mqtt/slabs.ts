@@ -1,7 +1,7 @@
 /**
  * Memory that is used again: what is written to sockets is laid into it, and frames that come in pieces are put together in it.
  * Without it every large message was a piece of memory of its own, and V8 went through its whole heap for each few dozen
- * megabytes of them (bench/results.md).
+ * megabytes of them (bench/history.md).
  */
 
 const smallestPower = 8;

@@ -9,7 +9,7 @@
  *   with. What those in line send is written when they are done, or when enough was spent that the writes count for little beside
  *   it: no later than if their chunks were read to their ends. After a fan-out to thousands the writes are spread over turns.
  * - Where nearly every turn is one chunk, there is nothing to gather: the turn ends with the chunk, and the loop is not asked to call
- *   at its own end, which was a seventh of what a message costs at a steady rate (bench/results.md). One turn in sixteen ends with the
+ *   at its own end, which was a seventh of what a message costs at a steady rate (bench/history.md). One turn in sixteen ends with the
  *   loop's even so, and shows how many chunks come together by now.
  *
  * How large a share is. The shorter a turn, the less it finds to read in each socket and has to write to each, and system calls are

@@ -12,7 +12,7 @@ import { BrokerProcess } from './broker-process.js';
  * V8 begins a full collection after every few dozen megabytes of memory outside its heap, which is where the bytes of messages
  * are: with payloads of 64 KiB, seven times a second, each through all that was loaded at the start, four threads helping.
  * Weighed together with the heap, that memory makes collections as rare as its growth allows: a quarter of the processor
- * time for such a message, 40 MB more in use under that load (bench/results.md). A V8 that does not know the flag says so
+ * time for such a message, 40 MB more in use under that load (bench/history.md). A V8 that does not know the flag says so
  * and goes on.
  */
 const weighBytesWithHeap = '--external-memory-accounted-in-global-limit';

@@ -104,7 +104,7 @@ function acceptProxied(
 /**
  * libuv takes one connection a turn of the loop from a socket that listens, so that in a crowd each newcomer is charged a turn of its own,
  * while the others wait in the kernel. With two on the port, among which Linux shares newcomers out, a turn takes two: more sign-ins a
- * second by an eighth to a third. With four a turn of a storm takes longer than its neighbours should wait (bench/results.md).
+ * second by an eighth to a third. With four a turn of a storm takes longer than its neighbours should wait (bench/history.md).
  */
 const socketsOnPort = process.platform === 'linux' ? 2 : 1;
 

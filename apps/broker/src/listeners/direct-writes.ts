@@ -1,7 +1,7 @@
 /**
  * TCP sockets are written to past their streams. The kernel nearly always takes all that is written at once; for that Node's stream
  * makes a request, an entry in its state and a callback in the next tick, which was a tenth to a quarter of what the broker did
- * for a message (bench/results.md, decision 0014). Here a request is made only when the kernel has left something.
+ * for a message (bench/history.md, decision 0014). Here a request is made only when the kernel has left something.
  *
  * `_handle` and the binding with its requests are not documented; where Node does not have them as they are known here, sockets
  * are written to by their streams.

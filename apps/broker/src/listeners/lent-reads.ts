@@ -1,6 +1,6 @@
 /**
  * Into which memory TCP sockets are read. Node makes 64 KiB for every read of a socket, whatever comes, and hands it on through a
- * stream: for a small packet, that was a seventh of all that the broker did for it (bench/results.md). Here all sockets are
+ * stream: for a small packet, that was a seventh of all that the broker did for it (bench/history.md). Here all sockets are
  * read into one piece of memory, which whoever receives it has until it returns; and the rest of a large frame is read to
  * where it belongs.
  *
