@@ -24,8 +24,6 @@ let loaded: typeof Asn1 | undefined;
 /** Longer than any sensible certificate; checked before anything is parsed. */
 const maxCertificateBytes = 16 * 1024;
 
-export type Weakness = 'weak-key' | 'weak-signature';
-
 /** One certificate's facts. Hashes and identifiers are lower-case hexadecimal; times are milliseconds since the epoch. */
 export interface Certificate {
   readonly certificate: X509Certificate;

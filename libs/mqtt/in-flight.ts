@@ -32,11 +32,6 @@ export class InFlight {
   #next = 1;
   count = 0;
 
-  /** Lowest sequence that is not done with. */
-  get head(): number {
-    return this.#head;
-  }
-
   /** Empties it: the next sequence that is sent is this one, or a later one. */
   restart(sequence: number): void {
     this.#states?.fill(Flight.none);

@@ -52,11 +52,6 @@ export class Outbox {
     return !this.#isBlocked || this.#link.bufferedBytes + this.#pendingBytes < this.maxBytes;
   }
 
-  /** The link calls `drained` once it has room again. */
-  get isBlocked(): boolean {
-    return this.#isBlocked;
-  }
-
   write(bytes: Buffer): void {
     if (bytes.length > maxCopiedBytes) return this.#pass(bytes);
     const at = this.#room(bytes.length);

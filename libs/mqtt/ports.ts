@@ -180,7 +180,6 @@ export interface Policy {
 export interface Grant {
   readonly kind: 'granted';
   readonly principal: Principal;
-  readonly tenantSlug: string;
   readonly limits: Limits;
   readonly policy: Policy;
   /** What a 3.x publisher without the right sees; 5.0 always gets 0x87. */

@@ -115,7 +115,6 @@ export class TestGate implements Gate {
     return {
       kind: 'granted',
       principal: { tenantId, deviceId: `device-${clientId}`, credentialId: 'credential', username, clientId },
-      tenantSlug: tenantId,
       limits: this.limits,
       policy: policyOf(this.#rulesOf.get(clientId) ?? this.#rules),
       publishDenied: this.publishDenied,

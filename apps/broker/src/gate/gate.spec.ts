@@ -91,7 +91,7 @@ describe('a sign-in', () => {
     await bind('by-group', { targetKind: 'group', targetId: groupId });
     await bind('by-profile', { targetKind: 'profile', targetId: tenant.profileId });
     await bind('by-device', { targetKind: 'device', targetId: device.id });
-    const { policy, principal, tenantSlug, limits, publishDenied, expiresAt } = await granted(device);
+    const { policy, principal, limits, publishDenied, expiresAt } = await granted(device);
     expect(principal).toEqual({
       tenantId: tenant.id,
       deviceId: device.id,
@@ -101,8 +101,7 @@ describe('a sign-in', () => {
       transport: 'tcp',
       address: '192.0.2.1',
     });
-    expect({ tenantSlug, publishDenied, expiresAt }).toEqual({
-      tenantSlug: tenant.slug,
+    expect({ publishDenied, expiresAt }).toEqual({
       publishDenied: 'acknowledge',
       expiresAt: undefined,
     });

@@ -120,7 +120,6 @@ export class Grants {
         transport,
         address,
       },
-      tenantSlug: tenant.slug,
       limits: this.#limitsOf(tenant),
       policy: grantsInPart(tenant.settings) ? grantingInPart(policy) : policy,
       publishDenied: publishDeniedOf(tenant.settings),
