@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { Client } from 'pg';
@@ -333,6 +336,16 @@ describe('what comes back', () => {
     expect(metrics).toContain('moorage_connects_total');
     expect(metrics).toMatch(/moorage_sign_ins_total\{outcome="granted".*\} \d+/);
     expect((await fetch(`${ops}/else`)).status).toBe(404);
+  });
+
+  it('the metrics are those that docs/operations.md lists, no more and no fewer', async () => {
+    const page = await readFile(join(import.meta.dirname, '../docs/operations.md'), 'utf8');
+    const section = /^## Metrics$(.*?)^## /ms.exec(page)?.[1] ?? '';
+    const cells = Array.from(section.matchAll(/^\| (`.*?`) \|/gm), ([, cell = '']) => cell).join();
+    const metrics = await (await fetch(`http://127.0.0.1:${broker.ports.ops}/metrics`)).text();
+    const namesIn = (text: string, pattern: RegExp) =>
+      Array.from(text.matchAll(pattern), ([, name = '']) => name).toSorted();
+    expect(namesIn(cells, /`(moorage_\w+)`/g)).toEqual(namesIn(metrics, /^# TYPE (moorage_\w+) /gm));
   });
 });
 

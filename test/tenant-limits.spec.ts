@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { defaultLimits } from '#mqtt';
 import { tenantLimits } from '../apps/api/src/tenants/tenant.schema.js';
@@ -9,6 +11,23 @@ describe('the limits a tenant can be given', () => {
       new Set([...Object.keys(defaultLimits), 'maxDevices']),
     );
     expect(tenantLimits.parse(defaultLimits)).toEqual(defaultLimits);
+  });
+
+  it('are listed in docs/operations.md, with their defaults', () => {
+    const page = readFileSync(join(import.meta.dirname, '../docs/operations.md'), 'utf8');
+    const section = /^## What a tenant may use$(.*?)^## /ms.exec(page)?.[1] ?? '';
+    const rows = Array.from(
+      section.matchAll(/^\| (`.*?`) \| (.*?) \|/gm),
+      ([, names = '', defaults = '']) => {
+        const values = defaults.split(', ');
+        return Array.from(names.matchAll(/`(\w+)`/g), ([, name = ''], at) => [name, values[at]] as const);
+      },
+    );
+    const expected = Object.entries(defaultLimits).map(([name, value]) => [name, String(value)] as const);
+    expect(Object.fromEntries(rows.flat())).toEqual({
+      ...Object.fromEntries(expected),
+      maxDevices: 'none',
+    });
   });
 
   it('are such as the broker takes: of what the api takes it leaves nothing aside', () => {
