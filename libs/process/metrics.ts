@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 
-export { Counter, Gauge, Histogram } from 'prom-client';
+export { Counter, Gauge } from 'prom-client';
 export type { Registry } from 'prom-client';
 
 /**
