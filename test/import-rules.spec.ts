@@ -28,7 +28,7 @@ const belongsTo: readonly (readonly [packages: RegExp, places: RegExp])[] = [
   [/^mqtt-packet$/, /^apps\/simulator\//],
   [
     /^(node:(net|tls|https?)|ws)$/,
-    /^(apps\/broker\/src\/listeners\/|apps\/moorage\/src\/ports|apps\/simulator\/|libs\/store\/embedded-|libs\/access\/address\.|libs\/process\/(egress|public-address)\.)/,
+    /^(apps\/broker\/src\/listeners\/|apps\/moorage\/src\/ports|apps\/simulator\/|libs\/store\/database\/embedded-|libs\/access\/address\.|libs\/process\/(egress|public-address)\.)/,
   ],
 ];
 

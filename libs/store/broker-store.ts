@@ -4,7 +4,7 @@ import { Pool } from 'pg';
 import type { Journal, News, TenantId, Vault } from '#mqtt';
 
 import { leaseLost } from './broker-errors.js';
-import { toStoreError } from './errors.js';
+import { toStoreError } from './database/errors.js';
 import { PostgresJournal } from './journal.js';
 import { Lease } from './lease.js';
 import { steadyPlans } from './statements/places.js';

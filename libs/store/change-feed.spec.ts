@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Client } from 'pg';
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
 import { ChangeFeed, type Change, type ChangeFeedOptions } from './change-feed.js';
-import { readReceipts, recordChange } from './changes.js';
-import { openControlStore, type ControlStore } from './control-store.js';
+import { readReceipts, recordChange } from './control/changes.js';
+import { openControlStore, type ControlStore } from './control/control-store.js';
 
 const nothing = {
   sessionsTouched: 0,

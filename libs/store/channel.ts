@@ -4,7 +4,7 @@
  */
 import { Client } from 'pg';
 
-import { toStoreError } from './errors.js';
+import { toStoreError } from './database/errors.js';
 
 export interface ChannelOptions {
   readonly url: string;

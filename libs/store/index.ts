@@ -1,50 +1,55 @@
 /** The door of this library: the database, what the api does in it, and what the broker does. */
 
 // The database: the embedded one, its migrations and roles, its back-up.
-export { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
-export { EmbeddedPostgresError } from './embedded-error.js';
-export { takeLock } from './embedded-lock.js';
-export { migrate, type Migrated } from './migrate.js';
-export { MigrationError } from './migration-error.js';
-export { roleUrl, type Role } from './roles.js';
-export { backUp, restore, verifyBackup, withEmbedded } from './backup.js';
-export { BackupError, type BackupHeader } from './backup-file.js';
+export { startEmbeddedPostgres, type EmbeddedPostgres } from './database/embedded-postgres.js';
+export { EmbeddedPostgresError } from './database/embedded-error.js';
+export { takeLock } from './database/embedded-lock.js';
+export { migrate, type Migrated } from './database/migrate.js';
+export { MigrationError } from './database/migration-error.js';
+export { roleUrl, type Role } from './database/roles.js';
+export { backUp, restore, verifyBackup, withEmbedded } from './database/backup.js';
+export { BackupError, type BackupHeader } from './database/backup-file.js';
 
 // The api: transactions of a tenant or of the platform, and in them a file a resource.
-export { openControlStore, type ControlStore, type PlatformTx, type TenantTx } from './control-store.js';
-export { isStoreUnavailable, isUniqueViolation, StoreError } from './errors.js';
-export * from './tenants.js';
-export * from './hosts.js';
-export * from './quotas.js';
-export * from './api-keys.js';
-export * from './devices.js';
-export * from './groups.js';
-export * from './profiles.js';
-export * from './credentials.js';
-export * from './rotation.js';
-export * from './token-issuers.js';
-export * from './authenticators.js';
-export * from './trust-anchors.js';
-export * from './crl-sources.js';
-export * from './issuing.js';
-export * from './provisioning.js';
-export * from './policies.js';
-export * from './observed.js';
-export * from './bans.js';
-export * from './telemetry.js';
-export * from './presence.js';
-export * from './device-presence.js';
-export * from './past-connections.js';
-export * from './sessions.js';
-export * from './denials.js';
-export * from './audit.js';
-export * from './audit-trail.js';
-export * from './changes.js';
-export { askBrokers, closeQuestion, countSilent } from './questions.js';
-export type { LiveAnswer, LiveClient, LiveQuestionRow, LiveSubscription } from './questions.js';
-export { forgetRequest, keepAnswer, reserveRequest, type KeptRequest } from './kept-requests.js';
-export { clearHistory } from './device-history.js';
-export { keepHouse } from './housekeeping.js';
+export {
+  openControlStore,
+  type ControlStore,
+  type PlatformTx,
+  type TenantTx,
+} from './control/control-store.js';
+export { isStoreUnavailable, isUniqueViolation, StoreError } from './database/errors.js';
+export * from './control/tenants.js';
+export * from './control/hosts.js';
+export * from './control/quotas.js';
+export * from './control/api-keys.js';
+export * from './control/devices.js';
+export * from './control/groups.js';
+export * from './control/profiles.js';
+export * from './control/credentials.js';
+export * from './control/rotation.js';
+export * from './control/token-issuers.js';
+export * from './control/authenticators.js';
+export * from './control/trust-anchors.js';
+export * from './control/crl-sources.js';
+export * from './control/issuing.js';
+export * from './control/provisioning.js';
+export * from './control/policies.js';
+export * from './control/observed.js';
+export * from './control/bans.js';
+export * from './control/telemetry.js';
+export * from './control/presence.js';
+export * from './control/device-presence.js';
+export * from './control/past-connections.js';
+export * from './control/sessions.js';
+export * from './control/denials.js';
+export * from './control/audit.js';
+export * from './control/audit-trail.js';
+export * from './control/changes.js';
+export { askBrokers, closeQuestion, countSilent } from './control/questions.js';
+export type { LiveAnswer, LiveClient, LiveQuestionRow, LiveSubscription } from './control/questions.js';
+export { forgetRequest, keepAnswer, reserveRequest, type KeptRequest } from './control/kept-requests.js';
+export { clearHistory } from './control/device-history.js';
+export { keepHouse } from './control/housekeeping.js';
 export { optionsByte } from './rows.js';
 
 // The broker: what it writes, what it asks at a sign-in, and what it follows.

@@ -1,7 +1,7 @@
 /** When and from where were credentials last used? Written down within seconds: it is for people, not for decisions. */
 import type { Pool } from 'pg';
 
-import { withStoreErrors } from '../errors.js';
+import { withStoreErrors } from '../database/errors.js';
 
 const noteEveryMs = 5_000;
 
