@@ -44,6 +44,7 @@ import { HostNameResolver } from './host-names/host-name.resolver.js';
 import { HostNameService } from './host-names/host-name.service.js';
 import { AccessGuard } from './http/access.guard.js';
 import { AccessDesk } from './http/access.js';
+import { AnyVersionInterceptor } from './http/any-version.interceptor.js';
 import { ErrorFilter } from './http/error.filter.js';
 import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
 import { KeptAnswers } from './http/kept-answers.js';
@@ -227,11 +228,12 @@ export class ApiModule {
         { provide: APP_FILTER, useClass: ErrorFilter },
         { provide: APP_GUARD, useClass: AccessGuard },
         { provide: APP_GUARD, useClass: FieldGuard },
-        // In this order: what is read, what is refused unread, what has been answered before.
+        // In this order: what is read, what is refused unread, what has been answered before, what is tried again.
         { provide: APP_INTERCEPTOR, useClass: UploadInterceptor },
         { provide: APP_INTERCEPTOR, useClass: UnusedInputInterceptor },
         KeptAnswers,
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
+        { provide: APP_INTERCEPTOR, useClass: AnyVersionInterceptor },
         { provide: APP_PIPE, useClass: SchemaPipe },
       ],
     };

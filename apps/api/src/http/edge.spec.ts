@@ -248,6 +248,46 @@ describe('a list', () => {
   });
 });
 
+describe('If-Match', () => {
+  it('of * is met by any version, also by one that comes while the change is made: no change is refused, none is lost', async () => {
+    const { admin, path } = await api.createTenant('any-version');
+    const device = (await admin.post(`${path}/devices`, { name: 'd' })).body;
+    const changes = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        admin.patch(`${path}/devices/${device.id}`, { attributes: { [`a${index}`]: 'x' } }, '*'),
+      ),
+    );
+    expect(changes.map(({ status }) => status)).toEqual(changes.map(() => 200));
+    const { version, attributes } = (await admin.get(`${path}/devices/${device.id}`)).body;
+    expect([version, Object.keys(attributes)]).toEqual([21, expect.arrayContaining(['a0', 'a19'])]);
+    expect(Object.keys(attributes)).toHaveLength(20);
+  });
+
+  it('of * finds nothing of what somebody else deletes at the same moment', async () => {
+    const { admin, path } = await api.createTenant('any-deleted');
+    const group = (await admin.post(`${path}/groups`, { name: 'g' })).body;
+    const deletions = await Promise.all(
+      Array.from({ length: 10 }, () => admin.delete(`${path}/groups/${group.id}`, '*')),
+    );
+    const statuses = deletions.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 204)).toHaveLength(1);
+    expect(statuses.filter((status) => status === 404)).toHaveLength(9);
+  });
+
+  it('of one version among many that come at once lets one through', async () => {
+    const { admin, path } = await api.createTenant('one-version');
+    const group = (await admin.post(`${path}/groups`, { name: 'g' })).body;
+    const changes = await Promise.all(
+      Array.from({ length: 5 }, (_, index) =>
+        admin.patch(`${path}/groups/${group.id}`, { name: `g${index}` }, '"1"'),
+      ),
+    );
+    const statuses = changes.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(1);
+    expect(statuses.filter((status) => status === 412)).toHaveLength(4);
+  });
+});
+
 describe('an Idempotency-Key', () => {
   it('gets the first answer again, secret included, and the work is done once', async () => {
     const { admin, path } = await api.createTenant('replay');
