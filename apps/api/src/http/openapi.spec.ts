@@ -66,6 +66,15 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('has Idempotency-Key where one is heeded: on POST with an API key', () => {
+    for (const [name, operation] of operations()) {
+      const takesOne = name.startsWith('post ') && operation.security !== undefined;
+      const headers = (operation.parameters ?? []).filter((given: Json) => given.in === 'header');
+      const isDeclared = headers.some((given: Json) => given.name === 'Idempotency-Key');
+      expect([name, isDeclared]).toEqual([name, takesOne]);
+    }
+  });
+
   it('has no reference that leads nowhere', () => {
     const text = JSON.stringify(document);
     const names = new Set([...text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map((match) => match[1]));

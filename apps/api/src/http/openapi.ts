@@ -44,7 +44,7 @@ function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
     },
   };
   for (const [path, item] of Object.entries(document.paths)) {
-    for (const operation of operationsOf(item)) completeOperation(path, operation);
+    for (const [method, operation] of operationsOf(item)) completeOperation(method, path, operation);
   }
   return document;
 }
@@ -57,12 +57,26 @@ function withComponents({ $defs, ...schema }: Record<string, unknown>) {
 type PathItem = OpenAPIObject['paths'][string];
 type Operation = NonNullable<PathItem['get']>;
 
-function operationsOf({ get, put, post, patch, delete: remove }: PathItem): Operation[] {
-  return [get, put, post, patch, remove].filter((operation) => operation !== undefined);
+const methods = ['get', 'put', 'post', 'patch', 'delete'] as const;
+type Method = (typeof methods)[number];
+
+function operationsOf(item: PathItem): [Method, Operation][] {
+  return methods.flatMap((method): [Method, Operation][] => {
+    const operation = item[method];
+    return operation === undefined ? [] : [[method, operation]];
+  });
 }
 
-/** What every route has because of the edge it stands behind: its path's parameters, and the problems it may answer with. */
-function completeOperation(path: string, operation: Operation): void {
+const idempotencyKey = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description: 'The same request under the same key gets the first answer again, for a day',
+  schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
+} satisfies NonNullable<Operation['parameters']>[number];
+
+/** What every route has because of the edge it stands behind: its path's parameters, what the edge takes, and the problems it may answer with. */
+function completeOperation(method: Method, path: string, operation: Operation): void {
   const parameters = (operation.parameters ??= []);
   for (const [, name = ''] of path.matchAll(/\{(\w+)\}/g)) {
     const isThere = parameters.some((given) => 'name' in given && given.in === 'path' && given.name === name);
@@ -72,6 +86,7 @@ function completeOperation(path: string, operation: Operation): void {
     }
   }
   const isGuarded = operation.security !== undefined;
+  if (isGuarded && method === 'post') parameters.push(idempotencyKey);
   const statuses = [
     ...(parameters.some((given) => 'in' in given && given.in === 'query') ? [400] : []),
     // A key in the header, or what a device shows in the body.
