@@ -12,17 +12,26 @@ const name = topicWord
   })
   .describe('Unique in the tenant; what ${device} stands for in topics');
 
-const attributeName = z
-  .string()
-  .regex(/^[A-Za-z0-9_-]{1,64}$/, '1 to 64 letters, digits, _ and -')
-  .refine((text) => text !== '__proto__', {
-    message: 'This name is reserved.',
-    params: { code: 'reserved' },
-  });
+const attributeName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, '1 to 64 letters, digits, _ and -');
+
+/** A record passes over a member of this name, which would be lost without a word. */
+const reservedName = '__proto__';
+
+function recordOf<T extends z.ZodType>(value: T) {
+  return z.preprocess(
+    (given, context) => {
+      if (typeof given === 'object' && given !== null && Object.hasOwn(given, reservedName)) {
+        const message = 'This name is reserved.';
+        context.addIssue({ code: 'custom', path: [reservedName], message, params: { code: 'reserved' } });
+      }
+      return given;
+    },
+    z.record(attributeName, value),
+  );
+}
 
 const maxAttributes = 100;
-const attributes = z
-  .record(attributeName, topicWord)
+const attributes = recordOf(topicWord)
   .refine((all) => Object.keys(all).length <= maxAttributes, {
     message: `At most ${maxAttributes}.`,
     params: { code: 'too-big' },
@@ -53,7 +62,7 @@ export const devicePatch = z
   .strictObject({
     name,
     profileId: z.uuid(),
-    attributes: z.record(attributeName, topicWord.nullable()),
+    attributes: recordOf(topicWord.nullable()),
     groupIds,
     status,
     addresses: addressRulesSchema.extend({

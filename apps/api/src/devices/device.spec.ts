@@ -284,6 +284,18 @@ describe('many devices at once', () => {
     expect(second).toMatchObject({ name: 'c2', groupIds: [], status: 'active', attributes: {} });
   });
 
+  it('with an attribute of a name that objects have for themselves are refused, not taken without it', async () => {
+    const told = { outcome: 'refused', errors: [{ pointer: '#/attributes/__proto__', code: 'reserved' }] };
+    const line = '{"name":"p1","attributes":{"__proto__":"x","site":"y"}}';
+    const rows = await upload(line, 'application/x-ndjson');
+    expect(rows.body).toMatchObject({ created: 0, rows: [told] });
+    const cells = await upload('name,attr.__proto__,attr.site\np2,x,y\np3,,y\n', 'text/csv');
+    expect(cells.body).toMatchObject({ created: 1, rows: [told, { name: 'p3', outcome: 'created' }] });
+    const query = `mutation { createDevice(tenant: "${tenant.slug}", input: { name: "p4", attributes: { __proto__: "x" } }) { id } }`;
+    const { body } = await tenant.admin.post('/graphql', { query });
+    expect(body.errors[0].extensions).toMatchObject({ code: 'invalid', errors: told.errors });
+  });
+
   it('of a file that is no CSV, or has unknown columns, are refused whole', async () => {
     for (const csv of [
       '',
