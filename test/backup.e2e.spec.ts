@@ -147,8 +147,9 @@ describe('a back-up', () => {
       expect(await readdir(empty)).toEqual([]);
     });
 
-    it('where a file of that name exists, or there is nothing to back up', async () => {
+    it('where a file of that name exists or none can be made, or there is nothing to back up', async () => {
       await expectRefusal(command('backup', from, good), 'backup.exists');
+      await expectRefusal(command('backup', from, join(place, 'nowhere', 'none.gz')), 'backup.unwritable');
       await expectRefusal(command('backup', empty, join(place, 'none.gz')), 'backup.nothing');
       await expectRefusal(
         command('backup', from, good, { DATABASE_URL: 'postgresql://127.0.0.1/x' }),

@@ -20,6 +20,7 @@ import { messageOf } from './error-code.js';
 
 export type BackupErrorCode =
   | 'backup.exists' // the file to write is there
+  | 'backup.unwritable' // no such directory, no right to it, no room
   | 'backup.unreadable' // no back-up, cut short, or changed
   | 'backup.nothing' // there is no database to back up
   | 'backup.not-empty' // the directory to restore into
@@ -91,7 +92,9 @@ export async function writeBackupFile(
     plain,
     createGzip({ level: 4 }),
     createWriteStream(draft, { mode: 0o600, flush: true }),
-  );
+  ).catch((cause: unknown) => {
+    throw new BackupError('backup.unwritable', `${file} cannot be written: ${messageOf(cause)}`, cause);
+  });
   // Whatever goes wrong below it is heard at the end.
   stored.catch(() => undefined);
   try {
