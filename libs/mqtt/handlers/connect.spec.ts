@@ -3,7 +3,15 @@ import { describe, expect, it } from '@jest/globals';
 import { defaultLimits } from '../limits.js';
 import type { ClientId, TenantId } from '../message.js';
 import { Reasons } from '../reason.js';
-import { connectBytes, frame, Harness, property, text, uint16 } from '../testing/index.js';
+import {
+  connectBytes,
+  frame,
+  Harness,
+  property,
+  text,
+  uint16,
+  type ConnectOptions,
+} from '../testing/index.js';
 
 const tenantA = 'tenant-a' as TenantId;
 const alice = 'alice' as ClientId;
@@ -223,6 +231,27 @@ describe('signing in', () => {
     expect((await h.connect5('alice', { will: { topic: 'mine/gone' } })).connack?.code).toBe(0);
     expect((await h.connect5('alice', { will: { topic: 'other' } })).connack?.code).toBe(0x87);
     expect((await h.connect5('alice', { will: { topic: '$SYS/x' } })).connack?.code).toBe(0x87);
+  });
+
+  it('refuses a will over the limits that its owner has for what it publishes', async () => {
+    const h = new Harness();
+    h.gate.limits = { ...defaultLimits, maxPacketBytes: 100, maxUserProperties: 2 };
+    const pairs = (count: number) =>
+      Array.from({ length: count }, () => ['userProperty', ['a', 'b']] as const);
+    const connack = async (will: NonNullable<ConnectOptions['will']>) =>
+      (await h.connect5('alice', { will })).connack?.code;
+    const fits = { topic: 'gone', payload: 'x'.repeat(100 - 11), qos: 1 }; // 2 + 2 + 4 + 2 + 1 before the payload
+    expect(await connack(fits)).toBe(0);
+    expect(await connack({ ...fits, payload: `${fits.payload}x` })).toBe(0x95);
+    expect(await connack({ topic: 'gone', properties: pairs(2) })).toBe(0);
+    expect(await connack({ topic: 'gone', properties: pairs(3) })).toBe(0x97);
+    const will = { ...fits, payload: `${fits.payload}xx` };
+    expect((await h.connect('alice', { will })).connack?.code).toBe(3);
+    expect(h.journal.denials.map(({ detail }) => detail)).toEqual([
+      'will over the size limit',
+      'will: more User Properties than allowed',
+      'will over the size limit',
+    ]);
   });
 
   it('ends the connection when its credential ends', async () => {

@@ -6,10 +6,10 @@
 import { randomBytes } from 'node:crypto';
 
 import type { Connection } from '../connection.js';
-import { encodeConnack } from '../encode.js';
+import { encodeConnack, encodePublishHead } from '../encode.js';
 import { Hold } from '../hold.js';
 import type { Limits } from '../limits.js';
-import type { ClientId, Will } from '../message.js';
+import type { ClientId, ProtocolVersion, Will } from '../message.js';
 import type { ConnectPacket } from '../packets.js';
 import type { ClaimedSession, Grant, Link, Principal, Refusal, SignIn } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
@@ -166,7 +166,7 @@ function examine(
   if (grant.expiresAt !== undefined && grant.expiresAt <= space.clock.now()) {
     return no(Reasons.notAuthorized, 'the credential has ended');
   }
-  return packet.will === undefined ? undefined : examineWill(packet.will, grant, no);
+  return packet.will === undefined ? undefined : examineWill(packet.will, packet.protocolVersion, grant, no);
 }
 
 /** A session or will that was not stored would be lost with the process. */
@@ -177,11 +177,18 @@ function needsStore({ sessionExpiryIntervalS, will }: ConnectPacket, known: Sess
 /** A will that could never be published is told now, and not found missing later. */
 function examineWill(
   will: Will,
+  version: ProtocolVersion,
   { limits, policy }: Grant,
   no: (reason: Reason, detail: string) => Refusal,
 ): Refusal | undefined {
   if (!isWithinLimits(will.topic, limits.maxTopicBytes, limits.maxTopicLevels)) {
     return no(Reasons.topicNameInvalid, 'will topic over the limit');
+  }
+  if (bytesOfWill(will, version) > limits.maxPacketBytes) {
+    return no(Reasons.packetTooLarge, 'will over the size limit');
+  }
+  if ((will.properties?.userProperties?.length ?? 0) > limits.maxUserProperties) {
+    return no(Reasons.quotaExceeded, 'will: more User Properties than allowed');
   }
   if (will.retain && limits.maxRetainedMessages === 0) return no(Reasons.retainNotSupported, 'retained will');
   const right = policy.publishRight(will.topic);
@@ -189,6 +196,20 @@ function examineWill(
     return no(Reasons.notAuthorized, `will: ${whyNot(right)}`);
   }
   return undefined;
+}
+
+/** As large as the PUBLISH that its owner would have sent instead. */
+function bytesOfWill(will: Will, version: ProtocolVersion): number {
+  const payloadBytes = will.payload.length;
+  const asPublished = {
+    ...will,
+    version,
+    payloadBytes,
+    dup: false,
+    subscriptionIds: [],
+    topicAlias: undefined,
+  };
+  return encodePublishHead(asPublished).bytes.length + payloadBytes;
 }
 
 // --------------------------------------------------------------------------------------------------- what they left
