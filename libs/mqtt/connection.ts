@@ -518,7 +518,7 @@ export class Connection implements LinkSink {
   }
 
   /** What was to be stored never will be: it is not acknowledged, and the client is told to come again. */
-  storeFailed(_error: Error): void {
+  storeFailed(): void {
     this.end(Reasons.serverUnavailable, 'network');
   }
 

@@ -479,7 +479,7 @@ export class Session {
     const connection = this.connection;
     this.space.vault.markReceived(this.#key, sequence, (error) => {
       if (this.connection !== connection || connection === undefined) return;
-      if (error !== undefined) connection.storeFailed(error);
+      if (error !== undefined) connection.storeFailed();
       else this.#release(sequence);
     });
   }

@@ -29,7 +29,7 @@ export interface BrokerStats extends SpaceStats {
   readonly sessions: number;
   readonly subscriptions: number;
   readonly retained: number;
-  /** Sign-ins that were not accepted, and links that ended before one. */
+  /** Sign-ins that were not accepted. */
   readonly refused: number;
 }
 

@@ -24,7 +24,7 @@ export function released(connection: Connection, session: Session, packet: Ackno
   session.space.vault.forgetInbound({ session: session.key, packetId }, (error) => {
     if (connection.isClosed) return;
     if (error === undefined) complete(connection, packetId);
-    else connection.storeFailed(error);
+    else connection.storeFailed();
   });
 }
 

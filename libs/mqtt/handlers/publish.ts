@@ -2,6 +2,7 @@
  * The way of a message, in the order that keeps it honest: alias, topic, right, limits; then to its subscribers; and the
  * acknowledgement when everyone who owns it durably has stored it.
  */
+import type { Commit } from '../commit.js';
 import type { Connection } from '../connection.js';
 import type { Message } from '../message.js';
 import type { PublishPacket } from '../packets.js';
@@ -59,18 +60,22 @@ export function publish(connection: Connection, session: Session, packet: Publis
     packet.asReceived,
   );
   if (space.crowded !== undefined) connection.intake.hasFilled(space);
-  if (qos === 0) {
-    if (commit === undefined) return;
-    commit.whenStored((error) => {
-      if (error === undefined || !isRefused(error)) return;
-      connection.denied('publish', topic, Reasons.payloadFormatInvalid, unstorable);
-    });
-    connection.waitForStore();
-    return;
-  }
+  if (qos > 0) answer(connection, session, packet, topic, commit);
+  else if (commit !== undefined) noteUnstorable(connection, topic, commit);
+  if (commit !== undefined) connection.waitForStore();
+}
+
+/** PUBACK or PUBREC: when everyone who owns the message has stored it, or at once where nobody stores it. */
+function answer(
+  connection: Connection,
+  session: Session,
+  { qos, packetId }: PublishPacket,
+  topic: string,
+  commit: Commit | undefined,
+): void {
   const type = qos === 1 ? 'puback' : 'pubrec';
   const reasonCode =
-    connection.version === 5 && !space.hasSubscribers(topic) ? Reasons.noMatchingSubscribers.code : 0;
+    connection.version === 5 && !session.space.hasSubscribers(topic) ? Reasons.noMatchingSubscribers.code : 0;
   if (commit === undefined) {
     if (qos === 1) connection.giveInbound();
     connection.acknowledge(type, packetId, reasonCode, undefined);
@@ -84,14 +89,21 @@ export function publish(connection: Connection, session: Session, packet: Publis
     if (connection.isClosed) return;
     if (error !== undefined) {
       const mayStay = isUntaken && (connection.version === 5 || connection.publishDenied !== 'close');
-      if (!mayStay) return connection.storeFailed(error);
+      if (!mayStay) return connection.storeFailed();
       receipt.reasonCode = Reasons.payloadFormatInvalid.code;
     }
     if (qos === 1 || error !== undefined) connection.giveInbound(); // a failing PUBREC ends the exchange too
     connection.receipts.ready(receipt);
     connection.receiptSent();
   });
-  connection.waitForStore();
+}
+
+/** A publisher of QoS 0 hears nothing; its tenant does. */
+function noteUnstorable(connection: Connection, topic: string, commit: Commit): void {
+  commit.whenStored((error) => {
+    if (error === undefined || !isRefused(error)) return;
+    connection.denied('publish', topic, Reasons.payloadFormatInvalid, unstorable);
+  });
 }
 
 const unstorable = 'the store cannot hold this message';

@@ -54,7 +54,7 @@ function store(
   session.space.vault.subscribe(session.key, granted, (error) => {
     if (error === undefined) return take(connection, session, packetId, granted, codes, policy);
     if (connection.isClosed) return;
-    if (!isRefused(error)) return connection.storeFailed(error);
+    if (!isRefused(error)) return connection.storeFailed();
     const reason = Reasons.topicFilterInvalid;
     for (const { filter } of granted) connection.denied('subscribe', filter, reason, unstorable);
     const refused = codes.map((code) => (code < 0x80 ? reason.code : code));

@@ -14,7 +14,7 @@ export function unsubscribe(connection: Connection, session: Session, packet: Un
   connection.hold(Hold.subscriptions); // as for SUBSCRIBE: one after the other
   session.space.vault.unsubscribe(session.key, held, (error) => {
     if (error === undefined) take(connection, session, packetId, filters);
-    else if (!connection.isClosed) connection.storeFailed(error);
+    else if (!connection.isClosed) connection.storeFailed();
   });
 }
 

@@ -1,4 +1,4 @@
-/** Now and then, from the api: what has outlived its use goes. The broker's own part is in sweep.ts. */
+/** Now and then, from the api: what has outlived its use goes. The broker's own part is in ../sweep.ts. */
 import { sweepBans } from './bans.js';
 import { nobody } from './changes.js';
 import type { ControlStore, TenantTx } from './control-store.js';
