@@ -13,7 +13,7 @@ import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient } from 
 
 import { isSignedBy, readCertificate, readRevocationList } from '#access';
 import { connectBytes, readPackets } from '#mqtt/testing';
-import { addTenantHost, createTrustAnchor, deleteTrustAnchor, replaceRevocationList } from '#store';
+import { addTenantHost, deleteTrustAnchor, replaceRevocationList } from '#store';
 
 import { createInstallation, type TestBroker, type TestInstallation } from './support/broker.js';
 import {
@@ -57,8 +57,8 @@ beforeAll(async () => {
     makeAuthority('Factory'), // the same name: it is the key that counts
     makeSelfSigned('whoever'),
   ]);
-  anchorId = await trust(tenant, authority);
-  await trust(other, otherAuthority);
+  anchorId = await tenant.addAnchor(authority.der);
+  await other.addAnchor(otherAuthority.der);
   device = await addMeter('meter-1');
   await addCertificate(tenant, device, { fingerprint: pinned, authId: 'pinned-1' });
   await store.tenant(tenant.id, (tx) => addTenantHost(tx, ownHost));
@@ -75,36 +75,6 @@ afterEach(async () => {
 });
 
 // ------------------------------------------------------------------------------------------------------------ what is there
-
-async function trust(
-  of: TestTenant,
-  { der }: Pair,
-  identity = { source: 'cn', pattern: '${device}' },
-): Promise<string> {
-  const facts = readCertificate(der);
-  if (facts === undefined) throw new Error('the test made a bad authority');
-  const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
-  const anchor = await installation.store.tenant(of.id, async (tx) => {
-    const { id } = await createTrustAnchor(tx, {
-      name: facts.fingerprint,
-      certificate: Uint8Array.from(der),
-      subject: facts.subject,
-      fingerprint: bytes(facts.fingerprint),
-      spkiHash: bytes(facts.spkiHash),
-      keyId: bytes(facts.keyId),
-      subjectHash: bytes(facts.subjectHash),
-      notBefore: new Date(facts.notBefore),
-      notAfter: new Date(facts.notAfter),
-      identity,
-      challenge: 'c',
-      crlWhenStale: 'refuse',
-      crlGraceS: 0,
-    });
-    await tx.db.trustAnchor.updateMany({ where: { id }, data: { provenAt: new Date() } });
-    return id;
-  });
-  return anchor;
-}
 
 interface CertificateCredential {
   readonly fingerprint?: Pair;
@@ -454,7 +424,7 @@ describe.each(matrix)('somebody who is in, on $listener with $version,', (way) =
     const own = await tenant.addDevice(name);
     const credentialId = await addCertificate(tenant, own, more);
     const line = await makeAuthority(`Line of ${name}`);
-    const anchor = await trust(tenant, line);
+    const anchor = await tenant.addAnchor(line.der);
     const shown = await line.issue(name, options);
     const [code, client] = await attempt(way, { shown, clientId: name });
     expect(code).toBe(0);
@@ -527,8 +497,8 @@ describe.each(matrix)('somebody who is in, on $listener with $version,', (way) =
 describe('an authority that two tenants trust', () => {
   it('does not name the tenant: the client has to', async () => {
     const shared = await makeAuthority('Shared');
-    await trust(tenant, shared);
-    await trust(other, shared);
+    await tenant.addAnchor(shared.der);
+    await other.addAnchor(shared.der);
     const shown = await shared.issue('meter-1');
     const way = { listener: 'mqtts', version: 'TLSv1.3' } as const;
     expect((await attempt(way, { shown }))[0]).toBe(0x86);
@@ -544,7 +514,7 @@ describe('an identity', () => {
     ['san-uri', 'urn:id:${authId}', 'url', 'urn:id:cert-meter-1'],
   ] as const)('is read from %s by the template %s', async (source, pattern, type, value) => {
     const line = await makeAuthority(`Line ${pattern.replaceAll(/\W/g, '')}`);
-    await trust(tenant, line, { source, pattern });
+    await tenant.addAnchor(line.der, { identity: { source, pattern } });
     const way = { listener: 'mqtts', version: 'TLSv1.3' } as const;
     const shown = await line.issue('anything', { san: [{ type, value }] });
     expect((await attempt(way, { shown }))[0]).toBe(0);
@@ -560,8 +530,8 @@ describe('an identity', () => {
 
   it('counts under the anchor that its credential demands, and no other', async () => {
     const [right, wrong] = await Promise.all([makeAuthority('Right'), makeAuthority('Wrong')]);
-    const demanded = await trust(tenant, right);
-    await trust(tenant, wrong);
+    const demanded = await tenant.addAnchor(right.der);
+    await tenant.addAnchor(wrong.der);
     const bound = await tenant.addDevice('bound');
     await addCertificate(tenant, bound, { anchorId: demanded });
     const way = { listener: 'mqtts', version: 'TLSv1.3' } as const;
@@ -606,7 +576,7 @@ describe('certificates by openssl', () => {
         return { ...authority, pem: await read(cert), der, keyPem: await read(key), serial: '' };
       };
       const plain = await pair('ca.crt', 'ca.key');
-      const anchor = await trust(tenant, plain);
+      const anchor = await tenant.addAnchor(plain.der);
       const way = { listener: 'mqtts', version: 'TLSv1.3' } as const;
       const shown = await pair('own.crt', 'own.key');
       expect((await attempt(way, { shown, chain: [await pair('line.crt', 'line.key')] }))[0]).toBe(0);

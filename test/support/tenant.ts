@@ -1,8 +1,15 @@
 /** A tenant with a device that may sign in, written the way the api writes: rows and the numbered change in one transaction. */
 import { randomBytes } from 'node:crypto';
 
-import { deriveVerifiers, generateSecret, hashSecret, type Rule } from '#access';
-import { recordChange, type ChangeKind, type ChangeSubject, type ControlStore, type TenantTx } from '#store';
+import { deriveVerifiers, generateSecret, hashSecret, readCertificate, type Rule } from '#access';
+import {
+  createTrustAnchor,
+  recordChange,
+  type ChangeKind,
+  type ChangeSubject,
+  type ControlStore,
+  type TenantTx,
+} from '#store';
 
 export interface TestTenant {
   readonly id: string;
@@ -14,6 +21,14 @@ export interface TestTenant {
   set(data: { status?: string; limits?: object; settings?: object }): Promise<bigint>;
   addDevice(name: string, options?: DeviceOptions): Promise<TestDevice>;
   addPolicy(name: string, rules: readonly Rule[], target: Target): Promise<TestPolicy>;
+  /** A trust anchor whose possession is proven; its id. */
+  addAnchor(certificate: Buffer, options?: AnchorOptions): Promise<string>;
+}
+
+export interface AnchorOptions {
+  readonly identity?: { source: string; pattern: string };
+  readonly ocsp?: 'off' | 'soft' | 'hard';
+  readonly ocspUrl?: string | null;
 }
 
 export interface DeviceOptions {
@@ -129,7 +144,37 @@ export async function createTestTenant(
           }),
       };
     },
+
+    addAnchor: (certificate, options) => store.tenant(id, (tx) => addAnchor(tx, certificate, options)),
   };
+}
+
+async function addAnchor(
+  tx: TenantTx,
+  der: Buffer,
+  { identity = { source: 'cn', pattern: '${device}' }, ...ocsp }: AnchorOptions = {},
+): Promise<string> {
+  const facts = readCertificate(der);
+  if (facts === undefined) throw new Error('the test made a bad authority');
+  const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
+  const { id } = await createTrustAnchor(tx, {
+    name: facts.fingerprint,
+    certificate: Uint8Array.from(der),
+    subject: facts.subject,
+    fingerprint: bytes(facts.fingerprint),
+    spkiHash: bytes(facts.spkiHash),
+    keyId: bytes(facts.keyId),
+    subjectHash: bytes(facts.subjectHash),
+    notBefore: new Date(facts.notBefore),
+    notAfter: new Date(facts.notAfter),
+    identity,
+    challenge: 'c',
+    crlWhenStale: 'refuse',
+    crlGraceS: 0,
+    ...ocsp,
+  });
+  await tx.db.trustAnchor.updateMany({ where: { id }, data: { provenAt: new Date() } });
+  return id;
 }
 
 async function addVersion(

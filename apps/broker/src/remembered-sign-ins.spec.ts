@@ -15,7 +15,6 @@ import {
   type ChangeKind,
   type ControlStore,
   createBan,
-  createTrustAnchor,
   type Directory,
   nobody,
   openControlStore,
@@ -121,7 +120,7 @@ beforeEach(async () => {
   tenant = await createTestTenant(store, database.secretKey);
   device = await tenant.addDevice('meter');
   ({ id: policyId } = await tenant.addPolicy('own', [rule], { targetKind: 'device', targetId: device.id }));
-  anchorId = await trustFactory();
+  anchorId = await tenant.addAnchor(authority.der);
   certificate = await authority.issue('meter');
   await store.tenant(tenant.id, async (tx) => {
     await tx.db.credential.create({
@@ -130,30 +129,6 @@ beforeEach(async () => {
     await addTenantHost(tx, `${tenant.slug}.${host}`);
   });
 });
-
-async function trustFactory(): Promise<string> {
-  const facts = readCertificate(authority.der)!;
-  const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
-  return store.tenant(tenant.id, async (tx) => {
-    const { id } = await createTrustAnchor(tx, {
-      name: 'Factory',
-      certificate: Uint8Array.from(authority.der),
-      subject: facts.subject,
-      fingerprint: bytes(facts.fingerprint),
-      spkiHash: bytes(facts.spkiHash),
-      keyId: bytes(facts.keyId),
-      subjectHash: bytes(facts.subjectHash),
-      notBefore: new Date(facts.notBefore),
-      notAfter: new Date(facts.notAfter),
-      identity: { source: 'cn', pattern: '${device}' },
-      challenge: 'c',
-      crlWhenStale: 'refuse',
-      crlGraceS: 0,
-    });
-    await tx.db.trustAnchor.updateMany({ where: { id }, data: { provenAt: new Date() } });
-    return id;
-  });
-}
 
 /** By password, and by certificate under the tenant's own host name: whatever there is to be asked about. */
 const request = (change: Partial<SignIn> = {}): SignIn => ({

@@ -1,15 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { readCertificate } from '#access';
 import { type Grant, Reasons, type Refusal } from '#mqtt';
 import { Egress, silentLogger } from '#process';
-import {
-  type ControlStore,
-  createTrustAnchor,
-  type Directory,
-  openControlStore,
-  openDirectory,
-} from '#store';
+import { type ControlStore, type Directory, openControlStore, openDirectory } from '#store';
 
 import { createResponder, type TestResponder } from '../../../../test/support/ocsp.js';
 import { makeAuthority, type Pair, x509Access } from '../../../../test/support/pki.js';
@@ -66,31 +59,6 @@ function newGate(by: Egress): StoreGate {
   return new StoreGate({ directory, secretKey, now: () => now, log: silentLogger(), egress: by });
 }
 
-async function trust(ocsp: 'off' | 'soft' | 'hard', ocspUrl: string | null): Promise<void> {
-  const facts = readCertificate(authority.der)!;
-  const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
-  await store.tenant(tenant.id, async (tx) => {
-    await createTrustAnchor(tx, {
-      name: 'factory',
-      certificate: Uint8Array.from(authority.der),
-      subject: facts.subject,
-      fingerprint: bytes(facts.fingerprint),
-      spkiHash: bytes(facts.spkiHash),
-      keyId: bytes(facts.keyId),
-      subjectHash: bytes(facts.subjectHash),
-      notBefore: new Date(facts.notBefore),
-      notAfter: new Date(facts.notAfter),
-      identity: { source: 'cn', pattern: '${device}' },
-      challenge: 'c',
-      crlWhenStale: 'refuse',
-      crlGraceS: 0,
-      ocsp,
-      ocspUrl,
-    });
-    await tx.db.trustAnchor.updateMany({ data: { provenAt: new Date() } });
-  });
-}
-
 function signIn({ der }: Pair, by = gate): Promise<Grant | Refusal> {
   return by.admit({
     protocolVersion: 5,
@@ -119,7 +87,7 @@ const unknown = (why: string) => ({
 
 describe('a responder', () => {
   it('lets in whom it calls good, and is asked again when that is over: then what was revoked meanwhile is out', async () => {
-    await trust('hard', listening.url);
+    await tenant.addAnchor(authority.der, { ocsp: 'hard', ocspUrl: listening.url });
     const shown = await authority.issue('meter-1');
     await responder.knows({ good: [shown.serial] });
     const grant = await granted(shown);
@@ -138,7 +106,7 @@ describe('a responder', () => {
   });
 
   it('is found where the certificate says, unless the anchor has an address of its own', async () => {
-    await trust('hard', null);
+    await tenant.addAnchor(authority.der, { ocsp: 'hard', ocspUrl: null });
     const shown = await authority.issue('meter-1', { extensions: [x509Access(listening.url)] });
     await responder.knows({ good: [shown.serial] });
     expect((await granted(shown)).reviewAt).toBeDefined();
@@ -147,7 +115,7 @@ describe('a responder', () => {
   });
 
   it('is believed that it does not know a certificate, also where its silence would let in', async () => {
-    await trust('soft', listening.url);
+    await tenant.addAnchor(authority.der, { ocsp: 'soft', ocspUrl: listening.url });
     await responder.knows({});
     const why = 'the responder does not know the certificate';
     expect(await signIn(await authority.issue('meter-1'))).toMatchObject(unknown(why));
@@ -156,7 +124,7 @@ describe('a responder', () => {
   it.each(['soft', 'hard'] as const)(
     'that cannot be asked lets in by choice of the tenant: %s',
     async (mode) => {
-      await trust(mode, 'http://127.0.0.1:9/');
+      await tenant.addAnchor(authority.der, { ocsp: mode, ocspUrl: 'http://127.0.0.1:9/' });
       const result = await signIn(await authority.issue('meter-1'));
       if (mode === 'hard') expect(result).toMatchObject(unknown('127.0.0.1:9 cannot be reached'));
       else expect(result).toMatchObject({ kind: 'granted', reviewAt: now + 5 * minuteMs });
@@ -164,7 +132,7 @@ describe('a responder', () => {
   );
 
   it('in the operator’s own network is out of reach of a tenant', async () => {
-    await trust('hard', listening.url);
+    await tenant.addAnchor(authority.der, { ocsp: 'hard', ocspUrl: listening.url });
     const guarded = new Egress();
     const result = await signIn(await authority.issue('meter-1'), newGate(guarded));
     expect(result).toMatchObject(unknown('127.0.0.1 leads to an address that may not be called'));
@@ -179,7 +147,7 @@ describe('a responder', () => {
       calls += 1;
       return call(what);
     };
-    await trust('hard', listening.url);
+    await tenant.addAnchor(authority.der, { ocsp: 'hard', ocspUrl: listening.url });
     const shown = await authority.issue('meter-1');
     await responder.knows({ good: [shown.serial] });
     const by = newGate(counting);
