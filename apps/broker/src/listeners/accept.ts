@@ -8,8 +8,9 @@ import {
 
 import type { Link, LinkSink } from '#mqtt';
 
-import type { Admission, Denied } from './admission.js';
+import { type Admission, type Denied, plainAddress } from './admission.js';
 import { ownSource, readProxyHeader, type Source, type TrustedProxies } from './proxy-protocol.js';
+import { isTcpHandle, type StreamBinding, streamBinding, type TcpHandle } from './stream-binding.js';
 
 /** Hands a new link to the core, which from now on answers through the sink. */
 export type Accept = (link: Link) => LinkSink;
@@ -41,17 +42,28 @@ export const defaultHandshakeMs = 10_000;
 /** Milliseconds after `end` in which a client may read what was sent and close; then the connection is cut. */
 export const lingerMs = 3_000;
 
+/** Seconds of silence after which the kernel asks whether the peer is still there. */
+const keepAliveAfterS = 60;
+
 /** Connections waiting to be accepted: a fleet that comes back at once must not be turned away by the kernel. */
 const backlog = 4_096;
 
-/** Returns the socket in which the connection goes on, that one or another. */
-type Connected = (socket: Socket, source: Source) => Socket;
+type Connected = (socket: Socket, source: Source) => void;
+
+type AcceptBare = (node: StreamBinding, handle: TcpHandle) => void;
+
+/** `left` is to be called when the connection is closed. */
+type ConnectedBare = (node: StreamBinding, handle: TcpHandle, source: Source, left: () => void) => void;
 
 /**
  * Every listener starts here: TCP connections that are admitted, whatever is spoken on them. So limits hold before a TLS
- * handshake or an HTTP request costs anything.
+ * handshake or an HTTP request costs anything. `connectedBare`: for whoever needs no socket of Node's, where it can be had without.
  */
-export async function listenTcp(options: ListenOptions, connected: Connected): Promise<Listener> {
+export async function listenTcp(
+  options: ListenOptions,
+  connected: Connected,
+  connectedBare?: ConnectedBare,
+): Promise<Listener> {
   const { host, port, admission } = options;
   const leave = (): void => admission.leave();
   const accepted = (socket: Socket): void => {
@@ -63,9 +75,19 @@ export async function listenTcp(options: ListenOptions, connected: Connected): P
       options.refused?.(denied, source.address);
       return void socket.resetAndDestroy();
     }
-    connected(socket, source).on('close', leave);
+    socket.on('close', leave);
+    connected(socket, source);
   };
-  const servers = await serversOn(host, port, accepted);
+  const acceptedBare: AcceptBare = (node, handle) => {
+    const source = sourceOf(handle);
+    if (source === undefined) return handle.close(); // gone before it was accepted
+    const denied = admission.enter(source.address);
+    if (denied === undefined) return connectedBare?.(node, handle, source, leave);
+    options.refused?.(denied, source.address);
+    handle.reset();
+  };
+  const isBare = connectedBare !== undefined && options.proxies === undefined; // what a proxy says is read from a socket
+  const servers = await serversOn(host, port, accepted, isBare ? acceptedBare : undefined);
   return {
     host,
     port: portOf(servers[0]),
@@ -93,7 +115,7 @@ function acceptProxied(
   readProxyHeader(
     socket,
     (source) => {
-      if (admission.isInRate(source.address)) return void connected(socket, source);
+      if (admission.isInRate(source.address)) return connected(socket, source);
       refused?.('rate', source.address);
       socket.resetAndDestroy();
     },
@@ -112,6 +134,7 @@ async function serversOn(
   host: string,
   port: number,
   accepted: (socket: Socket) => void,
+  acceptBare: AcceptBare | undefined,
 ): Promise<readonly [Server, ...Server[]]> {
   // Who shares a port shares it with any process of the same user. So whether it is free is found out by one that does not.
   const alone = createServer();
@@ -121,14 +144,42 @@ async function serversOn(
   }
   const listenAt = async (place: number): Promise<Server> => {
     // noDelay: acknowledgements are small and somebody waits for them. keepAlive: a peer that vanished is noticed by the kernel.
-    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, accepted);
+    const server = createServer(
+      { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveAfterS * 1_000 },
+      accepted,
+    );
     await listening(server, { host, port: place, reusePort: socketsOnPort > 1 });
+    if (acceptBare !== undefined) takeHandles(server, acceptBare);
     return server;
   };
   const first = await listenAt(port);
   const others: Server[] = [];
   while (others.length + 1 < socketsOnPort) others.push(await listenAt(portOf(first)));
   return [first, ...others];
+}
+
+interface ServerHandle {
+  onconnection?: (this: ServerHandle, status: number, handle: unknown) => void;
+}
+
+/** Connections are taken before the server makes sockets of them; it goes on to, where handles are not as they are known here. */
+function takeHandles(server: Server, accept: AcceptBare): void {
+  const { _handle: handle } = server as unknown as { readonly _handle?: ServerHandle | null };
+  const bySocket = handle?.onconnection;
+  const node = streamBinding;
+  if (handle === undefined || handle === null || bySocket === undefined || node === undefined) return;
+  handle.onconnection = function (status, accepted) {
+    if (status !== 0 || !isTcpHandle(accepted)) return bySocket.call(this, status, accepted);
+    accepted.setNoDelay(true);
+    accepted.setKeepAlive(true, keepAliveAfterS);
+    accept(node, accepted);
+  };
+}
+
+function sourceOf(handle: TcpHandle): Source | undefined {
+  const peer: { address?: string; port?: number } = {};
+  if (handle.getpeername(peer) !== 0) return undefined;
+  return { address: plainAddress(peer.address ?? ''), port: peer.port ?? 0 };
 }
 
 function portOf(server: Server): number {

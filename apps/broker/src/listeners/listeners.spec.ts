@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect, Socket } from 'node:net';
+import { connect, createServer, Socket, type AddressInfo } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
@@ -10,10 +10,10 @@ import type { Link, LinkSink } from '#mqtt';
 import { makeTestCertificates, type TestCertificates } from '../../../../test/support/certificates.js';
 import { withTimeEnough } from '../../../../test/support/time-enough.js';
 import { TokenBuckets } from '../token-buckets.js';
-import type { Listener, ListenOptions } from './accept.js';
+import { listenTcp, type Listener, type ListenOptions } from './accept.js';
 import { Admission, maxConnectionsOf, plainAddress } from './admission.js';
-import { lendReads } from './lent-reads.js';
-import { listenMqtt } from './tcp.js';
+import { isTcpHandle, streamBinding } from './stream-binding.js';
+import { listenMqtt, openSocket } from './tcp.js';
 import { listenMqtts } from './tls.js';
 import { listenSecureWebSocket, listenWebSocket } from './websocket.js';
 
@@ -62,6 +62,8 @@ class Recorded implements LinkSink {
     while (!condition()) await new Promise<void>((resolve) => (this.#changed = resolve));
   }
 }
+
+const megabyte = Buffer.from(Array.from({ length: 1024 * 1024 }, (_, index) => index % 251));
 
 /** A client of one transport, reduced to bytes. */
 interface Client {
@@ -112,13 +114,15 @@ function options(handshakeMs?: number): ListenOptions {
 
 let accepted: (recorded: Recorded) => void = () => undefined;
 
-const transports = ['tcp', 'tls', 'ws', 'wss'] as const;
+/** `socket`: TCP where handles are not as they are known here. */
+const transports = ['tcp', 'socket', 'tls', 'ws', 'wss'] as const;
 
 async function listen(transport: (typeof transports)[number], handshakeMs?: number): Promise<Listener> {
   const identity = { cert: certificates.cert, key: certificates.key };
   const given = options(handshakeMs);
   const open = {
     tcp: () => listenMqtt(given),
+    socket: () => listenTcp(given, (socket, source) => openSocket(socket, source, given.accept)),
     tls: () => listenMqtts({ ...given, identity }),
     ws: () => listenWebSocket(given),
     wss: () => listenSecureWebSocket({ ...given, identity }),
@@ -136,7 +140,7 @@ async function open(
   const { port } = listener;
   const { ca } = certificates;
   const client =
-    transport === 'tcp'
+    transport === 'tcp' || transport === 'socket'
       ? overSocket(connect({ port, host: '127.0.0.1' }))
       : transport === 'tls'
         ? overSocket(connectTls({ port, host: '127.0.0.1', ca, servername: 'localhost' }))
@@ -179,7 +183,7 @@ describe.each(transports)('a link over %s', (transport) => {
   it('says where it comes from', async () => {
     const { recorded } = await open(transport, await listen(transport));
     const { link } = recorded;
-    expect(link.transport).toBe(transport);
+    expect(link.transport).toBe(transport === 'socket' ? 'tcp' : transport);
     expect(link.remoteAddress).toBe('127.0.0.1');
     expect(link.remotePort).toBeGreaterThan(0);
     expect(link.serverName).toBe(transport === 'tls' ? 'localhost' : undefined);
@@ -292,14 +296,14 @@ describe('a port', () => {
   });
 });
 
-describe.each(['tcp', 'tls'] as const)('a client over %s that has sent its last', (transport) => {
+describe.each(['tcp', 'socket', 'tls'] as const)('a client over %s that has sent its last', (transport) => {
   async function finishing(): Promise<{ client: Client; recorded: Recorded }> {
     const { port } = await listen(transport);
     const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
     const halfOpen = { port, host: '127.0.0.1', allowHalfOpen: true };
     const { ca } = certificates;
     const socket =
-      transport === 'tcp' ? connect(halfOpen) : connectTls({ ...halfOpen, ca, servername: 'localhost' });
+      transport === 'tls' ? connectTls({ ...halfOpen, ca, servername: 'localhost' }) : connect(halfOpen);
     const client = overSocket(socket);
     clients.push(client);
     const recorded = await accepting;
@@ -357,11 +361,134 @@ describe('a link over tcp', () => {
     expect(memory.size).toBe(1);
   });
 
-  it('goes on by its stream where the socket has been read from, or Node has no handle as it is known here', () => {
-    const socket = new Socket();
-    const reader = { received: () => undefined, place: () => undefined };
-    expect(lendReads(socket, reader)).toBeUndefined();
-    socket.destroy();
+  /** Writes until the kernel leaves something; returns all that was written. */
+  function fill(link: Link): Buffer[] {
+    const written: Buffer[] = [];
+    while (link.bufferedBytes === 0) {
+      link.write([megabyte]);
+      written.push(megabyte);
+    }
+    return written;
+  }
+
+  it('finishes later what the kernel has left, before what is written behind it and its end', async () => {
+    const { client, recorded } = await open('tcp', await listen('tcp'));
+    client.pause();
+    const written = fill(recorded.link);
+    expect(recorded.link.write([Buffer.from('behind'), Buffer.from(' it')])).toBe(false);
+    recorded.link.end();
+    client.resume();
+    expect((await client.ended).equals(Buffer.concat([...written, Buffer.from('behind it')]))).toBe(true);
+    await recorded.until(() => recorded.endings.length > 0);
+    expect(recorded.endings).toEqual([undefined]);
+  });
+
+  it('is full only as long as much waits', async () => {
+    const { client, recorded } = await open('tcp', await listen('tcp'));
+    client.pause();
+    fill(recorded.link);
+    expect(recorded.link.bufferedBytes).toBeLessThanOrEqual(megabyte.length);
+    client.resume();
+    await recorded.until(() => recorded.drains > 0);
+    expect(recorded.link.write([Buffer.from('x')])).toBe(true);
+  });
+
+  it('gives up what is under way when it is destroyed', async () => {
+    const { client, recorded } = await open('tcp', await listen('tcp'));
+    client.pause();
+    fill(recorded.link);
+    recorded.link.destroy();
+    expect(recorded.link.bufferedBytes).toBe(0);
+    await recorded.until(() => recorded.endings.length > 0);
+    client.resume();
+    await client.ended;
+    expect(recorded.endings).toEqual([undefined]);
+    expect(recorded.drains).toBe(0);
+  });
+
+  it.each([
+    ['while something is under way', (link: Link) => void fill(link)],
+    ['while it is read', () => undefined],
+  ])('tells the core of a peer that resets the connection %s', async (_what, before) => {
+    const { port } = await listen('tcp');
+    const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
+    const peer = connect({ port, host: '127.0.0.1' });
+    const recorded = await accepting;
+    peer.pause();
+    before(recorded.link);
+    peer.resetAndDestroy();
+    await recorded.until(() => recorded.endings.length > 0);
+    expect(recorded.endings).toEqual([expect.objectContaining({ code: 'ECONNRESET' })]);
+  });
+
+  it('ends with the error of a write to a peer that is gone', async () => {
+    const { port } = await listen('tcp');
+    const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
+    const peer = connect({ port, host: '127.0.0.1' });
+    const recorded = await accepting;
+    recorded.link.pause();
+    peer.resetAndDestroy();
+    while (recorded.endings.length === 0) {
+      recorded.link.write([Buffer.from('x')]);
+      await new Promise(setImmediate);
+    }
+    const [error] = recorded.endings as [NodeJS.ErrnoException];
+    expect(['EPIPE', 'ECONNRESET']).toContain(error.code);
+  });
+
+  it('is cut off where the client does not end too', async () => {
+    const { port } = await listen('tcp');
+    const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
+    const peer = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    const recorded = await accepting;
+    recorded.link.end();
+    recorded.link.end();
+    peer.resume();
+    await once(peer, 'end');
+    peer.write('and another thing');
+    await recorded.until(() => recorded.endings.length > 0);
+    expect(recorded.bytes).toHaveLength(0);
+    peer.destroy();
+  });
+
+  it('may be ended while it is being accepted, or its last chunk handed over', async () => {
+    const listener = await listen('tcp');
+    for (const atOnce of [true, false]) {
+      const accepting = new Promise<Recorded>((resolve) => {
+        accepted = (recorded) => {
+          recorded.onReceived = () => recorded.link.destroy();
+          if (atOnce) recorded.link.destroy();
+          resolve(recorded);
+        };
+      });
+      const client = overSocket(connect({ port: listener.port, host: '127.0.0.1' }));
+      clients.push(client);
+      client.send(Buffer.from('hello'));
+      const recorded = await accepting;
+      await recorded.until(() => recorded.endings.length > 0);
+      expect(recorded.length).toBe(atOnce ? 0 : 5);
+      await client.ended;
+    }
+  });
+
+  it('is a socket where Node has no handles as they are known here', async () => {
+    expect(streamBinding).toBeDefined();
+    expect([undefined, null, {}, new Socket()].map(isTcpHandle)).toEqual([false, false, false, false]);
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const peer = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const [socket] = (await once(server, 'connection')) as [Socket];
+    const { _handle: handle } = socket as unknown as { readonly _handle: object };
+    expect(isTcpHandle(handle)).toBe(true);
+    expect(
+      isTcpHandle(
+        new Proxy(handle, {
+          get: (target, name) => (name === 'reset' ? undefined : Reflect.get(target, name, target)),
+        }),
+      ),
+    ).toBe(false);
+    for (const one of [socket, peer]) one.destroy();
+    server.close();
   });
 });
 

@@ -3,8 +3,6 @@ import type { Socket } from 'node:net';
 import type { Link, LinkSink, PeerCertificate, Transport } from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
-import { writeDirectly } from './direct-writes.js';
-import { lendReads } from './lent-reads.js';
 
 export interface Peer {
   readonly transport: Transport;
@@ -20,7 +18,7 @@ interface LinkedSocket extends Socket {
   [linkOf]: SocketLink;
 }
 
-/** A TCP or TLS socket as a Link. */
+/** A TLS socket as a Link, or a TCP socket that is not taken by its handle (`tcp-link.ts`). */
 export class SocketLink implements Link {
   readonly transport: Transport;
   readonly remoteAddress: string;
@@ -28,13 +26,9 @@ export class SocketLink implements Link {
   readonly serverName: string | undefined;
   readonly peerCertificate: PeerCertificate | undefined;
   readonly tlsVersion?: string | undefined;
-  #socket: Socket;
+  readonly #socket: Socket;
   #sink: LinkSink | undefined;
   #error: Error | undefined;
-  /** Its handle is known: it is written to past its stream as long as nothing waits there. */
-  #isDirect = false;
-  /** Of what was written past the stream, and the kernel has not taken at once. */
-  #waitingBytes = 0;
   #isEnding = false;
   /** The peer has sent its last. */
   #hasFinished = false;
@@ -53,32 +47,14 @@ export class SocketLink implements Link {
   static open(socket: Socket, peer: Peer, accept: Accept): void {
     const link = new SocketLink(socket, peer);
     link.#sink = accept(link);
-    link.#readByStream();
     link.#listen();
-  }
-
-  /** A socket that has just been accepted. Returns the one that the link has made of it. */
-  static take(accepted: Socket, peer: Peer, accept: Accept): Socket {
-    const link = new SocketLink(accepted, peer);
-    const socket = lendReads(accepted, link);
-    if (socket === undefined) link.#readByStream();
-    else {
-      link.#socket = socket;
-      link.#isDirect = true;
-    }
-    link.#sink = accept(link);
-    link.#listen();
-    return link.#socket;
-  }
-
-  #readByStream(): void {
-    this.#socket.on('data', onData);
   }
 
   #listen(): void {
     const socket = this.#socket as LinkedSocket;
     socket[linkOf] = this;
     socket.allowHalfOpen = true; // who has sent its last may still read what it is answered
+    socket.on('data', onData);
     socket.on('drain', onDrain);
     socket.on('error', onError);
     socket.on('end', onEnd);
@@ -97,18 +73,9 @@ export class SocketLink implements Link {
     this.#error = error;
   }
 
-  place(): Buffer | undefined {
-    return this.#sink?.place?.();
-  }
-
   write(chunks: readonly Buffer[]): boolean {
     const socket = this.#socket;
     if (!socket.writable) return true; // it is ending: `closed` comes or has come
-    if (this.#isDirect && this.bufferedBytes === 0) {
-      const isDone = writeDirectly(socket, chunks, this);
-      if (isDone === true) return true;
-      if (isDone === false) return this.#waitFor(chunks);
-    }
     if (chunks.length === 1 && chunks[0] !== undefined) return socket.write(chunks[0]);
     let flowing = true;
     socket.cork(); // one system call for all of them
@@ -117,25 +84,8 @@ export class SocketLink implements Link {
     return flowing;
   }
 
-  /** Node does not say how much of it waits: all of it counts, which its buffers do too. */
-  #waitFor(chunks: readonly Buffer[]): boolean {
-    for (const { length } of chunks) this.#waitingBytes += length;
-    return !this.#isFull;
-  }
-
-  get #isFull(): boolean {
-    return this.#waitingBytes >= this.#socket.writableHighWaterMark;
-  }
-
-  written(error: Error | undefined): void {
-    const wasFull = this.#isFull;
-    this.#waitingBytes = 0;
-    if (error !== undefined) this.#socket.destroy(error); // which does nothing where it is destroyed already
-    else if (wasFull) this.drained();
-  }
-
   get bufferedBytes(): number {
-    return this.#waitingBytes + this.#socket.writableLength;
+    return this.#socket.writableLength;
   }
 
   pause(): void {

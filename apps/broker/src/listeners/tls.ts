@@ -92,6 +92,5 @@ export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
   return listenTcp(options, (socket, source) => {
     sources.note(socket, source);
     handshakes.emit('connection', socket);
-    return socket;
   });
 }

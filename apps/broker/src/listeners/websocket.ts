@@ -69,7 +69,6 @@ async function listenOn(
   const listener = await listenTcp(options, (socket, source) => {
     sources.note(socket, source);
     server.emit('connection', socket);
-    return socket;
   });
   return {
     ...listener,
