@@ -67,6 +67,14 @@ describe('a request', () => {
     }
   });
 
+  it('with a query that is not percent-encoded UTF-8 is 400: nothing is guessed', async () => {
+    for (const query of ['namePrefix=%ff', 'namePrefix=%', 'namePrefix=%C3', 'namePrefix=%zz', '%ff=x']) {
+      const refused = await tenant.admin.get(`${tenant.path}/devices?${query}`);
+      expect([query, refused.status, refused.body.code]).toEqual([query, 400, 'invalid-parameter']);
+    }
+    expect((await tenant.admin.get(`${tenant.path}/devices?namePrefix=%C3%A9%25`)).status).toBe(200);
+  });
+
   it('asks for a page of at most 200, at least 1, once', async () => {
     for (const query of ['limit=201', 'limit=0', 'limit=x', 'limit=1&limit=2', 'limit=']) {
       const refused = await tenant.admin.get(`${tenant.path}/devices?${query}`);
@@ -135,6 +143,7 @@ describe('a request', () => {
   it('that is not HTTP, or has too large headers, gets a problem too', async () => {
     const said: [request: string, status: number, code: string][] = [
       ['NONSENSE\r\n\r\n', 400, 'malformed'],
+      ['GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'malformed'],
       ['GET / HTTP/1.1\r\nHost: a\r\nIf-Match: \x01\r\n\r\n', 400, 'malformed'],
       ['POST /v1/claims HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n', 400, 'malformed'],
       [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'too-large'],

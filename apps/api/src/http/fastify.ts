@@ -19,6 +19,8 @@ export function createAdapter(log: Logger): FastifyAdapter {
     // As long as a request's head may be: a tenant may have client identifiers of thousands of characters.
     routerOptions: { maxParamLength: 16_384, ignoreTrailingSlash: false },
     requestTimeout: 30_000,
+    // Refused below, with a problem: Node says 400 and nothing else.
+    http: { requireHostHeader: false },
     clientErrorHandler: replyToUnread,
     // What the router refuses before there is a route: no hook runs, so the headers are set here.
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
@@ -39,17 +41,42 @@ export function createAdapter(log: Logger): FastifyAdapter {
   adapter.setErrorHandler = () => fastify;
   fastify.addHook('onRequest', (request, reply, done) => {
     setHeaders(request, reply);
-    done(refusedUrl(request.url) ?? refusedCoding(request.headers['content-encoding']));
+    done(
+      refusedHost(request.raw) ??
+        refusedUrl(request.url) ??
+        refusedCoding(request.headers['content-encoding']),
+    );
   });
   return adapter;
 }
 
-/** U+0000 names nothing here, and PostgreSQL's texts cannot hold it. */
+/** RFC 9112, 3.2 */
+function refusedHost({ httpVersion, headers }: RawRequestDefaultExpression): Failure | undefined {
+  if (httpVersion !== '1.1' || headers.host !== undefined) return undefined;
+  return new Failure('malformed', 'The request has no Host.');
+}
+
+/**
+ * U+0000 names nothing here, and PostgreSQL's texts cannot hold it. What is no percent-encoded UTF-8 would be taken as it stands in a
+ * query; in a path the router refuses it.
+ */
 function refusedUrl(url: string): Failure | undefined {
+  const query = url.indexOf('?');
+  if (query !== -1 && !isDecodable(url.slice(query)))
+    return new Failure('invalid-parameter', 'The query is not percent-encoded UTF-8.');
   const at = url.toLowerCase().indexOf('%00');
   if (at === -1) return undefined;
   const isInPath = !url.slice(0, at).includes('?');
   return isInPath ? notFound() : new Failure('invalid-parameter', 'A query parameter holds U+0000.');
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A body is taken as it is: unpacked, it could be any size. */
