@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { openControlStore, type ControlStore, type TenantTx } from './control-store.js';
@@ -87,6 +88,31 @@ describe('the control store', () => {
     };
     await expect(store.tenant(one, work)).rejects.toBe(mine);
     expect(await store.tenant(one, ({ db }) => db.device.count({ where: { name: 'gone' } }))).toBe(0);
+  });
+
+  it('does work again that finds gone what it was about to refer to', async () => {
+    const { id } = await store.tenant(one, ({ db }) =>
+      db.profile.create({ data: { tenantId: one, name: 'about to go' } }),
+    );
+    const outcome = await store.tenant(one, async ({ db }) => {
+      if ((await db.profile.count({ where: { id } })) === 0) return 'there is no such profile';
+      await store.tenant(one, (tx) => tx.db.profile.deleteMany({ where: { id } }));
+      await db.device.create({ data: { tenantId: one, name: 'too late', profileId: id } });
+      return 'made';
+    });
+    expect(outcome).toBe('there is no such profile');
+    expect(await store.tenant(one, ({ db }) => db.device.count({ where: { name: 'too late' } }))).toBe(0);
+  });
+
+  it('gives up on work that the database refuses each time', async () => {
+    let attempts = 0;
+    const failure = await caught(
+      store.tenant(one, ({ db }) => {
+        attempts += 1;
+        return db.device.create({ data: { tenantId: one, name: 'x', profileId: randomUUID() } });
+      }),
+    );
+    expect([failure.code, attempts]).toEqual(['store.reference', 3]);
   });
 
   it('takes no id that cannot be a tenant’s', async () => {

@@ -1,7 +1,7 @@
 /** The control plane's way into PostgreSQL: Prisma, one transaction a call, bound to one tenant or to the platform. */
 import { PrismaPg } from '@prisma/adapter-pg';
 import { Pool } from 'pg';
-import { withStoreErrors } from '../database/errors.js';
+import { wasOvertaken, withStoreErrors } from '../database/errors.js';
 import { verifyFences } from '../database/fences.js';
 import { PrismaClient, type Prisma } from '../generated/client.js';
 import { migrationNames } from '../database/migrate.js';
@@ -31,7 +31,10 @@ export interface ControlStoreOptions {
 }
 
 export interface ControlStore {
-  /** Commits when `work` resolves, rolls back when it rejects. Database errors come as StoreError. */
+  /**
+   * Commits when `work` resolves, rolls back when it rejects. Database errors come as StoreError. Work that another transaction overtook
+   * is done again: it must change nothing but the database.
+   */
   tenant<T>(tenantId: string, work: (tx: TenantTx) => Promise<T>): Promise<T>;
   platform<T>(work: (tx: PlatformTx) => Promise<T>): Promise<T>;
   /** Readiness: rejects unless PostgreSQL answers. */
@@ -46,6 +49,8 @@ export interface ControlStore {
 // A transaction of the control plane takes milliseconds; one that takes longer than this is stuck and holds up others.
 const transactionTimeoutMs = 15_000;
 const waitForConnectionMs = 5_000;
+/** As often as somebody may delete what it refers to, between its look and its write, before that is an error of ours. */
+const attempts = 3;
 
 /** Opens no connection yet: they come with the first call. */
 export function openControlStore(options: ControlStoreOptions): ControlStore {
@@ -67,8 +72,16 @@ export function openControlStore(options: ControlStoreOptions): ControlStore {
 
   let isCurrent = false;
 
-  const transaction = <T>(work: (db: Prisma.TransactionClient) => Promise<T>): Promise<T> =>
-    withStoreErrors(() => prisma.$transaction(work));
+  // What was looked at may be gone when it is referred to. The second time it is found missing, and whoever asked is told so.
+  const transaction = async <T>(work: (db: Prisma.TransactionClient) => Promise<T>): Promise<T> => {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await withStoreErrors(() => prisma.$transaction(work));
+      } catch (error) {
+        if (attempt === attempts || !wasOvertaken(error)) throw error;
+      }
+    }
+  };
 
   return {
     async tenant(tenantId, work) {

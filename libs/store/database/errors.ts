@@ -30,6 +30,13 @@ export function isStoreUnavailable(error: unknown): boolean {
   return error instanceof StoreError && error.code === 'store.unavailable';
 }
 
+/** Whether another transaction was faster, so that the same work may end otherwise when it is done again. */
+export function wasOvertaken(error: unknown): boolean {
+  return (
+    error instanceof StoreError && (error.code === 'store.reference' || error.code === 'store.contention')
+  );
+}
+
 export function isUniqueViolation(error: unknown, constraint?: string): boolean {
   return (
     error instanceof StoreError &&

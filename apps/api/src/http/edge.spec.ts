@@ -257,6 +257,29 @@ describe('a list', () => {
   });
 });
 
+describe('requests at the same moment', () => {
+  it('of which one deletes what the others refer to are told so, or were faster: nothing is an error of ours', async () => {
+    const { admin, path } = await api.createTenant('overtaken');
+    for (let round = 0; round < 5; round += 1) {
+      const group = (await admin.post(`${path}/groups`, { name: `g${round}` })).body.id;
+      const profile = (await admin.post(`${path}/profiles`, { name: `p${round}` })).body.id;
+      const device = (await admin.post(`${path}/devices`, { name: `d${round}` })).body.id;
+      const answers = await Promise.all([
+        admin.call('PUT', `${path}/groups/${group}/members/${device}`, {}),
+        admin.post(`${path}/devices/${device}/credentials`, {}),
+        admin.delete(`${path}/devices/${device}`, '*'),
+        admin.post(`${path}/devices/${device}/credentials`, {}),
+        admin.post(`${path}/devices`, { name: `e${round}`, groupIds: [group], profileId: profile }),
+        admin.delete(`${path}/groups/${group}`, '*'),
+        admin.post(`${path}/devices`, { name: `f${round}`, groupIds: [group], profileId: profile }),
+        admin.delete(`${path}/profiles/${profile}`, '*'),
+      ]);
+      for (const { status, body } of answers)
+        expect([201, 204, 404, 409, 422]).toContain(body?.status ?? status);
+    }
+  });
+});
+
 describe('If-Match', () => {
   it('of * is met by any version, also by one that comes while the change is made: no change is refused, none is lost', async () => {
     const { admin, path } = await api.createTenant('any-version');
