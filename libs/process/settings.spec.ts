@@ -54,6 +54,10 @@ describe('settings', () => {
     ['MOORAGE_BIND', 'not an address'],
     ['MOORAGE_LOG_LEVEL', 'loud'],
     ['MOORAGE_SERVER_REFERENCE', 'one,two'],
+    ['MOORAGE_SERVER_REFERENCE', 'one two:65536'],
+    ['MOORAGE_SERVER_REFERENCE', 'one:0'],
+    ['MOORAGE_SERVER_REFERENCE', 'one:two'],
+    ['MOORAGE_SERVER_REFERENCE', '[one]:1883'],
     ['MOORAGE_PROXY_PROTOCOL_FROM', 'all'],
     ['MOORAGE_PROXY_PROTOCOL_FROM', '10.0.0.0/33'],
     ['MOORAGE_PROXY_PROTOCOL_FROM', '10.0.0.1,'],
@@ -74,6 +78,12 @@ describe('settings', () => {
       '2001:db8::/32',
     ]);
     expect(readSettings({}).proxyProtocolFrom).toEqual([]);
+  });
+
+  it('read where clients are sent, by name or address, with a port or without', () => {
+    const text = 'other.example.org 10.10.151.22:8883 [fe80::9610:3eff:fe1c]:1883 2001:db8::7 [2001:db8::7]';
+    expect(readSettings({ MOORAGE_SERVER_REFERENCE: text }).serverReference).toBe(text);
+    expect(readSettings({}).serverReference).toBeUndefined();
   });
 
   it('want certificate and key together', () => {

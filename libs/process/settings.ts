@@ -159,8 +159,16 @@ function read(env: Environment, name: SettingName): string | undefined {
 function readServerReference(env: Environment): string | undefined {
   const name = 'MOORAGE_SERVER_REFERENCE';
   const text = read(env, name);
-  if (text === undefined || /^[\w.[\]:-]+(?: [\w.[\]:-]+)*$/.test(text)) return text;
+  if (text === undefined || text.split(' ').every(isReference)) return text;
   throw new ConfigError('config.invalid', name, `'${text}' is not a list of hosts, or of host:port`);
+}
+
+/** An address of IPv6 stands in brackets where a port follows. */
+function isReference(text: string): boolean {
+  const found = /^(?:\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i.exec(text);
+  if (found === null) return /^(?:[\da-f]*:){2,}[\da-f.]*$/i.test(text);
+  const port = Number(found[1] ?? 1);
+  return port > 0 && port <= 65_535;
 }
 
 function readPort(env: Environment, name: SettingName, fallback: number): number {
