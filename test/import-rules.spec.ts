@@ -25,6 +25,9 @@ const belongsTo: readonly (readonly [packages: RegExp, places: RegExp])[] = [
   [/^@peculiar\/asn1-/, /^libs\/access\/ocsp\./],
   [/^jose$/, /^libs\/access\/token\./],
   [/^@node-rs\/argon2$/, /^libs\/access\/chosen-password\./],
+  [/^temporal-polyfill$/, /^libs\/access\/time-window\./],
+  [/^prom-client$/, /^libs\/process\/metrics\./],
+  [/^pino$/, /^libs\/process\/logger\./],
   [/^mqtt-packet$/, /^apps\/simulator\//],
   [
     /^(node:(net|tls|https?)|ws)$/,
