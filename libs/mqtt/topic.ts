@@ -13,12 +13,7 @@ const dollar = 0x24;
 
 /** Whether a message may be published to it: at least one character, no wildcard. Its UTF-8 was checked when it was read. */
 export function isTopicName(topic: string): boolean {
-  if (topic.length === 0) return false; // MQTT-4.7.3-1
-  for (let at = 0; at < topic.length; at++) {
-    const unit = topic.charCodeAt(at);
-    if (unit === hash || unit === plus) return false; // MQTT-3.3.2-2, MQTT-4.7.1-1
-  }
-  return true;
+  return topic.length > 0 && !topic.includes('#') && !topic.includes('+'); // MQTT-4.7.3-1, MQTT-3.3.2-2, MQTT-4.7.1-1
 }
 
 /** Whether its wildcards stand alone in their level, and `#` in the last one. A `$share/…` filter goes to `parseShared` first. */
@@ -56,9 +51,14 @@ export function startOf(topic: string): string | undefined {
   return topic;
 }
 
+/** MQTT's strings have no more bytes. */
+const bytesOfTopic = Buffer.allocUnsafeSlow(65_535);
+
+/** Counted in bytes, without a branch for each: to look at the characters of a string takes five times as long. */
 export function levelsOf(topic: string): number {
+  const end = bytesOfTopic.write(topic);
   let levels = 1;
-  for (let at = 0; at < topic.length; at++) if (topic.charCodeAt(at) === slash) levels += 1;
+  for (let at = 0; at < end; at++) levels += (((bytesOfTopic[at] as number) ^ slash) - 1) >>> 31;
   return levels;
 }
 
