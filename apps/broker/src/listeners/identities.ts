@@ -31,6 +31,7 @@ const ciphers = [
 export const contextOptions = {
   minVersion: 'TLSv1.2',
   ciphers,
+  honorCipherOrder: true,
   // No session is resumed, in TLS 1.2 or 1.3. A resumed one carries the client's certificate as it was, without the chain that came
   // with it: a device behind an intermediate authority would be let in the first time and refused the second.
   secureOptions: constants.SSL_OP_NO_TICKET,
@@ -79,6 +80,10 @@ export class ServerIdentities implements ServerIdentity {
 
   get key(): Buffer {
     return this.#loaded.key;
+  }
+
+  get hasHosts(): boolean {
+    return this.#loaded.byHost.size > 0;
   }
 
   contextFor(serverName: string): SecureContext | undefined {

@@ -504,6 +504,41 @@ describe('a TLS listener', () => {
     );
   });
 
+  it('ends a connection on which something else than its TLS comes after the handshake', async () => {
+    const listener = await listen('tls');
+    const recorded = new Promise<Recorded>((resolve) => (accepted = resolve));
+    const raw = connect({ port: listener.port, host: '127.0.0.1' });
+    const client = connectTls({ socket: raw, ca: certificates.ca, servername: 'localhost' });
+    await once(client, 'secureConnect');
+    client.on('error', () => undefined); // it is told why
+    const server = await recorded;
+    raw.write(Buffer.concat([Buffer.from('1703030020', 'hex'), Buffer.alloc(32)])); // a record by another key
+    await server.until(() => server.endings.length === 1);
+    expect(server.endings[0]).toMatchObject({ code: 'ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC' });
+  });
+
+  it.each([
+    ['what is no TLS', (socket: Socket) => socket.write('GET / HTTP/1.1\r\n\r\n')],
+    ['one that goes', (socket: Socket) => socket.destroy()],
+    ['one that says nothing', () => undefined],
+  ])('tells once of a handshake that came to nothing: %s', async (_, begin) => {
+    const told: string[][] = [];
+    const listener = await listenMqtts({
+      ...options(100),
+      identity: certificates,
+      refused: (...refusal) => told.push(refusal),
+    });
+    listeners.push(listener);
+    const socket = connect({ port: listener.port, host: '127.0.0.1' });
+    clients.push(overSocket(socket));
+    await once(socket, 'connect');
+    begin(socket);
+    while (admission.open === 0) await new Promise(setImmediate);
+    while (admission.open > 0) await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    expect(told).toEqual([['handshake', '127.0.0.1']]);
+  });
+
   it.each(['tls', 'wss'] as const)(
     '(%s) refuses TLS below 1.2 and what is no TLS, and forgets them',
     async (transport) => {

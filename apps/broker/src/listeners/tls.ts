@@ -1,10 +1,15 @@
-import { createServer, type SecureContext, type TLSSocket, type TlsOptions } from 'node:tls';
+import {
+  createSecureContext,
+  type SecureContext,
+  TLSSocket,
+  type TLSSocketOptions,
+  type TlsOptions,
+} from 'node:tls';
 
 import type { PeerCertificate } from '#mqtt';
 
 import { defaultHandshakeMs, listenTcp, type Listener, type ListenOptions } from './accept.js';
 import { contextOptions } from './identities.js';
-import { Sources } from './proxy-protocol.js';
 import { SocketLink } from './socket-link.js';
 
 /** The server's certificate chain and private key, PEM. */
@@ -13,13 +18,25 @@ export interface ServerIdentity {
   readonly key: string | Buffer;
   /** Of a host name that has a certificate of its own. */
   contextFor?(serverName: string): SecureContext | undefined;
+  /** Whether any host name has one now: `onRenewed` tells when that changes too. */
+  readonly hasHosts?: boolean;
   /** Calls back whenever `cert` and `key` have become others. */
   onRenewed?(renewed: () => void): void;
 }
 
 export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
 
-/** What every TLS listener of ours asks for. */
+// Asked for and accepted whatever it is: it belongs to a tenant, and only the gate knows whose anchors to hold it against.
+// Until the gate has, it proves nothing.
+const certificateRequest = { requestCert: true, rejectUnauthorized: false } as const;
+
+type HostsCallback = (name: string, done: (error: null, context: SecureContext | undefined) => void) => void;
+
+function hostsCallback(identity: ServerIdentity): HostsCallback {
+  return (name, done) => done(null, identity.contextFor?.(name));
+}
+
+/** What a TLS listener of Node's is to ask for. */
 export function secureOptions({
   identity,
   handshakeMs = defaultHandshakeMs,
@@ -28,13 +45,8 @@ export function secureOptions({
     cert: identity.cert,
     key: identity.key,
     ...contextOptions,
-    ...(identity.contextFor === undefined
-      ? {}
-      : { SNICallback: (name, done) => done(null, identity.contextFor?.(name)) }),
-    // Asked for and accepted whatever it is: it belongs to a tenant, and only the gate knows whose anchors to hold it against.
-    // Until the gate has, it proves nothing.
-    requestCert: true,
-    rejectUnauthorized: false,
+    ...certificateRequest,
+    SNICallback: hostsCallback(identity), // always: it may be renewed, and this may not
     handshakeTimeout: handshakeMs, // a link has its sign-in deadline only from the end of the handshake on
   };
 }
@@ -75,22 +87,46 @@ function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
   return { leaf: own.raw, intermediates };
 }
 
-/** MQTT over TLS. */
+/**
+ * MQTT over TLS. Sockets are wrapped here, as Node's own TLS server wraps them: that one, having asked for a certificate, makes an error
+ * with its stack for every client that has none. Nobody reads it, and with what the collector has to do for it a sign-in with a
+ * password cost a quarter more (bench/results.md). `secure` and `_tlsError` are what it goes by; they are not documented.
+ */
 export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
-  const sources = new Sources();
-  const handshakes = createServer(secureOptions(options));
-  followIdentity(handshakes, options);
-  handshakes.on('secureConnection', (socket) => {
-    const { address: remoteAddress, port: remotePort } = sources.of(socket);
-    const peer = { transport: 'tls', remoteAddress, remotePort, ...tlsPeer(socket) } as const;
-    SocketLink.open(socket, peer, options.accept);
+  const { identity, handshakeMs = defaultHandshakeMs, accept, refused } = options;
+  let handshake = handshakeOf(identity);
+  identity.onRenewed?.(() => (handshake = handshakeOf(identity)));
+  return listenTcp(options, (raw, source) => {
+    const socket = new TLSSocket(raw, handshake);
+    const fail = (): void => refused?.('handshake', source.address);
+    socket.once('close', fail); // it came to nothing, whatever the reason
+    socket.setTimeout(handshakeMs, onLate);
+    socket.once('secure', () => {
+      socket.off('close', fail);
+      socket.setTimeout(0, onLate);
+      const { address: remoteAddress, port: remotePort } = source;
+      SocketLink.open(socket, { transport: 'tls', remoteAddress, remotePort, ...tlsPeer(socket) }, accept);
+    });
+    socket.on('_tlsError', onTlsError);
   });
-  handshakes.on('tlsClientError', (_, socket) => {
-    options.refused?.('handshake', sources.of(socket).address);
-    socket.destroy(); // a handshake that takes too long is only told, not ended
-  });
-  return listenTcp(options, (socket, source) => {
-    sources.note(socket, source);
-    handshakes.emit('connection', socket);
-  });
+}
+
+/** To ask for the certificate of a host name stops a handshake and goes on with it: only where any has its own. */
+function handshakeOf(identity: ServerIdentity): TLSSocketOptions {
+  const { cert, key, hasHosts = false } = identity;
+  return {
+    isServer: true,
+    secureContext: createSecureContext({ cert, key, ...contextOptions }),
+    ...certificateRequest,
+    ...(hasHosts ? { SNICallback: hostsCallback(identity) } : {}),
+  };
+}
+
+function onLate(this: TLSSocket): void {
+  this.destroy();
+}
+
+/** Before the end of the handshake and after it: Node tells only, and leaves the socket as it is. */
+function onTlsError(this: TLSSocket, error: Error): void {
+  this.destroy(error);
 }
