@@ -2,6 +2,7 @@
 import type { TenantTx } from './control-store.js';
 import { Prisma } from '../generated/client.js';
 import { readJsonBody } from '../json-body.js';
+import { matchesFilter } from './topic-filter.js';
 
 export interface TelemetryRow {
   readonly id: bigint;
@@ -96,18 +97,4 @@ function inWindow(tx: TenantTx, window: TelemetryWindow): Prisma.Sql {
   if (window.to !== undefined) conditions.push(Prisma.sql`received_at < ${window.to}`);
   if (window.topic !== undefined) conditions.push(matchesFilter(window.topic));
   return Prisma.join(conditions, ' AND ');
-}
-
-/** MQTT 5.0, 4.7: `+` is one level, `#` what is left with its parent; neither reaches a leading `$`. */
-function matchesFilter(filter: string): Prisma.Sql {
-  if (!/[+#]/.test(filter)) return Prisma.sql`topic = ${filter}`;
-  const levels = filter.split('/');
-  const rest = levels.at(-1) === '#';
-  const fixed = rest ? levels.slice(0, -1) : levels;
-  const pattern = fixed
-    .map((level) => (level === '+' ? '[^/]*' : level.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')))
-    .join('/');
-  const regex = fixed.length === 0 ? '^' : `^${pattern}${rest ? '(/|$)' : '$'}`;
-  const visible = /^[+#]/.test(filter) ? Prisma.sql`AND topic NOT LIKE '$%'` : Prisma.empty;
-  return Prisma.sql`topic ~ ${regex} ${visible}`;
 }
