@@ -416,6 +416,7 @@ const nothing = {
   connectionsClosed: 0,
   willsSuppressed: 0,
   willsSent: 0,
+  retainedCleared: 0,
 };
 
 /** What the document says: a row for each change, with what becomes of the connection and the code that 5.0 is told. */

@@ -1,4 +1,5 @@
 /** The core: links go in, connections come of them, each in the space of its tenant. */
+import { clearRetained } from './clearing.js';
 import { Connection } from './connection.js';
 import { defaultPreAuthLimits, type PreAuthLimits } from './limits.js';
 import type { ClientId, TenantId } from './message.js';
@@ -254,6 +255,18 @@ export class Broker {
     const receipt = nothingDone();
     const space = this.#open.get(tenantId);
     if (space !== undefined) await expel(space, (principal) => principal.deviceId === deviceId, receipt);
+    return receipt;
+  }
+
+  /**
+   * Retained messages have been cleared in the vault: what is in memory goes too, with what was accepted meanwhile. Resolves when none
+   * that was there is sent to anybody any more, nor is in the vault.
+   */
+  async clearRetained(tenantId: TenantId, filter: string): Promise<Receipt> {
+    const receipt = nothingDone();
+    // One that is being loaded may have read what was cleared; where that fails nothing is in memory. One that comes later reads what is left.
+    const space = await this.#spaces.get(tenantId)?.catch(() => undefined);
+    if (space !== undefined) receipt.retainedCleared = await clearRetained(space, filter);
     return receipt;
   }
 

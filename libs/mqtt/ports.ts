@@ -471,6 +471,8 @@ export interface Receipt {
   readonly willsSuppressed: number;
   /** What was ended has set them off, and they have been published. */
   readonly willsSent: number;
+  /** Retained messages that were taken out of its memory. */
+  readonly retainedCleared: number;
 }
 
 export type { ClientId, Message, MessageProperties, ProtocolVersion, Qos, Subscription, TenantId, Will };

@@ -14,6 +14,7 @@ export function nothingDone(): Tally {
     connectionsClosed: 0,
     willsSuppressed: 0,
     willsSent: 0,
+    retainedCleared: 0,
   };
 }
 

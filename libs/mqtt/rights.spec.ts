@@ -21,6 +21,7 @@ describe('a change of rights', () => {
       connectionsClosed: 0,
       willsSuppressed: 0,
       willsSent: 0,
+      retainedCleared: 0,
     });
     for (const topic of ['a', 'b', 'c']) await client.publish(topic, 'x', { qos: 2 });
     expect(client.take('publish')).toMatchObject([{ topic: 'b', qos: 1 }]);

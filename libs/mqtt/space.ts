@@ -19,6 +19,7 @@ import type {
   Policy,
   PresenceCause,
   Reading,
+  Stored,
   StoredSession,
   TenantState,
   Vault,
@@ -111,6 +112,8 @@ export class Space {
   readonly contests = new Contests();
   /** Sessions that have ended and still hand on what their shared subscriptions left; a newcomer waits for it. */
   readonly leaving = new Map<ClientId, Promise<void>>();
+  /** Retained messages are being cleared, so many times over. */
+  clearings = 0;
   /** Of those whom the message that was published last was for, one that has many waiting. */
   crowded: Session | undefined = undefined;
 
@@ -186,7 +189,8 @@ export class Space {
 
   /** Nobody is here or on the way, and nothing happens before the next session expires. */
   get isIdle(): boolean {
-    return this.connections.size + this.arriving.size + this.leaving.size === 0 && this.wills.isIdle;
+    const busy = this.connections.size + this.arriving.size + this.leaving.size + this.clearings;
+    return busy === 0 && this.wills.isIdle;
   }
 
   /** When the first of the sessions that are away ends. */
@@ -338,11 +342,17 @@ export class Space {
 
   /** It has expired. */
   dropRetained(message: Message): void {
+    if (this.retained.get(message.topic) === message) this.clearRetained(message, () => undefined);
+  }
+
+  /** As an empty message clears the topic of this one, but that nobody has published one: subscribers are sent nothing. */
+  clearRetained(message: Message, stored: Stored): void {
     const { topic } = message;
-    if (this.retained.get(topic) !== message || !this.retained.propose(topic, undefined)) return;
+    this.retained.propose(topic, undefined);
     this.vault.retain(this.tenantId, { ...message, payload: noPayload }, (error) => {
       if (error !== undefined) this.stats.storeErrors += 1;
       this.retained.settle(topic, undefined, error);
+      stored(error);
     });
   }
 

@@ -12,6 +12,7 @@ const nothing = {
   connectionsClosed: 0,
   willsSuppressed: 0,
   willsSent: 0,
+  retainedCleared: 0,
 };
 
 describe('the change feed', () => {

@@ -20,6 +20,9 @@ export async function applyChange(broker: Broker, gate: StoreGate, change: Chang
   if (change.kind === 'session' && typeof clientId === 'string') {
     return broker.disconnect(change.tenantId, clientId as ClientId);
   }
+  if (change.kind === 'retained' && typeof change.subject['filter'] === 'string') {
+    return broker.clearRetained(change.tenantId, change.subject['filter']);
+  }
   if (change.subject['isDeleted'] === true && typeof deviceId === 'string') {
     return broker.expel(change.tenantId, deviceId);
   }
@@ -55,7 +58,7 @@ export function concernOf(change: Change): Concern {
     tenantId,
     includes: (principal) =>
       isOfHere(principal) || (principal.certificate !== undefined && isOfCertificate(principal.certificate)),
-    includesHolder: kind === 'ban' || kind === 'session' ? () => false : holdersConcernedBy(subject),
+    includesHolder: kind === 'ban' || saysNothingOfRights(kind) ? () => false : holdersConcernedBy(subject),
     includesBans: kind === 'ban',
   };
 }
@@ -86,6 +89,7 @@ async function reauthorize(
     connectionsClosed: sum('connectionsClosed'),
     willsSuppressed: sum('willsSuppressed'),
     willsSent: sum('willsSent'),
+    retainedCleared: sum('retainedCleared'),
   };
 }
 
@@ -97,10 +101,10 @@ async function renewalOf(gate: StoreGate, { kind, tenantId, subject }: Change): 
   return gate.renewal(tenantId, policyId);
 }
 
-/** The fewer it concerns, the fewer look-ups: a profile, or a policy that is bound to more than one device, may concern anybody. */
+/** Of who is here. The fewer it concerns, the fewer look-ups: a profile, or a policy that is bound to more than one device, may concern anybody. */
 function concernedBy({ kind, subject }: Change): (principal: Principal) => boolean {
   if (kind === 'ban') return isBannedBy(subject);
-  if (kind === 'session' || kind === 'host-name') return () => false; // they say nothing about the rights of who is here
+  if (kind === 'host-name' || saysNothingOfRights(kind)) return () => false;
   if (kind === 'authenticator') return ({ voucher }) => voucher?.kind === 'authenticator';
   const { credentialId: changed, anchorId, issuerId } = subject;
   if (changed === undefined && typeof issuerId === 'string') {
@@ -111,6 +115,10 @@ function concernedBy({ kind, subject }: Change): (principal: Principal) => boole
   const isOf = holdersConcernedBy(subject);
   return ({ credentialId, deviceId, certificate }) =>
     isOf(credentialId, deviceId) || (certificate !== undefined && isOf(certificate.credentialId, deviceId));
+}
+
+function saysNothingOfRights(kind: Change['kind']): boolean {
+  return kind === 'session' || kind === 'retained';
 }
 
 /** Whose credential, device or rights it may have changed. */

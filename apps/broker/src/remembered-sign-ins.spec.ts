@@ -99,6 +99,7 @@ beforeAll(async () => {
       connectionsClosed: 0,
       willsSuppressed: 0,
       willsSent: 0,
+      retainedCleared: 0,
     }),
     onError: () => undefined,
     pollMs: 50,
@@ -242,6 +243,8 @@ describe('who comes back', () => {
     authenticator: [() => tenant.change('authenticator', { tenantId: tenant.id }, nothing), 'remembered'],
     // It shows somebody out who may come back.
     session: [() => tenant.change('session', { clientId: 'meter' }, nothing), 'remembered'],
+    // It says nothing of anybody's rights.
+    retained: [() => tenant.change('retained', { filter: '#' }, nothing), 'remembered'],
   };
   const nothing = (): Promise<void> => Promise.resolve();
 

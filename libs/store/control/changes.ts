@@ -15,9 +15,10 @@ export type ChangeKind =
   | 'policy'
   | 'session'
   | 'ban'
-  | 'host-name';
+  | 'host-name'
+  | 'retained';
 
-/** Ids that say whom the change concerns: deviceId, credentialId, anchorId, clientId …; an empty one concerns the whole tenant. */
+/** Ids that say whom the change concerns: deviceId, credentialId, anchorId, clientId …; an empty one concerns the whole tenant. Of retained messages a filter. */
 export type ChangeSubject = Readonly<Record<string, string | boolean>>;
 
 export interface NewChange {

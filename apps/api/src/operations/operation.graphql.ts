@@ -25,6 +25,7 @@ export const operationTypes = /* GraphQL */ `
     willsSuppressed: Int!
     "Wills that what was ended has set off, and that have been published"
     willsSent: Int!
+    retainedCleared: Int!
     receipts: [Receipt!]!
   }
 
@@ -37,5 +38,6 @@ export const operationTypes = /* GraphQL */ `
     connectionsClosed: Int!
     willsSuppressed: Int!
     willsSent: Int!
+    retainedCleared: Int!
   }
 `;

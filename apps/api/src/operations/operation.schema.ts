@@ -15,6 +15,7 @@ const counts = {
   connectionsClosed: z.int(),
   willsSuppressed: z.int().describe('Wills that will not be published: their right is gone'),
   willsSent: z.int().describe('Wills that what was ended has set off, and that have been published'),
+  retainedCleared: z.int().describe('Retained messages that were taken out of memory'),
 };
 const counters = Object.keys(counts) as (keyof typeof counts)[];
 
