@@ -14,7 +14,7 @@ import {
   type TestTenant,
 } from './support/api.js';
 import { makeAuthority, makeRequest } from './support/pki.js';
-import { addDenial, addPresence, addReadings, addSession } from './support/broker-rows.js';
+import { addDenial, addPresence, addReadings, addRetained, addSession } from './support/broker-rows.js';
 
 type Role = 'viewer' | 'operator' | 'admin' | 'platform';
 
@@ -157,6 +157,7 @@ async function fill(tenant: TestTenant): Promise<typeof ids> {
   await addReadings(database, tenant.id, device, [{ at }]);
   await addPresence(database, tenant.id, device, { clientId: 'c', state: 'online', cause: 'connected', at });
   await addSession(database, tenant.id, device, { clientId: 'c', queued: ['m'] });
+  await addRetained(database, tenant.id, [{ topic: 't' }]);
   await addDenial(database, tenant.id, { clientId: 'c', action: 'publish', at });
   for (const sql of [
     `INSERT INTO change_receipts (tenant_id, number, process_id, result) VALUES ($1, 1, $1, '{}')`,
@@ -168,7 +169,6 @@ async function fill(tenant: TestTenant): Promise<typeof ids> {
     `INSERT INTO questions (tenant_id, id, device_ids, asked_at) VALUES ($1, $1, ARRAY[$1::uuid], now() - interval '1 minute')`,
     `INSERT INTO answers (tenant_id, question_id, process_id, result) VALUES ($1, $1, $1, '{}')`,
     `INSERT INTO inbound_packets (tenant_id, client_id, packet_id) VALUES ($1, 'c', 1)`,
-    `INSERT INTO retained_messages (tenant_id, topic, payload, qos, publisher, received_at) VALUES ($1, 't', '', 1, 'c', now())`,
     `INSERT INTO wills (tenant_id, client_id, epoch, principal, topic, payload, qos, retain, delay_s, process_id)
      VALUES ($1, 'c', 1, '{}', 't', '', 1, false, 0, $1)`,
     `INSERT INTO tenant_hosts (tenant_id, host) VALUES ($1::uuid, $1::text || '.example')`,
@@ -547,6 +547,16 @@ const routes: Readonly<Record<string, Route>> = {
   [`GET ${inTenant}/devices/{device}/presence-history`]: row('viewer', 200, () => ({
     params: { device: ids.device },
   })),
+  [`GET ${inTenant}/retained`]: row('viewer', 200),
+  [`GET ${inTenant}/retained/{topic}`]: row('viewer', 200, async () => ({
+    params: { topic: await retainedTopic() },
+  })),
+  [`DELETE ${inTenant}/retained`]: row('operator', 200, async () => ({
+    query: `topic=${await retainedTopic()}`,
+  })),
+  [`DELETE ${inTenant}/retained/{topic}`]: row('operator', 204, async () => ({
+    params: { topic: await retainedTopic() },
+  })),
   [`GET ${inTenant}/sessions`]: row('viewer', 200),
   [`GET ${inTenant}/sessions/{clientId}`]: row('viewer', 200, async () => ({
     params: { clientId: await onlineClient() },
@@ -579,6 +589,12 @@ async function onlineClient(): Promise<string> {
   const at = '2026-01-01T00:00:00Z';
   await addPresence(api.database, acme.id, ids.device, { clientId, state: 'online', cause: 'connected', at });
   return clientId;
+}
+
+async function retainedTopic(): Promise<string> {
+  const topic = `c-${randomUUID()}/t`;
+  await addRetained(api.database, acme.id, [{ topic }]);
+  return topic;
 }
 
 async function send(client: ApiClient, route: string, ask: Ask, params: Readonly<Record<string, string>>) {
@@ -761,6 +777,8 @@ const queries: Readonly<Record<string, Field>> = {
   presence: field('viewer', '{ edges { node { device { id } } } }'),
   clientPresence: idField('viewer', '{ state }', async () => `clientId: "${await onlineClient()}"`),
   presenceHistory: idField('viewer', page, device),
+  retainedMessages: field('viewer', page, () => 'payload: true'),
+  retainedMessage: idField('viewer', '{ body }', async () => `topic: "${await retainedTopic()}"`),
   sessions: field('viewer', page),
   session: idField('viewer', '{ clientId }', async () => `clientId: "${await onlineClient()}"`),
   denials: field('viewer', page),
@@ -944,6 +962,8 @@ const mutations: Readonly<Record<string, Field>> = {
     const { id } = await create.binding(await create.policy(), ids.device);
     return `binding: "${id}"`;
   }),
+  clearRetainedMessage: idField('operator', '{ operation }', async () => `topic: "${await retainedTopic()}"`),
+  clearRetainedMessages: field('operator', '{ messages }', async () => `topic: "${await retainedTopic()}"`),
   disconnectSession: idField('operator', '{ operation }', async () => `clientId: "${await onlineClient()}"`),
 };
 

@@ -37,6 +37,7 @@ export * from './control/policies.js';
 export * from './control/observed.js';
 export * from './control/bans.js';
 export * from './control/telemetry.js';
+export * from './control/retained.js';
 export * from './control/presence.js';
 export * from './control/device-presence.js';
 export * from './control/past-connections.js';

@@ -115,3 +115,32 @@ export async function addDenial(
     [tenantId, `${clientId} ${action} ${topic} ${at}`, deviceId ?? null, clientId, action, topic, at],
   );
 }
+
+export interface RetainedMessageRow {
+  readonly topic: string;
+  readonly payload?: Buffer;
+  readonly at?: string;
+  readonly expiresAt?: string;
+  readonly properties?: object;
+}
+
+export async function addRetained(
+  database: TestDatabase,
+  tenantId: string,
+  rows: readonly RetainedMessageRow[],
+): Promise<void> {
+  for (const { topic, payload = Buffer.from('{}'), at, expiresAt, properties } of rows)
+    await queryAsSuperuser(
+      database,
+      `INSERT INTO retained_messages (tenant_id, topic, payload, qos, publisher, received_at, expires_at, properties)
+       VALUES ($1, $2, $3, 1, 'somebody', coalesce($4, now()), $5, $6)`,
+      [
+        tenantId,
+        topic,
+        payload,
+        at ?? null,
+        expiresAt ?? null,
+        properties === undefined ? null : JSON.stringify(properties),
+      ],
+    );
+}

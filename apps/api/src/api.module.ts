@@ -87,6 +87,9 @@ import { ProvisioningResolver } from './provisioning/provisioning.resolver.js';
 import { ProvisioningRuleController } from './provisioning/provisioning-rule.controller.js';
 import { ProvisioningRuleService } from './provisioning/provisioning-rule.service.js';
 import { RegistrationService } from './provisioning/registration.service.js';
+import { RetainedController } from './retained/retained.controller.js';
+import { RetainedResolver } from './retained/retained.resolver.js';
+import { RetainedService } from './retained/retained.service.js';
 import { SessionController } from './sessions/session.controller.js';
 import { SessionResolver } from './sessions/session.resolver.js';
 import { SessionService } from './sessions/session.service.js';
@@ -151,6 +154,7 @@ export class ApiModule {
         PresenceController,
         ProfileController,
         ProvisioningRuleController,
+        RetainedController,
         SessionController,
         TelemetryController,
         TenantController,
@@ -180,6 +184,8 @@ export class ApiModule {
         TelemetryResolver,
         PresenceService,
         PresenceResolver,
+        RetainedService,
+        RetainedResolver,
         SessionService,
         SessionResolver,
         DenialService,

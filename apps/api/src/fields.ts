@@ -1,6 +1,6 @@
 /** Members that mean the same in every resource. */
 import { z } from 'zod';
-import { isTopicWord } from '#access';
+import { filterFault, isTopicWord } from '#access';
 
 /** For people: anything that prints. */
 export const displayName = z
@@ -19,6 +19,16 @@ export const topicWord = z
     message: 'It becomes one level of a topic: no + # /, no control characters or non-characters.',
     params: { code: 'forbidden-character' },
   });
+
+/** What a subscriber would write; no $share, no variables. */
+export const topicFilter = z
+  .string()
+  .max(1_024)
+  .refine((filter) => filterFault(filter) === undefined, {
+    params: { code: 'topic-filter' },
+    error: 'Not a topic filter',
+  })
+  .describe('MQTT topic filter');
 
 /** No C0 or C1 control character and no half of a surrogate pair. */
 function isPrintable(text: string): boolean {

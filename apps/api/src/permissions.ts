@@ -35,7 +35,8 @@ export const permissions = [
   'bans:write',
   'address-ranges:read',
   'address-ranges:write',
-  'telemetry:read',
+  'telemetry:read', // payloads, of retained messages too
+  'retained:clear',
   'presence:read',
   'sessions:read',
   'sessions:disconnect',
@@ -78,6 +79,7 @@ const operator: readonly Permission[] = [
   'trust-anchors:write',
   'claim-tokens:write',
   'sessions:disconnect',
+  'retained:clear',
   'bans:write',
 ];
 

@@ -17,6 +17,7 @@ import { policyTypes } from '../policies/policy.graphql.js';
 import { presenceTypes } from '../presence/presence.graphql.js';
 import { profileTypes } from '../profiles/profile.graphql.js';
 import { provisioningTypes } from '../provisioning/provisioning.graphql.js';
+import { retainedTypes } from '../retained/retained.graphql.js';
 import { sessionTypes } from '../sessions/session.graphql.js';
 import { telemetryTypes } from '../telemetry/telemetry.graphql.js';
 import { tenantTypes } from '../tenants/tenant.graphql.js';
@@ -73,6 +74,7 @@ export const typeDefs = [
   banTypes,
   telemetryTypes,
   presenceTypes,
+  retainedTypes,
   sessionTypes,
   denialTypes,
   auditTypes,

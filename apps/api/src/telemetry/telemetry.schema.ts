@@ -1,18 +1,7 @@
 import { z } from 'zod';
-import { filterFault } from '#access';
 import type { TelemetryRow } from '#store';
-import { instant } from '../fields.js';
+import { instant, topicFilter } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
-
-/** What a subscriber would write; no $share, no variables. */
-const topicFilter = z
-  .string()
-  .max(1_024)
-  .refine((filter) => filterFault(filter) === undefined, {
-    params: { code: 'topic-filter' },
-    error: 'Not a topic filter',
-  })
-  .describe('MQTT topic filter');
 
 const timeWindow = {
   from: instant.optional().describe('Received at or after'),
