@@ -5,7 +5,17 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 
 import type { Logger } from '#process';
 
-import type { ServerIdentity } from './tls.js';
+/** The server's certificate chain and private key, PEM. */
+export interface ServerIdentity {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+  /** Of a host name that has a certificate of its own. */
+  contextFor?(serverName: string): SecureContext | undefined;
+  /** Whether any host name has one now: `onRenewed` tells when that changes too. */
+  readonly hasHosts?: boolean;
+  /** Calls back whenever `cert` and `key` have become others. */
+  onRenewed?(renewed: () => void): void;
+}
 
 export interface IdentityFiles {
   readonly certFile: string;

@@ -9,20 +9,8 @@ import {
 import type { PeerCertificate } from '#mqtt';
 
 import { defaultHandshakeMs, listenTcp, type Listener, type ListenOptions } from './accept.js';
-import { contextOptions } from './identities.js';
+import { contextOptions, type ServerIdentity } from './identities.js';
 import { SocketLink } from './socket-link.js';
-
-/** The server's certificate chain and private key, PEM. */
-export interface ServerIdentity {
-  readonly cert: string | Buffer;
-  readonly key: string | Buffer;
-  /** Of a host name that has a certificate of its own. */
-  contextFor?(serverName: string): SecureContext | undefined;
-  /** Whether any host name has one now: `onRenewed` tells when that changes too. */
-  readonly hasHosts?: boolean;
-  /** Calls back whenever `cert` and `key` have become others. */
-  onRenewed?(renewed: () => void): void;
-}
 
 export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
 
