@@ -24,15 +24,15 @@ export async function handOver(
   const { space, key } = session;
   const ordinary = filters.filter((filter) => !isShared(filter));
   let from = 1;
-  let unsentFrom: number | undefined;
+  let place = 0;
   for (;;) {
     const page = await space.vault.read(key, from, pageMessages, pageBytes);
     const last = page.at(-1);
     if (last === undefined) return;
-    unsentFrom ??= session.unsentFrom(page[0]?.sequence ?? 1);
     for (const queued of page) {
       const { topic } = queued.message;
-      if (!mayGo(queued, unsentFrom) || ordinary.some((filter) => matches(filter, topic))) continue;
+      const wasSent = session.mayHaveSent(queued.sequence, place++);
+      if (!mayGo(queued, wasSent) || ordinary.some((filter) => matches(filter, topic))) continue;
       const group = groups.find(({ filter, isEmpty }) => !isEmpty && matches(filter, topic));
       if (group === undefined) continue;
       space.passOn(queued.message, queued.qos, group);
@@ -42,6 +42,6 @@ export async function handOver(
   }
 }
 
-function mayGo({ qos, sequence, released }: QueuedMessage, unsentFrom: number): boolean {
-  return qos === 1 || (!released && sequence >= unsentFrom);
+function mayGo({ qos, released }: QueuedMessage, wasSent: boolean): boolean {
+  return qos === 1 || (!released && !wasSent);
 }

@@ -276,6 +276,11 @@ export interface StoredSession {
   /** Somebody was connected when it was last written: its process died, if it is not this one. */
   readonly connected: boolean;
   readonly nextSequence: number;
+  /**
+   * When it was released last nothing had been sent but what has a lower sequence; undefined: nobody knows. What was sent since, to a
+   * client that is connected or was when its process died, it does not tell.
+   */
+  readonly sentTo: number | undefined;
   readonly subscriptions: readonly Subscription[];
   readonly queuedMessages: number;
   readonly queuedBytes: number;
@@ -317,8 +322,8 @@ export interface Vault {
   open(tenantId: TenantId): Promise<TenantState>;
   /**
    * Creates or takes over a durable session; its epoch becomes the one given, or the stored one's successor if that is
-   * higher. A clean start empties it first. Takes its place in the order of writes, resolves after the commit, rejects when
-   * the store is down.
+   * higher. A clean start empties it first. `sentTo` is undefined where nobody released it since the claim before. Takes its place in
+   * the order of writes, resolves after the commit, rejects when the store is down.
    */
   claim(
     principal: Principal,
@@ -326,8 +331,11 @@ export interface Vault {
     expiryIntervalS: number,
     cleanStart: boolean,
   ): Promise<ClaimedSession>;
-  /** The client went away: the session stays until expiresAt (undefined: for ever). Ignored where the session is gone. */
-  release(session: SessionKey, expiryIntervalS: number, expiresAt: number | undefined): void;
+  /**
+   * The client went away: the session stays until expiresAt (undefined: for ever). Nothing was sent but what is below sentTo. Ignored
+   * where the session is gone.
+   */
+  release(session: SessionKey, expiryIntervalS: number, expiresAt: number | undefined, sentTo: number): void;
   /** Ends the session and all that hangs on it: subscriptions, queue, inbound packet identifiers; not its will. */
   remove(session: SessionKey, stored?: Stored): void;
   subscribe(session: SessionKey, subscriptions: readonly Subscription[], stored: Stored): void;

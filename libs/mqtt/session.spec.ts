@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { defaultLimits } from './limits.js';
-import { acknowledgement, Harness, property, type TestClient } from './testing/index.js';
+import { acknowledgement, connectBytes, Harness, property, type TestClient } from './testing/index.js';
 
 async function publishMany(publisher: TestClient, count: number, qos: number, from = 0): Promise<void> {
   for (let i = from; i < from + count; i++) await publisher.publish('a', String(i), { qos });
@@ -296,6 +296,128 @@ describe('after a reconnect', () => {
     expect(client.take('publish')).toEqual([]); // the oldest is still out
     await client.send(acknowledgement('puback', first[0]!));
     expect(client.take('publish').map(({ packetId }) => packetId)).toEqual([1, 2]);
+  });
+});
+
+describe('after a restart, DUP', () => {
+  /** It acknowledges nothing by itself. */
+  async function arrive(h: Harness): Promise<TestClient> {
+    const client = h.open(4, 'alice');
+    client.acknowledges = false;
+    await client.send(connectBytes('alice', { clean: false }));
+    return client;
+  }
+
+  async function subscriber(h: Harness, limits = defaultLimits): Promise<TestClient> {
+    h.gate.limits = limits;
+    const client = await arrive(h);
+    await client.subscribe('a', { qos: 2 });
+    return client;
+  }
+
+  async function publish(h: Harness, ...payloads: readonly string[]): Promise<void> {
+    const publisher = await h.connect('bob');
+    for (const payload of payloads) await publisher.publish('a', payload, { qos: 1 + (Number(payload) % 2) });
+  }
+
+  async function deliveries(client: TestClient): Promise<string[]> {
+    await client.settle();
+    return client.take('publish').map(({ payload, dup }) => (dup ? `${payload} again` : payload));
+  }
+
+  it('is 0 for what waited for a client that was away, and 1 for what it had been sent', async () => {
+    const h = new Harness();
+    const client = await subscriber(h);
+    await publish(h, '0', '1');
+    expect(await deliveries(client)).toEqual(['0', '1']);
+    await client.cut();
+    await publish(h, '2', '3');
+    const next = await h.crash();
+    await publish(next, '4');
+    const back = await arrive(next);
+    await publish(next, '5');
+    expect(await deliveries(back)).toEqual(['0 again', '1 again', '2', '3', '4', '5']);
+    await back.cut();
+    const last = await next.crash();
+    await publish(last, '6');
+    const sent = ['0', '1', '2', '3', '4', '5'].map((payload) => `${payload} again`);
+    expect(await deliveries(await arrive(last))).toEqual([...sent, '6']);
+  });
+
+  it('is 0 for what was published since, also where the client was connected when the process was killed', async () => {
+    const h = new Harness();
+    const client = await subscriber(h);
+    await publish(h, '0', '1');
+    expect(await deliveries(client)).toEqual(['0', '1']);
+    const next = await h.crash();
+    await publish(next, '2', '3');
+    expect(await deliveries(await arrive(next))).toEqual(['0 again', '1 again', '2', '3']);
+  });
+
+  it('is 1 for what was sent on the connection that the process was killed with, whatever is known of the one before', async () => {
+    const h = new Harness();
+    const client = await subscriber(h);
+    await publish(h, '0');
+    await client.cut();
+    const second = await arrive(h);
+    await publish(h, '1');
+    expect(await deliveries(second)).toEqual(['0 again', '1']);
+    const next = await (await h.crash()).crash(); // and once more before it is back
+    expect(await deliveries(await arrive(next))).toEqual(['0 again', '1 again']);
+  });
+
+  it('is 1 for as many as may have been in flight where it is not known, and 0 for the rest', async () => {
+    const h = new Harness();
+    const client = await subscriber(h, { ...defaultLimits, maxInFlight: 2 });
+    await publish(h, '0', '2', '4', '6');
+    expect(await deliveries(client)).toEqual(['0', '2']);
+    await client.send(acknowledgement('puback', 2));
+    expect(await deliveries(client)).toEqual(['4']);
+    await client.send(acknowledgement('puback', 3));
+    expect(await deliveries(client)).toEqual(['6']); // 0 and 6 are in flight
+    await publish(h, '8', '10');
+    const next = await h.crash();
+    const back = await arrive(next);
+    expect(await deliveries(back)).toEqual(['0 again', '6 again']);
+    await back.catchUp();
+    expect(await deliveries(back)).toEqual(['8', '10']);
+  });
+
+  it('is 0 for what was published between two of them, while the client was away', async () => {
+    const h = new Harness();
+    const client = await subscriber(h);
+    await publish(h, '0');
+    expect(await deliveries(client)).toEqual(['0']);
+    const next = await h.crash();
+    await publish(next, '2');
+    expect(await deliveries(await arrive(await next.crash()))).toEqual(['0 again', '2']);
+  });
+
+  it('is in doubt no longer once the queue has been seen', async () => {
+    const h = new Harness();
+    const client = await subscriber(h);
+    await publish(h, '0');
+    await client.send(acknowledgement('puback', 1));
+    const next = await h.crash();
+    const back = await arrive(next);
+    await publish(next, '2');
+    expect(await deliveries(back)).toEqual(['2']);
+    await back.cut();
+    await publish(next, '4');
+    expect(await deliveries(await arrive(next))).toEqual(['2 again', '4']);
+  });
+
+  it('is 0 for the message that gets the sequence of one that was not stored', async () => {
+    const h = new Harness();
+    const client = await subscriber(h);
+    const publisher = await h.connect('bob');
+    h.store.failWith(new Error('disk full'));
+    await publisher.publish('a', 'lost', { qos: 1 });
+    h.store.failWith(undefined);
+    await client.cut();
+    const next = await h.crash();
+    await publish(next, '1');
+    expect(await deliveries(await arrive(next))).toEqual(['1']);
   });
 });
 

@@ -10,7 +10,15 @@ import { Flight, InFlight, packetIdOf } from './in-flight.js';
 import type { Limits } from './limits.js';
 import type { ClientId, Message, Qos, Subscription } from './message.js';
 import { Pace } from './pace.js';
-import type { ClaimedSession, Policy, Principal, QueuedMessage, QueueEntry, SessionKey } from './ports.js';
+import type {
+  ClaimedSession,
+  Policy,
+  Principal,
+  QueuedMessage,
+  QueueEntry,
+  SessionKey,
+  StoredSession,
+} from './ports.js';
 import { keptBytes, type Publication } from './publication.js';
 import { Reasons } from './reason.js';
 import type { SharedGroup } from './shared.js';
@@ -81,10 +89,13 @@ export class Session {
   #pace: Pace | undefined = undefined;
 
   // Of a durable session. What is below #storedTo is committed or has failed; what is below #loadedTo has passed through
-  // the window; what is below #sentTo may have been sent before this connection.
+  // the window, #loaded messages; nothing but what is below #sentTo was sent before this connection. Where a process was killed
+  // while it sent that is in doubt: of what waits below, the first may have been sent, as many as may be in flight.
   #storedTo = 1;
   #loadedTo = 1;
+  #loaded = 0;
   #sentTo = 1;
+  #isSentInDoubt = false;
   #reviewTo = 1;
   #isLoading = false;
   #settled: number[] = [];
@@ -526,8 +537,8 @@ export class Session {
     this.#storedTo = Math.max(this.#storedTo, claimed.nextSequence);
     this.#reviewTo = claimed.nextSequence;
     this.#loadedTo = 1;
-    // What an earlier process sent is not known: as much as may have been in flight is marked as perhaps repeated.
-    if (!isKnown) this.#sentTo = claimed.resumed ? 0 : 1;
+    this.#loaded = 0;
+    if (!isKnown) this.#restoreSent(claimed.sentTo, claimed.nextSequence);
     const appendedSince = this.#nextSequence - claimed.nextSequence;
     this.#queuedMessages = claimed.queuedMessages + appendedSince;
     this.#queuedBytes = claimed.queuedBytes;
@@ -541,12 +552,23 @@ export class Session {
   }
 
   /** A session that waits in the vault since before this process started. */
-  restoreAway(nextSequence: number, queuedMessages: number, queuedBytes: number): void {
+  restoreAway({ nextSequence, queuedMessages, queuedBytes, connected, sentTo }: StoredSession): void {
     this.#nextSequence = nextSequence;
     this.#storedTo = nextSequence;
     this.#queuedMessages = queuedMessages;
     this.#queuedBytes = queuedBytes;
-    this.#sentTo = 0;
+    this.#restoreSent(connected ? undefined : sentTo, nextSequence);
+  }
+
+  /** A sequence whose append was lost is given again: nothing was sent that is not below the next one. */
+  #restoreSent(sentTo: number | undefined, nextSequence: number): void {
+    this.#sentTo = Math.min(sentTo ?? nextSequence, nextSequence);
+    this.#isSentInDoubt = sentTo === undefined;
+  }
+
+  /** Of a session that is away: where the messages begin that no connection was sent. */
+  get sentTo(): number {
+    return this.#sentTo;
   }
 
   /** The connection is gone. What is in the vault is read again when the client comes back. */
@@ -555,7 +577,8 @@ export class Session {
     this.connection = undefined;
     this.letGo();
     if (!this.isDurable) return;
-    if (this.#sentTo > 0) this.#sentTo = Math.max(this.#sentTo, this.#firstUnsent());
+    if (this.#loadedTo >= this.#sentTo) this.#isSentInDoubt = false; // all that it was about was read, and sent or marked
+    this.#sentTo = Math.max(this.#sentTo, this.#firstUnsent());
     this.#window.clear();
     this.#isLoading = false;
   }
@@ -578,9 +601,10 @@ export class Session {
     return left;
   }
 
-  /** Where the messages of a durable session that is away begin that no connection was sent. `first`: its queue's first. */
-  unsentFrom(first: number): number {
-    return this.#sentTo > 0 ? this.#sentTo : first + this.limits.maxInFlight;
+  /** Whether an earlier connection may have been sent it. `place`: in the queue, from 0. */
+  mayHaveSent(sequence: number, place: number): boolean {
+    if (sequence >= this.#sentTo) return false;
+    return !this.#isSentInDoubt || place < this.limits.maxInFlight;
   }
 
   // ------------------------------------------------------------------------------------------------- window on the vault
@@ -611,8 +635,12 @@ export class Session {
 
   #take(page: readonly QueuedMessage[], committedTo: number): void {
     for (const { sequence, qos, retain, subscriptionIds, released, message } of page) {
-      // `#sentTo` 0: not known. Then what a whole window may have held is taken as sent.
-      if (this.#sentTo === 0) this.#sentTo = Math.min(sequence + this.limits.maxInFlight, this.#reviewTo);
+      const isRepeated = this.mayHaveSent(sequence, this.#loaded);
+      this.#loaded += 1;
+      if (!isRepeated && sequence < this.#sentTo) {
+        this.#sentTo = sequence;
+        this.#isSentInDoubt = false;
+      }
       this.#window.push({
         sequence,
         message,
@@ -620,7 +648,7 @@ export class Session {
         retain,
         subscriptionIds,
         group: undefined,
-        isRepeated: sequence < this.#sentTo,
+        isRepeated,
         isReleased: released,
         acceptedUnder: sequence < this.#reviewTo ? undefined : this.#policy,
       });

@@ -176,7 +176,7 @@ export class Space {
     this.#lastEpoch = Math.max(this.#lastEpoch, stored.epoch);
     const session = new Session(this, stored.principal, noPolicy, this.#limits, stored.epoch, true);
     session.expiryIntervalS = stored.expiryIntervalS;
-    session.restoreAway(stored.nextSequence, stored.queuedMessages, stored.queuedBytes);
+    session.restoreAway(stored);
     this.sessions.set(session.clientId, session);
     if (stored.connected) this.park(session); // its process is gone, and its connection with it: its time runs from now
     else this.#expireAt(session, stored.expiresAt);
@@ -482,7 +482,7 @@ export class Space {
     const { expiryIntervalS } = session;
     const expiresAt =
       expiryIntervalS === neverExpires ? undefined : this.clock.now() + expiryIntervalS * 1000;
-    this.vault.release(session.key, expiryIntervalS, expiresAt);
+    this.vault.release(session.key, expiryIntervalS, expiresAt, session.sentTo);
     this.#expireAt(session, expiresAt);
   }
 

@@ -49,7 +49,13 @@ export class SessionWrites {
   /** Whether the claim found a session to go on with; set by the fence. */
   resumed = false;
   removed = false;
-  release: { readonly expiryIntervalS: number; readonly expiresAt: number | undefined } | undefined;
+  release:
+    | {
+        readonly expiryIntervalS: number;
+        readonly expiresAt: number | undefined;
+        readonly sentTo: number;
+      }
+    | undefined;
   nextSequence = 0;
   /** Undefined: taken away. */
   readonly subscriptions = new Map<string, Subscription | undefined>();

@@ -130,6 +130,7 @@ export interface SessionRow {
   readonly expiresAt: number | null;
   readonly connected: boolean;
   readonly nextSequence: number;
+  readonly sentTo: number | null;
   readonly subscriptions: readonly (readonly [string, number, number | null])[] | null;
   readonly queuedMessages: number;
   readonly queuedBytes: number;
@@ -145,6 +146,7 @@ export function toStoredSession(row: SessionRow): Omit<ClaimedSession, 'resumed'
     expiresAt: row.expiresAt ?? undefined,
     connected: row.connected,
     nextSequence: row.nextSequence,
+    sentTo: row.sentTo ?? undefined,
     subscriptions: (row.subscriptions ?? []).map(([filter, options, id]) =>
       toSubscription(filter, options, id),
     ),

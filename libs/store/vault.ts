@@ -147,8 +147,8 @@ export class PostgresVault implements Vault {
     );
   }
 
-  release(session: SessionKey, expiryIntervalS: number, expiresAt: number | undefined): void {
-    this.#writer.submit({ kind: 'release', session, expiryIntervalS, expiresAt, stored: undefined });
+  release(session: SessionKey, expiryIntervalS: number, expiresAt: number | undefined, sentTo: number): void {
+    this.#writer.submit({ kind: 'release', session, expiryIntervalS, expiresAt, sentTo, stored: undefined });
   }
 
   remove(session: SessionKey, stored?: Stored): void {

@@ -58,6 +58,7 @@ export type Operation =
       readonly session: SessionKey;
       readonly expiryIntervalS: number;
       readonly expiresAt: number | undefined;
+      readonly sentTo: number;
       readonly stored: undefined;
     }
   | { readonly kind: 'remove'; readonly session: SessionKey; readonly stored: Stored | undefined }

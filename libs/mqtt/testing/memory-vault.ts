@@ -30,6 +30,7 @@ interface SessionRow {
   /** The vault, standing for its process, that holds the session; undefined: nobody is connected. */
   holder: MemoryVault | undefined;
   nextSequence: number;
+  sentTo: number | undefined;
   readonly subscriptions: Map<string, Subscription>;
   readonly queue: Map<number, Entry>;
   readonly inbound: Set<number>;
@@ -136,12 +137,13 @@ export class MemoryVault implements Vault {
     row.epoch = Math.max(epoch, (known?.epoch ?? 0) + 1);
     row.expiryIntervalS = expiryIntervalS;
     row.expiresAt = undefined;
+    if (row.holder !== undefined) row.sentTo = undefined;
     row.holder = this;
     sessions.set(principal.clientId, row);
     return { ...asStored(principal.clientId, row), resumed };
   }
 
-  release(session: SessionKey, expiryIntervalS: number, expiresAt: number | undefined): void {
+  release(session: SessionKey, expiryIntervalS: number, expiresAt: number | undefined, sentTo: number): void {
     this.store.write(() => {
       const row = this.#tenant(session.tenantId).sessions.get(session.clientId);
       if (row === undefined) return;
@@ -149,6 +151,7 @@ export class MemoryVault implements Vault {
       row.holder = undefined;
       row.expiryIntervalS = expiryIntervalS;
       row.expiresAt = expiresAt;
+      row.sentTo = sentTo;
     }, undefined);
   }
 
@@ -295,6 +298,7 @@ function emptyRow(principal: Principal, nextSequence: number): SessionRow {
     expiresAt: undefined,
     holder: undefined,
     nextSequence,
+    sentTo: undefined,
     subscriptions: new Map(),
     queue: new Map(),
     inbound: new Set(),
@@ -312,6 +316,7 @@ function asStored(clientId: ClientId, row: SessionRow): StoredSession {
     expiresAt: row.expiresAt,
     connected: row.holder !== undefined,
     nextSequence: row.nextSequence,
+    sentTo: row.sentTo,
     subscriptions: [...row.subscriptions.values()],
     queuedMessages: row.queue.size,
     queuedBytes,

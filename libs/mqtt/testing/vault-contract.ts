@@ -96,10 +96,10 @@ export function vaultContract(name: string, make: () => Promise<VaultFixture>): 
           (stored: Stored) => vault.remove(old, stored),
         ];
         for (const write of stale) await expect(done(write)).rejects.toBeInstanceOf(Error);
-        vault.release(old, 0, 1);
+        vault.release(old, 0, 1, 9);
         await vault.flush();
         const session = await stateOf(alice.clientId);
-        expect(session).toMatchObject({ connected: true, queuedMessages: 0, epoch: 200 });
+        expect(session).toMatchObject({ connected: true, queuedMessages: 0, epoch: 200, sentTo: undefined });
         expect(session?.subscriptions.map(({ filter }) => filter)).toEqual(['kept']);
       });
 
@@ -114,7 +114,7 @@ export function vaultContract(name: string, make: () => Promise<VaultFixture>): 
     describe('a session', () => {
       it('is found as it was released, by the next process too', async () => {
         const key = keyOf(await vault.claim(alice, 100, 60, false));
-        vault.release(key, 30, 1_800_000_000_000);
+        vault.release(key, 30, 1_800_000_000_000, 7);
         await vault.flush();
         vault = await fixture.reopen();
         expect(await stateOf(alice.clientId)).toMatchObject({
@@ -123,6 +123,7 @@ export function vaultContract(name: string, make: () => Promise<VaultFixture>): 
           expiresAt: 1_800_000_000_000,
           epoch: 100,
           principal: alice,
+          sentTo: 7,
         });
         expect(await vault.tenantsWithWork()).toContain(tenantId);
       });
@@ -134,8 +135,31 @@ export function vaultContract(name: string, make: () => Promise<VaultFixture>): 
         expect(await vault.tenantsWithWork()).toContain(tenantId);
       });
 
+      it('tells whoever claims it what had been sent when it was released', async () => {
+        const first = await vault.claim(alice, 100, 60, false);
+        expect(first.sentTo).toBeUndefined();
+        vault.release(keyOf(first), 60, undefined, 7);
+        const second = await vault.claim(alice, 200, 60, false);
+        expect(second.sentTo).toBe(7);
+        vault.release(keyOf(second), 60, undefined, 9);
+        await vault.flush();
+        vault = await fixture.reopen();
+        expect((await vault.claim(alice, 300, 60, false)).sentTo).toBe(9);
+      });
+
+      it('does not say what was sent where nobody released it: its process died, or it was taken', async () => {
+        vault.release(keyOf(await vault.claim(alice, 100, 60, false)), 60, undefined, 7);
+        await vault.claim(alice, 200, 60, false);
+        expect((await vault.claim(alice, 300, 60, false)).sentTo).toBeUndefined();
+        vault.release(keyOf(await vault.claim(bob, 100, 60, false)), 60, undefined, 7);
+        await vault.claim(bob, 200, 60, false);
+        vault = await fixture.reopen();
+        expect(await stateOf(bob.clientId)).toMatchObject({ connected: true });
+        expect((await vault.claim(bob, 300, 60, false)).sentTo).toBeUndefined();
+      });
+
       it('that never expires and is away is no work', async () => {
-        vault.release(keyOf(await vault.claim(alice, 100, never, false)), never, undefined);
+        vault.release(keyOf(await vault.claim(alice, 100, never, false)), never, undefined, 1);
         await vault.flush();
         expect(await vault.tenantsWithWork()).not.toContain(tenantId);
         expect(await stateOf(alice.clientId)).toMatchObject({ expiresAt: undefined });

@@ -31,7 +31,8 @@ export function claimSessions(claims: readonly SessionWrites[], processId: strin
       ORDER BY tenant_id, client_id
       ON CONFLICT (tenant_id, client_id) DO UPDATE SET device_id = excluded.device_id,
         epoch = greatest(excluded.epoch, s.epoch + 1), process_id = excluded.process_id, principal = excluded.principal,
-        expiry_interval_s = excluded.expiry_interval_s, expires_at = NULL
+        expiry_interval_s = excluded.expiry_interval_s, expires_at = NULL,
+        sent_to = CASE WHEN s.process_id IS NULL THEN s.sent_to END
       RETURNING tenant_id::text AS "tenantId", client_id AS "clientId", epoch::float8, (xmax <> 0) AS existed`,
     values: [...finish(tenants, clients, devices, epochs, principals, intervals), processId],
   };
@@ -41,7 +42,7 @@ export function claimSessions(claims: readonly SessionWrites[], processId: strin
 export const sessionDetail = `
   s.tenant_id::text AS "tenantId", s.client_id AS "clientId", s.principal, s.epoch::float8, s.expiry_interval_s::float8 AS "expiryIntervalS",
   (extract(epoch FROM s.expires_at) * 1000)::float8 AS "expiresAt", s.process_id IS NOT NULL AS connected,
-  s.next_sequence::float8 AS "nextSequence",
+  s.next_sequence::float8 AS "nextSequence", s.sent_to::float8 AS "sentTo",
   (SELECT json_agg(json_build_array(u.filter, u.options, u.subscription_id)) FROM subscriptions u
     WHERE u.tenant_id = s.tenant_id AND u.client_id = s.client_id) AS subscriptions,
   s.queued_messages::float8 AS "queuedMessages", s.queued_bytes::float8 AS "queuedBytes",
@@ -119,7 +120,13 @@ export function changeInbound(statements: Statement[], sessions: readonly Sessio
 }
 
 export function releaseSessions(statements: Statement[], sessions: readonly SessionWrites[]): void {
-  const released = new Rows({ tenant: 'uuid', client: 'text', expiry: 'int8', expiresAt: 'timestamptz' });
+  const released = new Rows({
+    tenant: 'uuid',
+    client: 'text',
+    expiry: 'int8',
+    expiresAt: 'timestamptz',
+    sentTo: 'int8',
+  });
   for (const { tenantId, clientId, release } of sessions) {
     if (release === undefined) continue;
     const { columns } = released.next();
@@ -127,14 +134,15 @@ export function releaseSessions(statements: Statement[], sessions: readonly Sess
     columns.client.text(clientId);
     columns.expiry.int8(release.expiryIntervalS);
     columns.expiresAt.time(release.expiresAt);
+    columns.sentTo.int8(release.sentTo);
   }
   released.statement(
     statements,
     'release-sessions',
-    `UPDATE sessions s SET process_id = NULL, expiry_interval_s = k.expiry, expires_at = k.expires_at
+    `UPDATE sessions s SET process_id = NULL, expiry_interval_s = k.expiry, expires_at = k.expires_at, sent_to = k.sent_to
      FROM ${placed(
        'sessions',
-       'unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[]) AS k (tenant_id, client_id, expiry, expires_at)',
+       'unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[], $5::int8[]) AS k (tenant_id, client_id, expiry, expires_at, sent_to)',
        ofSession,
      )} WHERE s.ctid = k.place`,
   );
