@@ -2,8 +2,8 @@
  * Subscriptions by topic filter. A tree with a node per level: a match goes down the levels of the topic, one way after the other
  * where a node leads on by the level's own name and by `+`, so that its cost grows with the topic's levels and with what matches on
  * the way, not with how many subscriptions there are. Nothing recurses: a topic of a thousand levels costs a thousand steps, and
- * as most topics have one way to go, most matches make nothing. (To keep all nodes that a level leads to in lists, level by level,
- * took three times as long for a thousand levels, and half as long again for a usual topic: bench/results.md.)
+ * as most topics have one way to go, most matches make nothing. (To keep all nodes that a level leads to in lists, level by level, took
+ * up to three times as long for a thousand levels, and half as long again or more for a usual topic: bench/history.md.)
  *
  * Memory, because there may be a million filters: most nodes have one child and most filters one subscriber. Both are kept
  * bare, and get a Map with the second.

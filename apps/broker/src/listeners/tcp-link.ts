@@ -1,6 +1,6 @@
 /**
  * A TCP connection as a Link, by its handle: without a socket of Node's, whose two streams were a quarter to a third of what a bare
- * server does for a connection, and a part of what each read and write costs (bench/results.md; decisions 0010 and 0014).
+ * server does for a connection, and a part of what each read and write costs (bench/history.md; decisions 0010 and 0014).
  *
  * All connections are read into one piece of memory, which whoever receives it has until it returns; the rest of a large frame is read
  * to where it belongs. The kernel nearly always takes at once all that is written; then that was all.

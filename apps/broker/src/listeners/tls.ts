@@ -77,8 +77,8 @@ function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
 
 /**
  * MQTT over TLS. Sockets are wrapped here, as Node's own TLS server wraps them: that one, having asked for a certificate, makes an error
- * with its stack for every client that has none. Nobody reads it, and with what the collector has to do for it a sign-in with a
- * password cost a quarter more (bench/results.md). `secure` and `_tlsError` are what it goes by; they are not documented.
+ * with its stack for every client that has none. Nobody reads it, and it was a part of what a sign-in with a password costs, the collector's
+ * work included (bench/results.md). `secure` and `_tlsError` are what it goes by; they are not documented.
  */
 export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
   const { identity, handshakeMs = defaultHandshakeMs, accept, refused } = options;
