@@ -48,8 +48,8 @@ export type AddressRules = z.output<typeof addressRulesSchema>;
 /** Which ranges an address is in. Their number does not matter much: they are checked natively. */
 export class AddressSet {
   // Of one list for both, `::/0` would hold every IPv4 address: mapped ones are in it.
-  readonly #v4 = new BlockList();
-  readonly #v6 = new BlockList();
+  #v4: BlockList | undefined;
+  #v6: BlockList | undefined;
 
   /** Throws where one is no range: they are checked where they come in. */
   constructor(ranges: readonly string[]) {
@@ -57,16 +57,17 @@ export class AddressSet {
       const range = normalizeRange(text);
       if (range === undefined) throw new TypeError(`not a range of addresses: ${text.slice(0, 64)}`);
       const [address = '', bits] = range.split('/');
-      if (isIPv4(address)) this.#v4.addSubnet(address, Number(bits), 'ipv4');
-      else this.#v6.addSubnet(address, Number(bits), 'ipv6');
+      if (isIPv4(address)) (this.#v4 ??= new BlockList()).addSubnet(address, Number(bits), 'ipv4');
+      else (this.#v6 ??= new BlockList()).addSubnet(address, Number(bits), 'ipv6');
     }
   }
 
   /** False for what is no address. */
   has(address: string): boolean {
-    const normal = normalizeAddress(address);
+    const normal = this.#v4 === undefined && this.#v6 === undefined ? undefined : normalizeAddress(address);
     if (normal === undefined) return false;
-    return isIPv4(normal) ? this.#v4.check(normal, 'ipv4') : this.#v6.check(normal, 'ipv6');
+    const isIn = isIPv4(normal) ? this.#v4?.check(normal, 'ipv4') : this.#v6?.check(normal, 'ipv6');
+    return isIn === true;
   }
 }
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 
 import { SignJWT } from 'jose';
 
-import { readCertificate, type Rule } from '#access';
+import { hashPassword, readCertificate, type Rule } from '#access';
 import { type Grant, Reasons, type Refusal, type SignIn } from '#mqtt';
 import { silentLogger } from '#process';
 import {
@@ -456,6 +456,36 @@ describe('a credential that was read before', () => {
       answer: { kind: 'refused', reason: Reasons.clientIdentifierNotValid },
       questions: 1,
     });
+  });
+
+  it('is not read again either where somebody chose its password, and no other password is taken for it', async () => {
+    const chosen = Buffer.from('correct horse battery staple');
+    const passwordHash = await hashPassword(database.secretKey, chosen);
+    await changeCredential({ secretHash: null, passwordHash });
+    await followed();
+    await outcome(plain({ password: chosen }));
+    expect(await outcome(plain({ password: chosen }))).toMatchObject(granted);
+    for (const password of [Buffer.from(device.password), Buffer.alloc(0), undefined]) {
+      expect(await outcome(plain({ password }))).toMatchObject({ answer: { detail: 'wrong password' } });
+    }
+    expect(await outcome(plain({ password: chosen }))).toMatchObject(granted);
+  });
+
+  it('has the rules of the way that each one comes by', async () => {
+    const overTls: Rule = { ...rule, topics: ['over-tls'], when: { transports: ['tls'] } };
+    const ways = await tenant.addPolicy('ways', [], { targetKind: 'device', targetId: device.id });
+    await ways.setRules([overTls]);
+    await followed();
+    await outcome(plain());
+    for (const [transport, allowed] of [
+      ['tls', true],
+      ['tcp', false],
+      ['tls', true],
+    ] as const) {
+      const { answer, questions } = await outcome(plain({ transport }));
+      expect(answer.kind === 'granted' && answer.policy.publishRight('over-tls').allowed).toBe(allowed);
+      expect(questions).toBe(0);
+    }
   });
 
   it.each<[string, () => Promise<unknown>, 'granted' | 'refused']>([

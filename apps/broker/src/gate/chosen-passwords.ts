@@ -59,11 +59,6 @@ export class ChosenPasswords {
     return isRight ? 'right' : 'wrong';
   }
 
-  /** Whether this password was found right lately: known without verifying. */
-  isVerified({ id, hash }: { readonly id: string; readonly hash: string }, password: Buffer): boolean {
-    return password.length <= maxBytes && this.#isKnown(id, this.#markOf(hash, password));
-  }
-
   /**
    * Takes as long as the verification of a wrong password does at the moment, without its work: who is told that a password is
    * wrong must not learn from the time it took which names there are, and of which kind.

@@ -237,7 +237,10 @@ export class StoreGate implements JudgingGate {
     const { changes } = this.#following;
     const known = await this.#verify(await this.#directory.findByName(slug, name.authId), request);
     if (known.kind === 'refused') return known;
-    this.#holders.remember(slug, name.authId, known.entry, changes);
+    if (known.holder.credential.kind === 'password') {
+      const mark = this.#passwords.markOf(password);
+      this.#holders.remember(slug, name.authId, { entry: known.entry, mark }, changes);
+    }
     return shown === undefined ? [known] : [known, shown];
   }
 
@@ -319,7 +322,7 @@ export class StoreGate implements JudgingGate {
     { clientId, transport, remoteAddress, serverName }: SignIn,
   ): Promise<Grant | Refusal> {
     const [{ entry, holder }] = proofs;
-    const host = await tenantOfHost(this.#directory, serverName);
+    const host = serverName === undefined ? undefined : await tenantOfHost(this.#directory, serverName);
     if (host !== undefined && host.tenantId !== entry.tenant.id) {
       return refuse(Reasons.badUserNameOrPassword, 'the host name is of another tenant', entry);
     }

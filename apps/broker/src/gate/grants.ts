@@ -1,14 +1,12 @@
 import {
   type ClientIdRule,
-  clientIdRuleSchema,
+  describeAddressFault,
   describeBan,
   grantingInPart,
-  isExpandable,
   mayUseClientId,
   normalizeAddress,
   transportsOf,
   validityAt,
-  type Variables,
 } from '#access';
 import {
   type ClientId,
@@ -20,12 +18,12 @@ import {
   type TenantId,
 } from '#mqtt';
 import type { Logger } from '#process';
-import type { BanQuery, Directory, DirectoryBan, DirectoryDocument, DirectoryTenant } from '#store';
+import type { Directory, DirectoryDocument } from '#store';
 
-import { AddressFences } from './addresses.js';
-import { TenantLimits } from './limits.js';
-import { Policies } from './policies.js';
-import { type Proof, type Proofs, refuse, usernameOf } from './proof.js';
+import type { KnownBans } from './known-bans.js';
+import { type BoundRules, Policies } from './policies.js';
+import { type Proof, type Proofs, refuse } from './proof.js';
+import { type Standing, Standings } from './standing.js';
 
 /** How often an entry is read again because a policy was deleted while it was read. */
 const maxAttempts = 3;
@@ -33,25 +31,22 @@ const maxAttempts = 3;
 /** How and from where somebody has come; unknown of who was stored before it was kept. */
 export type Arrival = Pick<Principal, 'transport' | 'address'>;
 
-interface Bans {
-  find(query: BanQuery): Promise<DirectoryBan | undefined>;
-}
-
 /** What proofs entitle to: everything that does not depend on a secret, the same at sign-in and when rights are reviewed. */
 export class Grants {
   readonly #directory: Directory;
-  readonly #bans: Bans;
+  readonly #bans: KnownBans;
   readonly #now: () => number;
-  readonly #log: Logger;
   readonly #policies = new Policies();
-  readonly #limits = new TenantLimits();
-  readonly #fences = new AddressFences();
+  readonly #standings: Standings;
 
-  constructor(directory: Directory, bans: Bans, now: () => number, log: Logger) {
+  constructor(directory: Directory, bans: KnownBans, now: () => number, log: Logger) {
     this.#directory = directory;
     this.#bans = bans;
     this.#now = now;
-    this.#log = log;
+    // The api lets none through; one that is there was written by another version. The default is in force.
+    this.#standings = new Standings(({ slug }, limits) =>
+      log.warn('tenant.limits-unusable', { tenant: slug, limits }),
+    );
   }
 
   async grant(
@@ -68,42 +63,54 @@ export class Grants {
     if (!proofs.every(({ holder }) => holder.device.id === device.id)) {
       return no(Reasons.badUserNameOrPassword, 'the certificate is of another device');
     }
-    const credentials = proofs.map(({ holder }) => holder.credential);
-    for (const one of credentials) {
-      const validity = validityAt(one, this.#now());
+    const now = this.#now();
+    for (const { holder } of proofs) {
+      const validity = validityAt(holder.credential, now);
       if (validity !== 'valid') return no(Reasons.notAuthorized, `the credential is ${validity}`);
     }
 
-    const fault = this.#fences.faultOf(proof.entry.tenant.addresses, device.addresses, address);
+    const standing = this.#standings.of(proof);
+    const fault = addressFaultOf(standing, address);
     if (fault !== undefined) return no(Reasons.notAuthorized, fault);
 
-    const rules = credentials.map((one) => clientIdRuleSchema.safeParse(one.clientIdRule));
-    const [rule] = rules;
-    const clientId = rule?.success === true ? chooseClientId(rule.data) : '';
-    if (!rules.every((one) => one.success && mayUseClientId(one.data, clientId, device.name))) {
+    const { username, clientIdRule } = standing;
+    const clientId = clientIdRule === undefined ? '' : chooseClientId(clientIdRule);
+    const isAllowed = (one: Proof): boolean => {
+      const rule = this.#standings.of(one).clientIdRule;
+      return rule !== undefined && mayUseClientId(rule, clientId, device.name);
+    };
+    if (!proofs.every(isAllowed)) {
       const detail = "the credential's client-id rule does not allow this client identifier";
       return no(Reasons.clientIdentifierNotValid, detail);
     }
 
-    const username = usernameOf(proof);
-    const ban = await this.#banOn(proof, clientId, username, address);
-    if (ban !== undefined) return no(Reasons.banned, ban);
-    const certificate = proofs.find((one) => one.certificate !== undefined)?.certificate;
-    const variables: Variables = {
-      tenant: tenant.slug,
-      device: device.name,
+    const query = {
+      tenantId: tenant.id,
       clientId,
+      authId: credential.authId,
       username,
-      commonName: certificate?.commonName,
-      attributes: textsOf(device.attributes),
+      address: address === undefined ? undefined : normalizeAddress(address),
+      now,
     };
-    const documents = await this.#documentsOf(proof);
-    if (documents === undefined) return no(Reasons.serverUnavailable, 'policies are changing');
-    const { policy, reviewAt } = this.#policies.of(documents, device.telemetry, variables, {
-      transports: transport && transportsOf(transport, certificate !== undefined),
-      address,
-      now: this.#now(),
-    });
+    if (!this.#bans.isFree(query)) {
+      const ban = await this.#bans.find(query);
+      if (ban !== undefined) return no(Reasons.banned, describeBan(ban));
+    }
+
+    standing.rules ??= await this.#rulesOf(proof);
+    if (standing.rules === undefined) return no(Reasons.serverUnavailable, 'policies are changing');
+    const certificate = proofs.find((one) => one.certificate !== undefined)?.certificate;
+    const { policy, reviewAt } = standing.rules.for(
+      {
+        tenant: tenant.slug,
+        device: device.name,
+        clientId,
+        username,
+        commonName: certificate?.commonName,
+        attributes: standing.attributes,
+      },
+      { transports: transport && transportsOf(transport, certificate !== undefined), address, now },
+    );
     if (!policy.connectRight.allowed) {
       return no(Reasons.notAuthorized, policy.connectRight.detail);
     }
@@ -120,34 +127,19 @@ export class Grants {
         transport,
         address,
       },
-      limits: this.#limitsOf(tenant),
-      policy: grantsInPart(tenant.settings) ? grantingInPart(policy) : policy,
-      publishDenied: publishDeniedOf(tenant.settings),
-      signInGraceMs: signInGraceOf(tenant.settings),
-      expiresAt: earliest([
-        ...proofs.map(({ until }) => until),
-        ...credentials.map(({ notAfter }) => notAfter),
-      ]),
+      limits: standing.limits,
+      policy: standing.grantsInPart ? grantingInPart(policy) : policy,
+      publishDenied: standing.publishDenied,
+      signInGraceMs: standing.signInGraceMs,
+      expiresAt: earliest(proofs.map(({ until, holder }) => earlier(until, holder.credential.notAfter))),
       reviewAt: earliest([reviewAt, ...proofs.map((one) => one.reviewAt)]),
     };
   }
 
-  /** Why, for the tenant. */
-  async #banOn(
-    { entry, holder }: Proof,
-    clientId: string,
-    username: string,
-    address: string | undefined,
-  ): Promise<string | undefined> {
-    const ban = await this.#bans.find({
-      tenantId: entry.tenant.id,
-      clientId,
-      authId: holder.credential.authId,
-      username,
-      address: address === undefined ? undefined : normalizeAddress(address),
-      now: this.#now(),
-    });
-    return ban && describeBan(ban);
+  /** Undefined: they changed each time that they were read. */
+  async #rulesOf(proof: Proof): Promise<BoundRules | undefined> {
+    const documents = await this.#documentsOf(proof);
+    return documents && this.#policies.bind(documents, proof.holder.device.telemetry);
   }
 
   async #documentsOf({ entry, holder }: Proof): Promise<readonly DirectoryDocument[] | undefined> {
@@ -160,41 +152,22 @@ export class Grants {
     }
     return undefined;
   }
+}
 
-  #limitsOf(tenant: DirectoryTenant): Grant['limits'] {
-    const { limits, unusable } = this.#limits.of(tenant.limits);
-    // The api lets none through; one that is there was written by another version. The default is in force.
-    if (unusable.length > 0)
-      this.#log.warn('tenant.limits-unusable', { tenant: tenant.slug, limits: unusable });
-    return limits;
+/** Why, for the tenant. Both must let an address in. */
+function addressFaultOf({ fences }: Standing, address: string | undefined): string | undefined {
+  for (const whose of ['tenant', 'device'] as const) {
+    const fault = fences[whose]?.faultOf(address);
+    if (fault !== undefined) return describeAddressFault(fault, whose);
   }
+  return undefined;
 }
 
 function earliest(times: readonly (number | undefined)[]): number | undefined {
-  const first = Math.min(...times.map((time) => time ?? Infinity));
-  return Number.isFinite(first) ? first : undefined;
+  return times.reduce(earlier, undefined);
 }
 
-/** Attributes that can stand in a topic; any other has no value there. */
-function textsOf(attributes: Readonly<Record<string, unknown>>): Record<string, string> {
-  const texts: Record<string, string> = {};
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === 'string' && isExpandable(value)) texts[name] = value;
-  }
-  return texts;
-}
-
-function grantsInPart(settings: unknown): boolean {
-  return Reflect.get(Object(settings), 'partialCover') === 'narrow';
-}
-
-function publishDeniedOf(settings: unknown): Grant['publishDenied'] {
-  const chosen =
-    typeof settings === 'object' && settings !== null ? Reflect.get(settings, 'publishDenied') : undefined;
-  return chosen === 'close' ? 'close' : 'acknowledge';
-}
-
-function signInGraceOf(settings: unknown): number {
-  const seconds: unknown = Reflect.get(Object(settings), 'signInGraceS');
-  return typeof seconds === 'number' && seconds > 0 ? seconds * 1_000 : 0;
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return a < b ? a : b;
 }

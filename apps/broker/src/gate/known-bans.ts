@@ -12,12 +12,16 @@ const mostTenants = 5_000;
 export class KnownBans {
   readonly #directory: Directory;
   readonly #following: Following;
-  /** Undefined within: they are too many to be listed. */
-  readonly #lists = new Map<string, Promise<BanList | undefined>>();
+  readonly #lists = new Map<string, Listing>();
 
   constructor(directory: Directory, following: Following) {
     this.#directory = directory;
     this.#following = following;
+  }
+
+  /** By what is known now, without waiting. False: it has to be asked about. */
+  isFree(query: BanQuery): boolean {
+    return this.#following.isCurrent && this.#lists.get(query.tenantId)?.list?.isFree(query) === true;
   }
 
   async find(query: BanQuery): Promise<DirectoryBan | undefined> {
@@ -32,15 +36,27 @@ export class KnownBans {
   }
 
   /** Whoever waits for a list that a change overtakes is still signing in: it is reviewed when the change is applied. */
-  #listOf(tenantId: string): Promise<BanList | undefined> {
-    const known = this.#lists.get(tenantId);
-    if (known !== undefined) return known;
-    if (this.#lists.size >= mostTenants) this.#lists.clear();
-    const list = this.#directory.bansOf(tenantId).then((bans) => bans && new BanList(bans));
-    this.#lists.set(tenantId, list);
-    list.catch(() => this.#lists.get(tenantId) === list && this.#lists.delete(tenantId));
-    return list;
+  async #listOf(tenantId: string): Promise<BanList | undefined> {
+    let listing = this.#lists.get(tenantId);
+    if (listing === undefined) {
+      if (this.#lists.size >= mostTenants) this.#lists.clear();
+      listing = { reading: this.#directory.bansOf(tenantId), list: undefined };
+      this.#lists.set(tenantId, listing);
+    }
+    try {
+      const bans = await listing.reading;
+      return (listing.list ??= bans && new BanList(bans));
+    } catch (error) {
+      if (this.#lists.get(tenantId) === listing) this.#lists.delete(tenantId);
+      throw error;
+    }
   }
+}
+
+interface Listing {
+  readonly reading: ReturnType<Directory['bansOf']>;
+  /** Once it is read. Undefined then: they are too many to be listed. */
+  list: BanList | undefined;
 }
 
 class BanList {
@@ -55,8 +71,11 @@ class BanList {
 
   /** False: one may be on it. One that is over is still listed for a while; and what is the platform's word may be the tenant's. */
   isFree({ clientId, authId, username, address }: BanQuery): boolean {
-    const texts = [`client-id ${clientId}`, `username ${authId}`, `username ${username}`];
-    if (texts.some((text) => this.#texts.has(text))) return false;
+    const texts = this.#texts;
+    if (texts.size > 0) {
+      const isOn = [`client-id ${clientId}`, `username ${authId}`, `username ${username}`];
+      if (isOn.some((text) => texts.has(text))) return false;
+    }
     return address === undefined || !this.#addresses.has(address);
   }
 }

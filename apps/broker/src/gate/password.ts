@@ -5,6 +5,8 @@ import { Reasons, type Refusal } from '#mqtt';
 import type { DirectoryEntry } from '#store';
 
 import { ChosenPasswords, type Verdict } from './chosen-passwords.js';
+import type { KnownHolder } from './known-holders.js';
+import { Marks } from './marks.js';
 import { type Holder, type Proof, refuse } from './proof.js';
 
 const nothing = Buffer.alloc(0);
@@ -13,6 +15,7 @@ const nothing = Buffer.alloc(0);
 export class Passwords {
   readonly #secretKey: KeyObject;
   readonly #chosen: ChosenPasswords;
+  readonly #marks = new Marks();
   /** What an unknown user's password is compared with. */
   readonly #nobodysHash: Buffer;
 
@@ -33,18 +36,16 @@ export class Passwords {
     return { kind: 'proof', entry, holder };
   }
 
-  /** Where it can be told at once that the password is right. Of somebody unknown too, for it to take the same time. */
-  recognise(entry: DirectoryEntry | undefined, password: Buffer = nothing): Proof | undefined {
-    const holder = entry?.holder;
-    const { id = '', kind = 'password', passwordHash = null, secretHash } = holder?.credential ?? {};
-    if (kind !== 'password') return undefined;
-    const isRight =
-      passwordHash === null
-        ? verifySecret(this.#secretKey, password, secretHash ?? this.#nobodysHash)
-        : this.#chosen.isVerified({ id, hash: passwordHash }, password);
-    return isRight && entry !== undefined && holder !== undefined
-      ? { kind: 'proof', entry, holder }
-      : undefined;
+  /** Of a password that was found right, for `recognise`. */
+  markOf(password: Buffer = nothing): string {
+    return this.#marks.of(password.toString('latin1'));
+  }
+
+  /** Whether it is the password that was found right before. A no is told at once too: it is for the store to refuse. */
+  recognise(known: KnownHolder | undefined, password: Buffer = nothing): Proof | undefined {
+    const holder = known?.entry.holder;
+    if (known === undefined || holder === undefined || known.mark !== this.markOf(password)) return undefined;
+    return { kind: 'proof', entry: known.entry, holder };
   }
 
   async #judge(

@@ -2,6 +2,7 @@ import {
   checkRules,
   type Circumstances,
   type CompiledPolicy,
+  isConditional,
   type PolicyDocument,
   RuleSet,
   settle,
@@ -25,36 +26,52 @@ export interface Rights {
   readonly reviewAt: number | undefined;
 }
 
-/**
- * Compiled policies: one for each set of policy versions and telemetry rules. Devices of a kind share it, whatever their names
- * are: what a sign-in adds is the values of its variables.
- */
+/** What binds somebody: policies and telemetry rules. Devices of a kind have the same, whatever their names are. */
+export interface BoundRules {
+  /** What a sign-in adds is the values of variables; and where rules ask for it, how and when it has come. */
+  for(variables: Variables, circumstances: Circumstances): Rights;
+}
+
+/** Compiled policies: one for each set of policy versions and telemetry rules. */
 export class Policies {
   readonly #ruleSets = new Map<string, RuleSet>();
   readonly #documents = new WeakMap<DirectoryDocument, PolicyDocument>();
   readonly #telemetry = new Map<string, readonly TelemetryRule[]>();
 
   /** Throws UnreadableRulesError: rights that cannot be read are no rights. */
-  of(
-    stored: readonly DirectoryDocument[],
-    telemetry: unknown,
-    variables: Variables,
-    circumstances: Circumstances,
-  ): Rights {
-    const readings = JSON.stringify(telemetry);
-    const settled = this.#parseAll(stored).map((document) => settle(document, circumstances));
-    const documents = settled.map(({ document }) => document);
-    const key = keyOf(documents, readings);
+  bind(stored: readonly DirectoryDocument[], telemetry: unknown): BoundRules {
+    const documents = this.#parseAll(stored);
+    const text = JSON.stringify(telemetry);
+    const readings = this.#parseTelemetry(text, telemetry);
+    if (documents.some(isConditional)) {
+      return {
+        for: (variables, circumstances) => {
+          const settled = documents.map((document) => settle(document, circumstances));
+          const rules = this.#compile(
+            settled.map(({ document }) => document),
+            text,
+            readings,
+          );
+          let reviewAt: number | undefined;
+          for (const { reviewAt: at } of settled)
+            if (at !== undefined && !(at >= (reviewAt ?? Infinity))) reviewAt = at;
+          return { policy: rules.for(variables), reviewAt };
+        },
+      };
+    }
+    const rules = this.#compile(documents, text, readings);
+    return { for: (variables) => ({ policy: rules.for(variables), reviewAt: undefined }) };
+  }
+
+  #compile(documents: readonly PolicyDocument[], text: string, readings: readonly TelemetryRule[]): RuleSet {
+    const key = keyOf(documents, text);
     let rules = this.#ruleSets.get(key);
     // Used last stands last; the one not used for longest goes first.
     if (rules !== undefined) this.#ruleSets.delete(key);
-    else rules = new RuleSet(documents, this.#parseTelemetry(readings, telemetry));
+    else rules = new RuleSet(documents, readings);
     this.#ruleSets.set(key, rules);
     if (this.#ruleSets.size > maxRuleSets) dropFirst(this.#ruleSets);
-    let reviewAt: number | undefined;
-    for (const { reviewAt: at } of settled)
-      if (at !== undefined && !(at >= (reviewAt ?? Infinity))) reviewAt = at;
-    return { policy: rules.for(variables), reviewAt };
+    return rules;
   }
 
   #parseAll(documents: readonly DirectoryDocument[]): readonly PolicyDocument[] {

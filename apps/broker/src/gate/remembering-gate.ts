@@ -10,8 +10,6 @@
  *
  * Kept are a keyed hash over all that was shown, under a key that no other process has, and the grant. No secret is. Decision 0012.
  */
-import { hash, randomBytes } from 'node:crypto';
-
 import {
   type Exchange,
   type Gate,
@@ -23,6 +21,7 @@ import {
 } from '#mqtt';
 
 import type { Concern, Following } from './following.js';
+import { Marks } from './marks.js';
 import { Remembered } from './remembered.js';
 
 /** A grant, and by which name of the server it was asked for. */
@@ -55,7 +54,7 @@ export interface RememberingGateOptions {
 
 export class RememberingGate implements Gate {
   readonly #options: RememberingGateOptions;
-  readonly #key = randomBytes(32).toString('hex');
+  readonly #marks = new Marks();
   readonly #grants = new Remembered<RememberedGrant>(mostGrants);
   /** Sign-ins that were let in by what was remembered, while every change was known. */
   readmitted = 0;
@@ -108,7 +107,7 @@ export class RememberingGate implements Gate {
     // Who leaves its identifier to us is somebody new each time.
     if (clientId === '') return;
     this.#grants.set(place, grant.principal.tenantId, {
-      grant: { ...grant, isRemembered: true },
+      grant: grant.isRemembered === true ? grant : { ...grant, isRemembered: true },
       serverName: serverName?.toLowerCase(),
     });
   }
@@ -145,7 +144,6 @@ export class RememberingGate implements Gate {
     peerCertificate,
   }: SignIn): string {
     const shown = [
-      this.#key,
       clientId,
       username,
       password?.toString('latin1'),
@@ -155,7 +153,6 @@ export class RememberingGate implements Gate {
       peerCertificate?.leaf.toString('base64'),
       peerCertificate?.intermediates.map((certificate) => certificate.toString('base64')),
     ];
-    // In one call: `createHmac` took a third of all that a sign-in does here. Nobody is shown the hash, so there is nothing to append to.
-    return hash('sha256', JSON.stringify(shown), 'base64');
+    return this.#marks.of(JSON.stringify(shown));
   }
 }
