@@ -13,7 +13,8 @@ const storable = [
   ' [1, 2.5e3, -0, true, null, "x"] ',
   '"text"',
   '0',
-  '{"a":1,"a":2}',
+  '{"a":{"a":1},"b":[{"a":":"},{"a":2,"__proto__":3}]}',
+  '{"a\\":\\"a":1,"a":2}',
   '{"node12345e999":"e12345 1e999 ' + '9'.repeat(400) + '"}',
   '"\\ud83d\\ude00 \\u00e4 😀"',
   '"\\\\u0000 is six characters"',
@@ -46,6 +47,10 @@ const notStorable = [
   '\ufeff{}',
   'NaN',
   '"tab\there"',
+  '{"a":1,"a":2}',
+  '{"a":1,"\\u0061":1}',
+  '{"list":[{"b":1},{"c":{"a":1,"a":1}}]}',
+  '{"__proto__":1,"__proto__":2}',
 ];
 
 describe('a payload', () => {

@@ -25,6 +25,7 @@ export function parseJsonBody(payload: Buffer): { readonly value: unknown } | un
   if (riskyEscape.test(text) && !hasSafeEscapes(text)) return undefined;
   if (riskyNumber.test(text) && !hasSafeNumbers(text)) return undefined;
   if (payload.length > maxDepth && !isShallow(text)) return undefined;
+  if (hasSeveralMembers(text) && membersIn(text) !== membersOf(value)) return undefined;
   return { value };
 }
 
@@ -60,7 +61,7 @@ function digitsOf(number: string): string {
     .replaceAll(/^0+|0+$/g, '');
 }
 
-/** jsonb holds neither U+0000 nor half a surrogate pair; keys given twice are looked at both times. */
+/** jsonb holds neither U+0000 nor half a surrogate pair. */
 function hasSafeEscapes(text: string): boolean {
   let pendingHigh = -1;
   for (const match of text.matchAll(/\\(?:u([0-9a-fA-F]{4})|.)/g)) {
@@ -96,6 +97,35 @@ function isShallow(text: string): boolean {
     } else if (code === 0x5d || code === 0x7d) depth -= 1;
   }
   return true;
+}
+
+function hasSeveralMembers(text: string): boolean {
+  return text.indexOf(':') !== text.lastIndexOf(':');
+}
+
+/**
+ * Of an object that has a name twice, jsonb keeps the last value alone, and the device has been told that all of it is stored. So what
+ * is written is counted, which is a colon for each member, against what is left of it when it is parsed.
+ */
+function membersIn(text: string): number {
+  let members = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x22) inString = !inString;
+    else if (inString) {
+      if (code === 0x5c) i += 1;
+    } else if (code === 0x3a) members += 1;
+  }
+  return members;
+}
+
+function membersOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const held: unknown[] = Object.values(value);
+  let members = Array.isArray(value) ? 0 : held.length;
+  for (const one of held) members += membersOf(one);
+  return members;
 }
 
 const firstYear = Date.parse('0001-01-01T00:00:00Z');
