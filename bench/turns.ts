@@ -30,6 +30,7 @@ const writeUs = Number(values.write);
 let due: (() => void)[] = [];
 const clock: Clock = {
   now: () => Math.floor(performance.timeOrigin + performance.now()),
+  setForwardMs: 0,
   after: (ms, callback) => {
     const timer = setTimeout(callback, ms);
     return { cancel: () => clearTimeout(timer) };

@@ -273,15 +273,18 @@ export class Connection implements LinkSink {
   /** Whoever is silent for too long is gone; but it is not silent as long as it is we who do not read. */
   #awaitClient(): void {
     const { clock } = this.broker;
+    const { setForwardMs } = clock;
     // After a process has stood still its timers are due before it reads what came in time: that is read first.
     this.#keepAlive = new Deadline(clock, clock.now() + this.#keepAliveMs, () =>
-      clock.soon(() => this.#judgeSilence()),
+      clock.soon(() => this.#judgeSilence(setForwardMs)),
     );
   }
 
-  #judgeSilence(): void {
+  /** Where the clock was set forward since then, nobody knows how long the client has been silent: it is waited for anew. */
+  #judgeSilence(setForwardMs: number): void {
     if (this.state === 'closed' || this.#keepAlive === undefined) return;
-    const isOver = this.#keepAlive.at <= this.broker.clock.now();
+    const { clock } = this.broker;
+    const isOver = this.#keepAlive.at <= clock.now() && clock.setForwardMs === setForwardMs;
     const isSilent = isOver && !this.intake.isHeld(~Hold.outbox);
     if (isSilent) this.end(Reasons.keepAliveTimeout, 'keep-alive');
     else this.#awaitClient();

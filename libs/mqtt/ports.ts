@@ -75,6 +75,8 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds since the epoch; never steps back within a process. */
   now(): number;
+  /** By how much it was set forward since it began: time that nobody has waited for. */
+  readonly setForwardMs: number;
   after(ms: number, callback: () => void): Timer;
   /** Once the current turn of the loop has read what there is to read: where outboxes are flushed. */
   soon(callback: () => void): void;

@@ -405,6 +405,21 @@ describe('keep-alive', () => {
     expect(client.goodbye).toBe(0x8d);
   });
 
+  it('waits anew for whoever is late by a clock that was set forward alone, and once', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice', { keepAlive: 10 });
+    await h.clock.advance(14_000);
+    expect(await client.ping()).toBe(true);
+    h.clock.setForward(3_600_000);
+    await h.clock.advance(1_000);
+    expect(client.link.isEnded).toBe(false);
+    await h.clock.advance(14_999);
+    expect(client.link.isEnded).toBe(false);
+    await h.clock.advance(1);
+    await client.settle();
+    expect(client.goodbye).toBe(0x8d);
+  });
+
   it('of 0 is off', async () => {
     const h = new Harness();
     const client = await h.connect('alice', { keepAlive: 0 });

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../ports.js';
 
 interface Alarm {
-  readonly at: number;
+  at: number;
   readonly order: number;
   readonly callback: () => void;
   cancelled: boolean;
@@ -9,6 +9,7 @@ interface Alarm {
 
 /** Time that moves only when told to. `settle` runs everything that is ready without any of it moving. */
 export class FakeClock implements Clock {
+  setForwardMs = 0;
   #now: number;
   #order = 0;
   #alarms: Alarm[] = [];
@@ -34,6 +35,13 @@ export class FakeClock implements Clock {
 
   soon(callback: () => void): void {
     this.#soon.push(callback);
+  }
+
+  /** It is later, and no time has passed: alarms wait for as long as before. */
+  setForward(ms: number): void {
+    this.#now += ms;
+    this.setForwardMs += ms;
+    for (const alarm of this.#alarms) alarm.at += ms;
   }
 
   /** Alarms that still wait: none may be left behind by a connection that ended. */
