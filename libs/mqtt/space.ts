@@ -500,11 +500,11 @@ export class Space {
   /** Ends the session for good (4.1): subscriptions, queue, delayed will, and its rows in the vault. */
   end(session: Session): void {
     if (session.hasEnded) return;
-    const shared = session.isDurable ? this.sharedOf(session) : [];
+    if (!session.isDurable) return this.forget(session);
+    const shared = this.sharedOf(session);
     const besides = Array.from(session.lostShares, ([, filters]) => filters);
     const filters = [...session.subscriptions.keys(), ...besides.flat()];
     this.forget(session);
-    if (!session.isDurable) return;
     if (shared.length === 0) return this.vault.remove(session.key);
     this.leaving.set(session.clientId, this.#handOver(session, filters, shared));
   }
@@ -524,7 +524,8 @@ export class Space {
   }
 
   /** The shared subscriptions that the session is a member of, and those it lost with the right to them. */
-  sharedOf({ subscriptions, lostShares }: Session): SharedGroup[] {
+  sharedOf({ subscriptions, lostShares }: Session): readonly SharedGroup[] {
+    if (this.#groups.size === 0) return [];
     const lost = Array.from(lostShares, ([filter]) => filter);
     return [...subscriptions.keys(), ...lost].flatMap((filter) => this.groupOf(filter) ?? []);
   }

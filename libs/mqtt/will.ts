@@ -52,15 +52,15 @@ export class Wills {
     return this.#pending.size + this.#calledOff.size + this.#retries.size + this.#publishing === 0;
   }
 
-  /** Stores what a newcomer brings in place of what the client had; resolves when that is committed. */
-  replace(principal: Principal, epoch: number, will: Will | undefined): Promise<void> {
+  /** Stores what a newcomer brings in place of what the client had; resolves when that is committed. Undefined: there is nothing to store. */
+  replace(principal: Principal, epoch: number, will: Will | undefined): Promise<void> | undefined {
     const { clientId } = principal;
     const pending = this.#pending.get(clientId);
     if (pending !== undefined) this.#calledOff.set(clientId, pending);
     this.#cancel(clientId);
     // One that is gone but for the commit would come back with a crash, though the client was in time.
     if (will !== undefined) this.#kept.set(clientId, epoch);
-    else if (!this.#drop(clientId)) return Promise.resolve();
+    else if (!this.#drop(clientId)) return undefined;
     return new Promise((resolve, reject) =>
       this.#space.vault.keepWill(principal, epoch, will, undefined, (error) =>
         error === undefined ? resolve() : reject(error),

@@ -218,7 +218,7 @@ function bytesOfWill(will: Will, version: ProtocolVersion): number {
  * Newcomers with one client identifier take their turns, so that no two of them act for it at once. Each is let in to the end,
  * and taken over by the next (MQTT-3.1.4-3): the newest stays.
  */
-async function arrive(connection: Connection, admission: Admission): Promise<void> {
+function arrive(connection: Connection, admission: Admission): Promise<void> {
   const { arriving } = admission.space;
   const { clientId } = admission.grant.principal;
   const before = arriving.get(clientId);
@@ -226,13 +226,12 @@ async function arrive(connection: Connection, admission: Admission): Promise<voi
     before === undefined
       ? takeSession(connection, admission)
       : before.then(() => takeSession(connection, admission));
-  const turn = arrival.catch(() => undefined); // its failure is its own connection's
-  arriving.set(clientId, turn);
-  try {
-    await arrival;
-  } finally {
+  const gone = (): void => {
     if (arriving.get(clientId) === turn) arriving.delete(clientId);
-  }
+  };
+  const turn = arrival.then(gone, gone); // its failure is its own connection's
+  arriving.set(clientId, turn);
+  return arrival;
 }
 
 async function takeSession(connection: Connection, admission: Admission): Promise<void> {
@@ -248,7 +247,8 @@ async function takeSession(connection: Connection, admission: Admission): Promis
     }
     incumbent.end(Reasons.sessionTakenOver, 'taken-over'); // MQTT-3.1.4-3. Its session may end with it.
   }
-  await space.leaving.get(clientId);
+  const leaving = space.leaving.get(clientId);
+  if (leaving !== undefined) await leaving;
   let known = space.sessions.get(clientId);
   if (known !== undefined && packet.cleanStart && space.sharedOf(known).length > 0) {
     space.end(known); // and hands on what its shared subscriptions left, before the claim empties it
@@ -269,17 +269,20 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   const isDurable = known !== undefined || expiryIntervalS > 0;
   let claimed: ClaimedSession | undefined;
   try {
-    [claimed] = await Promise.all([
-      isDurable ? space.vault.claim(principal, epoch, expiryIntervalS, packet.cleanStart) : undefined,
-      space.wills.replace(principal, epoch, packet.will), // MQTT-3.1.2-7: stored with the connection
-    ]);
+    const claim = isDurable
+      ? space.vault.claim(principal, epoch, expiryIntervalS, packet.cleanStart)
+      : undefined;
+    const will = space.wills.replace(principal, epoch, packet.will); // MQTT-3.1.2-7: stored with the connection
+    if (claim !== undefined || will !== undefined) [claimed] = await Promise.all([claim, will]);
   } catch (error) {
     space.wills.turnedAway(principal, epoch);
     if (known !== undefined) space.park(known);
     const isForGood = error instanceof Error && isRefused(error);
     return refuse(connection, packet, isForGood ? unstorable(grant) : unavailable(grant));
   }
-  const session = await settle(space, grant, known, claimed, epoch);
+  const session = seat(space, grant, known, claimed, epoch);
+  if (claimed !== undefined) await restore(space, session, claimed, session === known);
+  session.reviewed();
   session.expiryIntervalS = expiryIntervalS;
   if (connection.isClosed) {
     space.wills.turnedAway(principal, session.epoch); // there was no CONNACK: there is no will
@@ -303,31 +306,38 @@ function heldOff({ principal, limits }: Grant): Refusal {
   };
 }
 
-async function settle(
+/** The session that there is, or a new one, with the rights of now. */
+function seat(
   space: Space,
   grant: Grant,
   known: Session | undefined,
   claimed: ClaimedSession | undefined,
   epoch: number,
-): Promise<Session> {
+): Session {
   const { principal, policy, limits } = grant;
   if (known !== undefined && claimed?.resumed !== true) space.forget(known);
-  const isKnown = known !== undefined && !known.hasEnded;
-  const session = isKnown
-    ? known
-    : new Session(space, principal, policy, limits, epoch, claimed !== undefined);
+  const session =
+    known === undefined || known.hasEnded
+      ? new Session(space, principal, policy, limits, epoch, claimed !== undefined)
+      : known;
   session.principal = principal;
   session.policy = policy;
   session.limits = limits;
   space.sessions.set(session.clientId, session);
-  if (claimed !== undefined) {
-    space.sawEpoch(claimed.epoch);
-    session.restore(claimed, isKnown);
-    if (!isKnown) await space.resubscribe(session, claimed.subscriptions);
-  }
-  await reviewSubscriptions(session);
-  session.reviewed();
   return session;
+}
+
+/** What the vault has of it. `isKnown`: this process has had it all the while. */
+async function restore(
+  space: Space,
+  session: Session,
+  claimed: ClaimedSession,
+  isKnown: boolean,
+): Promise<void> {
+  space.sawEpoch(claimed.epoch);
+  session.restore(claimed, isKnown);
+  if (!isKnown) await space.resubscribe(session, claimed.subscriptions);
+  await reviewSubscriptions(session);
 }
 
 function welcome(

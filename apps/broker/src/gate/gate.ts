@@ -123,7 +123,8 @@ export class StoreGate implements JudgingGate {
   readmit({ username, remoteAddress }: SignIn, grant: Grant): Grant | undefined {
     if (this.#isStoreDown() || this.#throttle.isThrottled(username, remoteAddress)) return undefined;
     const { tenantId, credentialId, certificate } = grant.principal;
-    this.#noteUses(tenantId, [credentialId, certificate?.credentialId ?? credentialId], remoteAddress);
+    this.#noteUse(tenantId, credentialId, remoteAddress);
+    if (certificate !== undefined) this.#noteUse(tenantId, certificate.credentialId, remoteAddress);
     this.#outcome('granted');
     return grant;
   }
@@ -330,16 +331,13 @@ export class StoreGate implements JudgingGate {
       clientId === '' ? assignClientId(rule, holder.device.name, randomUUID()) : clientId;
     const grant = await this.#grants.grant(proofs, choose, { transport, address: remoteAddress });
     if (grant.kind === 'granted') {
-      const ids = proofs.map((proof) => proof.holder.credential.id);
-      this.#noteUses(entry.tenant.id, ids, remoteAddress);
+      for (const proof of proofs) this.#noteUse(entry.tenant.id, proof.holder.credential.id, remoteAddress);
     }
     return grant;
   }
 
-  #noteUses(tenantId: string, credentialIds: readonly string[], remoteAddress: string): void {
-    for (const id of new Set(credentialIds)) {
-      this.#directory.noteUse(tenantId, id, remoteAddress, this.#now());
-    }
+  #noteUse(tenantId: string, credentialId: string, remoteAddress: string): void {
+    this.#directory.noteUse(tenantId, credentialId, remoteAddress, this.#now());
   }
 
   async #reviewRights(principal: Principal): Promise<Grant | Refusal> {
