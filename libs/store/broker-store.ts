@@ -44,6 +44,8 @@ export interface BrokerStore {
   drain(): Promise<void>;
   /** What is not committed by now fails. The lease ends, as planned. */
   close(): Promise<void>;
+  /** The last attempt to write failed. */
+  readonly isDown: boolean;
   readonly stats: BrokerStoreStats;
 }
 
@@ -151,6 +153,9 @@ export async function openBrokerStore(options: BrokerStoreOptions): Promise<Brok
     },
     drain: () => journal.flush(),
     close: () => (closing ??= close()),
+    get isDown() {
+      return writer.down !== undefined;
+    },
     get stats() {
       return { ...writer.stats, droppedDenials: journal.droppedDenials };
     },

@@ -54,7 +54,7 @@ export { keepHouse } from './control/housekeeping.js';
 export { optionsByte } from './rows.js';
 
 // The broker: what it writes, what it asks at a sign-in, and what it follows.
-export { openBrokerStore, type BrokerStore } from './broker-store.js';
+export { openBrokerStore, type BrokerStore, type BrokerStoreStats } from './broker-store.js';
 export { openDirectory, type Directory } from './directory/directory.js';
 export type { DirectoryAnchor, DirectoryOcsp, DirectoryRevocation } from './directory/anchors.js';
 export type { BanQuery, DirectoryBan, DirectoryListedBan } from './directory/bans.js';

@@ -514,7 +514,7 @@ describe('PostgreSQL', () => {
     expect(acknowledged.size).toBeGreaterThan(whileFrozen);
 
     await postgres.stop();
-    await until(() => store.vault.isFull && store.stats.isDown);
+    await until(() => store.vault.isFull && store.isDown);
     await expect(store.vault.claim(principal, 1, 60, false)).rejects.toMatchObject({
       code: 'vault.unavailable',
     });

@@ -40,13 +40,15 @@ export interface WriterStats {
   /** Operations submitted and not yet reported, and their bytes. */
   readonly waiting: number;
   readonly waitingBytes: number;
+  /** Transactions that were committed. And all that was to be written and has been answered. */
   readonly batches: number;
   readonly operations: number;
+  /** Transactions that failed and were begun again. */
   readonly retries: number;
+  /** Operations that PostgreSQL refused for good. */
   readonly refused: number;
-  /** Duration of the last transaction, retries included. */
+  /** Of the last transaction that was committed. */
   readonly commitMs: number;
-  readonly isDown: boolean;
 }
 
 // Rows a batch may have. Its columns are built in one go on the event loop, at 2–3 µs a row: larger ones would be felt in
@@ -144,7 +146,6 @@ export class Writer {
       retries: this.#retries,
       refused: this.#refused,
       commitMs: this.#commitMs,
-      isDown: this.down !== undefined,
     };
   }
 

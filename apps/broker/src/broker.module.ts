@@ -163,7 +163,7 @@ function makeGate(
     egress: outside,
     now: () => systemClock.now(),
     log,
-    isStoreDown: () => brokerStore.stats.isDown,
+    isStoreDown: () => brokerStore.isDown,
     outcome: (outcome) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1),
   });
 }

@@ -1,6 +1,6 @@
 import type { Broker, BrokerStats } from '#mqtt';
 import { Counter, Gauge, type Registry } from '#process';
-import type { BrokerStore } from '#store';
+import type { BrokerStore, BrokerStoreStats } from '#store';
 
 import type { Admission } from './listeners/admission.js';
 
@@ -34,6 +34,34 @@ const counters: Readonly<Record<CounterName, string>> = {
   willsSuppressed: 'Wills not published because the right to was gone',
   storeErrors: 'Writes that the store refused',
 };
+
+type StoreMetric = readonly [name: string, help: string, read: (stats: BrokerStoreStats) => number];
+
+const storeGauges: readonly StoreMetric[] = [
+  ['moorage_store_waiting', 'Writes that are not yet committed', ({ waiting }) => waiting],
+  [
+    'moorage_store_waiting_bytes',
+    'Bytes of writes that are not yet committed',
+    (stats) => stats.waitingBytes,
+  ],
+  ['moorage_store_commit_seconds', 'What the last transaction took', ({ commitMs }) => commitMs / 1_000],
+];
+
+const storeCounters: readonly StoreMetric[] = [
+  ['moorage_store_commits_total', 'Transactions that were committed', ({ batches }) => batches],
+  [
+    'moorage_store_writes_total',
+    'Writes that were answered: committed, or refused',
+    ({ operations }) => operations,
+  ],
+  ['moorage_store_retries_total', 'Transactions that failed and were begun again', ({ retries }) => retries],
+  ['moorage_store_refused_total', 'Writes that PostgreSQL refused for good', ({ refused }) => refused],
+  [
+    'moorage_dropped_denials_total',
+    'Denial records dropped because there were too many',
+    ({ droppedDenials }) => droppedDenials,
+  ],
+];
 
 /** The counters of the core are plain numbers, read when somebody asks for metrics: nothing is paid per message. */
 export function exposeBroker(
@@ -78,31 +106,29 @@ export function exposeBroker(
       },
     }),
   );
-  for (const [name, help] of [
-    ['waiting', 'Writes that are not yet committed'],
-    ['waitingBytes', 'Bytes of writes that are not yet committed'],
-  ] as const)
+  for (const [name, help, read] of storeGauges)
     add(
       new Gauge({
-        name: `moorage_store_${snakeCase(name)}`,
+        name,
         help,
         registers: [],
         collect() {
-          this.set(store.stats[name]);
+          this.set(read(store.stats));
         },
       }),
     );
-  add(
-    new Counter({
-      name: 'moorage_dropped_denials_total',
-      help: 'Denial records dropped because there were too many',
-      registers: [],
-      collect() {
-        this.reset();
-        this.inc(store.stats.droppedDenials);
-      },
-    }),
-  );
+  for (const [name, help, read] of storeCounters)
+    add(
+      new Counter({
+        name,
+        help,
+        registers: [],
+        collect() {
+          this.reset();
+          this.inc(read(store.stats));
+        },
+      }),
+    );
 }
 
 function snakeCase(name: string): string {
