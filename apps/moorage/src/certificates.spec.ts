@@ -1,9 +1,13 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { checkGivenCertificate, ensureDevelopmentCertificates } from './certificates.js';
+import {
+  checkGivenCertificate,
+  checkHostCertificates,
+  ensureDevelopmentCertificates,
+} from './certificates.js';
 
 describe('development certificates', () => {
   let dataDir: string;
@@ -69,5 +73,23 @@ describe('development certificates', () => {
         message: expect.stringContaining('MOORAGE_TLS_CERT_FILE'),
       });
     }
+  });
+
+  it('of host names are refused at once where the directory or a pair is none', async () => {
+    await ensureDevelopmentCertificates(dataDir, []);
+    const hostsDir = join(dataDir, 'tls');
+    await expect(checkHostCertificates(hostsDir)).resolves.toBeUndefined();
+    await expect(checkHostCertificates(join(dataDir, 'none'))).rejects.toMatchObject({
+      code: 'tls.unusable',
+      message: `MOORAGE_TLS_HOSTS_DIR: ${join(dataDir, 'none')} cannot be read as a directory`,
+    });
+    await copyFile(file('ca.key'), file('server.key'));
+    await expect(checkHostCertificates(hostsDir)).rejects.toMatchObject({
+      message: `MOORAGE_TLS_HOSTS_DIR: ${file('server.key')} is missing, or is not the key of ${file('server.crt')}`,
+    });
+    await copyFile(file('ca.key'), file('server.crt'));
+    await expect(checkHostCertificates(hostsDir)).rejects.toMatchObject({
+      message: expect.stringContaining(`${file('server.crt')} and ${file('server.key')} cannot be read`),
+    });
   });
 });

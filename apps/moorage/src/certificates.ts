@@ -1,5 +1,5 @@
 import { createPrivateKey, webcrypto, X509Certificate } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
@@ -61,6 +61,23 @@ export async function checkGivenCertificate(certFile: string, keyFile: string): 
     throw unusable(certFile, keyFile, "are missing, or the key is not the certificate's");
   if (pair.certificate.validToDate.getTime() < Date.now()) {
     throw unusable(certFile, keyFile, `ended on ${pair.certificate.validTo}`);
+  }
+}
+
+/** The same of the pairs for host names. One that has ended is served: it is one tenant's, and no reason to stand still for the others. */
+export async function checkHostCertificates(hostsDir: string): Promise<void> {
+  const refuse = (why: string, cause?: unknown): StartupError =>
+    new StartupError('tls.unusable', `MOORAGE_TLS_HOSTS_DIR: ${why}`, { cause });
+  const files = await readdir(hostsDir).catch((cause: unknown) => {
+    throw refuse(`${hostsDir} cannot be read as a directory`, cause);
+  });
+  for (const certFile of files.filter((file) => file.endsWith('.crt'))) {
+    const path = join(hostsDir, certFile);
+    const keyPath = path.replace(/crt$/, 'key');
+    const pair = await readPair(path, keyPath).catch((cause: unknown) => {
+      throw refuse(`${path} and ${keyPath} cannot be read as a certificate and its key`, cause);
+    });
+    if (pair === undefined) throw refuse(`${keyPath} is missing, or is not the key of ${path}`);
   }
 }
 

@@ -43,11 +43,11 @@ describe('the data directory', () => {
     });
   });
 
-  it('that cannot be made is refused with the name of its setting', async () => {
+  it.each(['file', 'file/data'])('is refused, with the name of its setting, where it is %s', async (path) => {
     await writeFile(join(parent, 'file'), '');
-    await expect(holdDataDirectory(join(parent, 'file'))).rejects.toMatchObject({
+    await expect(holdDataDirectory(join(parent, path))).rejects.toMatchObject({
       code: 'data-dir.unusable',
-      message: expect.stringContaining('MOORAGE_DATA_DIR'),
+      message: `MOORAGE_DATA_DIR: ${join(parent, path)} is not a directory`,
     });
   });
 });

@@ -13,11 +13,18 @@ export async function holdDataDirectory(dataDir: string): Promise<() => Promise<
     // Where root starts PostgreSQL as another user, that one is let through later, without a right to list.
     await chmod(dataDir, 0o700);
   } catch (cause) {
-    throw new StartupError('data-dir.unusable', `MOORAGE_DATA_DIR: ${dataDir} cannot be made private`, {
+    throw new StartupError('data-dir.unusable', `MOORAGE_DATA_DIR: ${dataDir} ${whyUnusable(cause)}`, {
       cause,
     });
   }
   return takeLock(join(dataDir, 'moorage.lock'));
+}
+
+function whyUnusable(cause: unknown): string {
+  if (hasCode(cause, 'EEXIST') || hasCode(cause, 'ENOTDIR')) return 'is not a directory';
+  if (hasCode(cause, 'EACCES') || hasCode(cause, 'EPERM')) return 'is out of reach for this user';
+  if (hasCode(cause, 'EROFS')) return 'is on a file system that is read-only';
+  return 'cannot be made, or made private';
 }
 
 /**

@@ -26,6 +26,16 @@ describe('ports', () => {
     server.close();
   });
 
+  it('that are the same in two settings are named with both', async () => {
+    const { mqttPort } = await choosePorts(readSettings(allFree));
+    const port = String(mqttPort);
+    const settings = readSettings({ ...allFree, MOORAGE_MQTT_PORT: port, MOORAGE_WS_PORT: port });
+    await expect(choosePorts(settings)).rejects.toMatchObject({
+      code: 'port.unusable',
+      message: `MOORAGE_WS_PORT: port ${port} is also that of MOORAGE_MQTT_PORT`,
+    });
+  });
+
   it('cannot be had on an address that is not of this machine, which is said once', async () => {
     const settings = readSettings({ ...allFree, MOORAGE_BIND: '203.0.113.9' });
     await expect(choosePorts(settings)).rejects.toMatchObject({

@@ -43,7 +43,12 @@ export async function choosePorts(settings: Settings): Promise<Ports> {
         ports[name] = await listen(server, settings[name], host);
         held.push(server);
       } catch (error) {
-        taken.push(describe(error, name, settings[name], host));
+        const twin = portNames.find((other) => ports[other] === settings[name]);
+        taken.push(
+          twin === undefined
+            ? describe(error, name, settings[name], host)
+            : `${portSettings[name]}: port ${settings[name]} is also that of ${portSettings[twin]}`,
+        );
       }
     }
   } finally {

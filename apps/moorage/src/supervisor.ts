@@ -12,7 +12,11 @@ import {
 import { EmbeddedPostgresError, migrate, MigrationError, type Migrated } from '#store';
 import { ensureAdminKey } from './admin-key.js';
 import { readBootstrap, writeBootstrap, type Bootstrap } from './bootstrap-file.js';
-import { checkGivenCertificate, ensureDevelopmentCertificates } from './certificates.js';
+import {
+  checkGivenCertificate,
+  checkHostCertificates,
+  ensureDevelopmentCertificates,
+} from './certificates.js';
 import { superviseChild, type Child } from './child.js';
 import { holdDataDirectory } from './data-directory.js';
 import { openDatabase, type Database } from './database.js';
@@ -98,6 +102,7 @@ async function start(settings: Settings, running: Running, log: Logger, startedA
 }
 
 async function ensureCertificates(settings: Settings, log: Logger): Promise<string> {
+  if (settings.tls.hostsDir !== undefined) await checkHostCertificates(settings.tls.hostsDir);
   // Clients of an operator's own certificate know whom to trust; the chain is as good a place to look as any.
   if (settings.tlsIsGiven) {
     await checkGivenCertificate(settings.tls.certFile, settings.tls.keyFile);

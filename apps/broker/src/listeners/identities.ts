@@ -147,11 +147,20 @@ async function load(files: IdentityFiles): Promise<Loaded> {
   createSecureContext({ ...contextOptions, cert, key }); // throws where they are no pair
   const byHost = new Map<string, SecureContext>();
   for (const name of await hostPairs(files)) {
-    const [own, ownKey] = await Promise.all([readFile(`${name}.crt`), readFile(`${name}.key`)]);
-    const context = createSecureContext({ ...contextOptions, cert: own, key: ownKey });
-    for (const host of hostsOf(new X509Certificate(own))) byHost.set(host, context);
+    const { context, hosts } = await hostIdentity(name);
+    for (const host of hosts) byHost.set(host, context);
   }
   return { cert, key, byHost, stamp };
+}
+
+async function hostIdentity(name: string): Promise<{ context: SecureContext; hosts: string[] }> {
+  try {
+    const [cert, key] = await Promise.all([readFile(`${name}.crt`), readFile(`${name}.key`)]);
+    const context = createSecureContext({ ...contextOptions, cert, key });
+    return { context, hosts: hostsOf(new X509Certificate(cert)) };
+  } catch (cause) {
+    throw new Error(`${name}.crt and ${name}.key are no certificate and its key`, { cause });
+  }
 }
 
 /** Their paths, without the endings. */
