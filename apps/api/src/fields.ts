@@ -40,7 +40,11 @@ function isPrintable(text: string): boolean {
  * `abort`: a check of the whole object would otherwise be given the text that is no time.
  */
 export const instant = z.iso
-  .datetime({ offset: true, abort: true })
+  .datetime({
+    offset: true,
+    abort: true,
+    error: 'A time with its zone: 2026-11-30T12:00:00Z, or …+01:00, whose + is %2B in a query',
+  })
   .transform((text) => new Date(text))
   .refine((time) => time.getUTCFullYear() >= 1 && time.getUTCFullYear() <= 9_999, {
     message: 'Between the years 1 and 9999.',

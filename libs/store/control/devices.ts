@@ -19,6 +19,7 @@ export interface NewDevice {
 }
 
 export interface DeviceFilter {
+  readonly name?: string | undefined;
   readonly namePrefix?: string | undefined;
   readonly profileId?: string | undefined;
   readonly groupId?: string | undefined;
@@ -94,12 +95,15 @@ export async function listDevices(
   tx: TenantTx,
   query: DeviceFilter & { readonly afterId: string | undefined; readonly limit: number },
 ): Promise<Device[]> {
-  const { namePrefix, profileId, groupId, status, afterId, limit } = query;
+  const { name, namePrefix, profileId, groupId, status, afterId, limit } = query;
   const rows = await tx.db.device.findMany({
     where: {
       tenantId: tx.tenantId,
       ...defined({ profileId, status }),
-      ...(namePrefix === undefined ? {} : { name: { startsWith: literally(namePrefix) } }),
+      name: defined({
+        equals: name,
+        startsWith: namePrefix === undefined ? undefined : literally(namePrefix),
+      }),
       ...(groupId === undefined ? {} : { groups: { some: { groupId } } }),
       ...(afterId === undefined ? {} : { id: { gt: afterId } }),
     },

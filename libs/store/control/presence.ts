@@ -78,20 +78,23 @@ export interface PresencePlace {
 
 export interface PresenceHistoryQuery {
   readonly deviceId: string;
+  /** From is inside the window, to is not. */
+  readonly from?: Date | undefined;
+  readonly to?: Date | undefined;
   readonly after: PresencePlace | undefined;
   readonly limit: number;
 }
 
 /** Newest first: late events, which changed nothing, included. */
 export function listPresenceHistory(tx: TenantTx, query: PresenceHistoryQuery): Promise<PresenceEvent[]> {
-  const onward =
-    query.after === undefined
-      ? Prisma.empty
-      : Prisma.sql`AND (at, id) < (${query.after.at}, ${query.after.id})`;
+  const { from, to, after } = query;
+  const isAfter = from === undefined ? Prisma.empty : Prisma.sql`AND at >= ${from}`;
+  const isBefore = to === undefined ? Prisma.empty : Prisma.sql`AND at < ${to}`;
+  const onward = after === undefined ? Prisma.empty : Prisma.sql`AND (at, id) < (${after.at}, ${after.id})`;
   return tx.db.$queryRaw`
     SELECT tenant_id AS "tenantId", device_id AS "deviceId", at, id, client_id AS "clientId", epoch, state, cause,
            detail, will, sequence, applied
     FROM presence_events
-    WHERE tenant_id = ${tx.tenantId}::uuid AND device_id = ${query.deviceId}::uuid ${onward}
+    WHERE tenant_id = ${tx.tenantId}::uuid AND device_id = ${query.deviceId}::uuid ${isAfter} ${isBefore} ${onward}
     ORDER BY at DESC, id DESC LIMIT ${query.limit}`;
 }

@@ -4,6 +4,8 @@ export const deviceTypes = /* GraphQL */ `
   extend type Query {
     devices(
       tenant: ID!
+      "The whole name: one device, or none"
+      name: String
       namePrefix: String
       profile: ID
       group: ID

@@ -26,6 +26,7 @@ import { devicePatch, deviceQuery, newDevice, presentDevice } from './device.sch
 import { DeviceService } from './device.service.js';
 
 interface DeviceArguments extends PageArguments {
+  readonly name?: string | null;
   readonly namePrefix?: string | null;
   readonly profile?: string | null;
   readonly group?: string | null;
@@ -39,8 +40,8 @@ export class DeviceResolver {
   @Query('devices')
   @Requires('devices:read')
   async list(@FieldScope() scope: TenantScope, @Args() args: DeviceArguments) {
-    const { namePrefix, profile, group, status } = args;
-    const filter = checkArguments(deviceQuery, { namePrefix, profile, group, status });
+    const { name, namePrefix, profile, group, status } = args;
+    const filter = checkArguments(deviceQuery, { name, namePrefix, profile, group, status });
     const page = await this.devices.list(scope, { ...filter, ...pageRequest(args) });
     return connectionOf(page, (row) => deviceNode(scope, row));
   }

@@ -79,6 +79,7 @@ export const deviceAttributes = attributes;
 
 export const deviceQuery = z.strictObject({
   ...pageQuery,
+  name: z.string().min(1).max(200).optional().describe('The whole name: one device, or none'),
   namePrefix: z.string().min(1).max(200).optional(),
   profile: z.uuid().optional().describe('Id of a profile'),
   group: z.uuid().optional().describe('Id of a group'),

@@ -74,13 +74,13 @@ export class DeviceService {
   }
 
   async list(scope: TenantScope, query: DeviceListing): Promise<Page<Device>> {
-    const { namePrefix, profile: profileId, group: groupId, status } = query;
+    const { name, namePrefix, profile: profileId, group: groupId, status } = query;
     return this.cursors.read(
       `devices ${scope.tenantId}`,
       query,
       ([afterId], limit) =>
         this.store.tenant(scope.tenantId, (tx) =>
-          listDevices(tx, { namePrefix, profileId, groupId, status, afterId, limit }),
+          listDevices(tx, { name, namePrefix, profileId, groupId, status, afterId, limit }),
         ),
       (row) => [row.id],
     );

@@ -137,7 +137,7 @@ describe('devices', () => {
     expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 412]);
   });
 
-  it('are listed by prefix of the name, profile, group and status', async () => {
+  it('are listed by name, prefix of the name, profile, group and status', async () => {
     const { admin, path: home } = await api.createTenant('filters');
     const group = (await admin.post(`${home}/groups`, { name: 'g' })).body.id;
     const profile = (await admin.post(`${home}/profiles`, { name: 'p' })).body.id;
@@ -149,10 +149,17 @@ describe('devices', () => {
     expect(await names('namePrefix=a')).toEqual(['a_1', 'ab1', 'a%1']);
     expect(await names('namePrefix=a_')).toEqual(['a_1']);
     expect(await names('namePrefix=a%25')).toEqual(['a%1']);
+    expect(await names('name=ab1')).toEqual(['ab1']);
+    expect(await names('name=ab')).toEqual([]);
+    expect(await names('name=ab1&namePrefix=a_')).toEqual([]);
     expect(await names(`group=${group}`)).toEqual(['a_1']);
     expect(await names(`profile=${profile}`)).toEqual(['ab1']);
     expect(await names('status=disabled')).toEqual(['a%1']);
     expect((await admin.get(`${home}/devices?status=gone`)).status).toBe(400);
+    const query = '{ devices(tenant: "filters", name: "a%1") { edges { node { name } } } }';
+    expect((await admin.post('/graphql', { query })).body.data).toEqual({
+      devices: { edges: [{ node: { name: 'a%1' } }] },
+    });
   });
 
   it('join and leave groups by patch', async () => {

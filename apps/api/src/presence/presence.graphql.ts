@@ -18,7 +18,14 @@ export const presenceTypes = /* GraphQL */ `
     ): DevicePresenceConnection!
     devicePresence(tenant: ID!, device: ID!): DevicePresence!
     clientPresence(tenant: ID!, clientId: String!): Presence!
-    presenceHistory(tenant: ID!, device: ID!, first: Int = 50, after: String): PresenceEventConnection!
+    presenceHistory(
+      tenant: ID!
+      device: ID!
+      from: DateTime
+      to: DateTime
+      first: Int = 50
+      after: String
+    ): PresenceEventConnection!
   }
 
   extend type Subscription {

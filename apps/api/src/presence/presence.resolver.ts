@@ -11,6 +11,7 @@ import type { TenantScope } from '../scope.js';
 import type { DevicePresence } from '#store';
 import {
   devicePresenceQuery,
+  presenceHistoryQuery,
   presenceQuery,
   presentPresence,
   presentPresenceEvent,
@@ -72,9 +73,10 @@ export class PresenceResolver {
   async history(
     @FieldScope() scope: TenantScope,
     @Args('device') device: string,
-    @Args() args: PageArguments,
+    @Args() args: PageArguments & { from?: string | null; to?: string | null },
   ) {
-    const page = await this.presence.history(scope, idOf(device), pageRequest(args));
+    const window = checkArguments(presenceHistoryQuery, { from: args.from, to: args.to });
+    const page = await this.presence.history(scope, idOf(device), { ...window, ...pageRequest(args) });
     return connectionOf(page, presentPresenceEvent);
   }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { DevicePresence, Presence, PresenceEvent } from '#store';
+import { instant } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
 
 const state = z.enum(['online', 'offline']);
@@ -17,7 +18,12 @@ const deviceState = z
   );
 
 export const devicePresenceQuery = z.strictObject({ ...pageQuery, state: deviceState.optional() });
-export const presenceHistoryQuery = z.strictObject(pageQuery);
+export const presenceHistoryQuery = z.strictObject({
+  ...pageQuery,
+  from: instant.optional().describe('At or after'),
+  to: instant.optional().describe('Before'),
+});
+export type PresenceHistoryListing = z.output<typeof presenceHistoryQuery>;
 
 const will = z.base64().nullable().describe('Payload of the will that this end set off');
 const detail = z.unknown().describe('Address, transport, protocol; at the end the reason');

@@ -20,6 +20,7 @@ import { Feeds, type Follower } from '../graphql/feed.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../tokens.js';
+import type { PresenceHistoryListing } from './presence.schema.js';
 
 export interface PresenceListing extends PageRequest {
   readonly state?: PresenceState | undefined;
@@ -105,7 +106,11 @@ export class PresenceService {
     return row;
   }
 
-  async history(scope: TenantScope, deviceId: string, query: PageRequest): Promise<Page<PresenceEvent>> {
+  async history(
+    scope: TenantScope,
+    deviceId: string,
+    query: PresenceHistoryListing,
+  ): Promise<Page<PresenceEvent>> {
     return this.cursors.read(
       `presence-history ${scope.tenantId} ${deviceId}`,
       query,
@@ -113,7 +118,7 @@ export class PresenceService {
         this.store.tenant(scope.tenantId, async (tx) => {
           if ((await findDevice(tx, deviceId)) === null) throw notFound();
           const after = at === undefined ? undefined : { at: new Date(at), id: BigInt(id ?? '') };
-          return listPresenceHistory(tx, { deviceId, after, limit });
+          return listPresenceHistory(tx, { ...query, deviceId, after, limit });
         }),
       (row) => [row.at.toISOString(), String(row.id)],
     );

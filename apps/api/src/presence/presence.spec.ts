@@ -67,6 +67,25 @@ describe('presence', () => {
     expect((await other.viewer.get(`${other.path}/devices/${deviceId}/presence-history`)).status).toBe(404);
   });
 
+  it('has a history of a time: from is in it, to is not, on every page', async () => {
+    const path = `${acme.path}/devices/${deviceId}/presence-history`;
+    const window = 'from=2026-01-01T00:00:02Z&to=2026-01-01T01:00:03%2B01:00';
+    expect((await acme.viewer.get(`${path}?${window}`)).body.items).toMatchObject([{ clientId: 'b' }]);
+    const first = await acme.viewer.get(`${path}?from=2026-01-01T00:00:02Z&limit=1`);
+    expect(first.body.items).toMatchObject([{ state: 'offline' }]);
+    const rest = await acme.viewer.get(`${path}?from=2026-01-01T00:00:02Z&limit=1&after=${first.body.next}`);
+    expect(rest.body).toMatchObject({ items: [{ clientId: 'b' }], next: null });
+    const refused = await acme.viewer.get(`${path}?from=2026-01-01T00:00:02`);
+    expect(refused).toMatchObject({
+      status: 400,
+      body: { errors: [{ pointer: '#/from', message: expect.stringContaining('2026-11-30T12:00:00Z') }] },
+    });
+    const query = `{ presenceHistory(tenant: "acme", device: "${deviceId}", from: "2026-01-01T00:00:02Z", to: "2026-01-01T00:00:03Z") { edges { node { clientId } } } }`;
+    expect((await acme.viewer.post('/graphql', { query })).body.data).toEqual({
+      presenceHistory: { edges: [{ node: { clientId: 'b' } }] },
+    });
+  });
+
   it('is also that of a device, of one that was never seen too', async () => {
     const silent = (await acme.admin.post(`${acme.path}/devices`, { name: 'silent' })).body.id;
     const off = (await acme.admin.post(`${acme.path}/devices`, { name: 'off', status: 'disabled' })).body.id;
