@@ -34,15 +34,17 @@ export interface Door {
   /** Over TLS, when this is given. */
   readonly ca?: Buffer | undefined;
   readonly servername?: string | undefined;
+  /** Keep Alive of CONNECT; 0 unless it is given. */
+  readonly keepAliveS?: number | undefined;
 }
 
 /** 3.1.1's Clean Session 0 keeps the session; a 5.0 client would have to say for how long, and here never does. */
 export function connectPacket(door: Door, clientId: string, keepsSession = false): Buffer {
-  const { username, password, version = 4 } = door;
+  const { username, password, version = 4, keepAliveS = 0 } = door;
   const flags =
     (keepsSession ? 0 : 0x02) | (username === undefined ? 0 : 0x80) | (password === undefined ? 0 : 0x40);
   const login = [username, password].filter((value) => value !== undefined).map(text);
-  const fixed = Buffer.from([version, flags, 0, 0]);
+  const fixed = Buffer.from([version, flags, keepAliveS >> 8, keepAliveS & 0xff]);
   return packet(0x10, text('MQTT'), fixed, noProperties(version), text(clientId), ...login);
 }
 
