@@ -240,6 +240,7 @@ const routes: Readonly<Record<string, Route>> = {
   'DELETE /v1/api-keys/{apiKey}': row('platform', 204, async () => ({
     params: { apiKey: await platformKey() },
   })),
+  'GET /v1/audit': row('platform', 200),
   'GET /v1/bans': row('platform', 200),
   'POST /v1/bans': row('platform', 201, () => ({ body: { kind: 'client-id', value: randomUUID() } })),
   'GET /v1/bans/{ban}': row('platform', 200, async () => ({ params: { ban: await platformBan() } })),
@@ -754,6 +755,7 @@ const queries: Readonly<Record<string, Field>> = {
   pastConnections: idField('viewer', page, device),
   bans: field('viewer', page),
   ban: idField('viewer', '{ value }', async () => `id: "${await create.ban()}"`),
+  platformAudit: field('platform', page),
   platformBans: field('platform', page),
   platformBan: field('platform', '{ value }', async () => `id: "${await platformBan()}"`),
   platformOperation: field('platform', '{ kind }', async () => `number: "${await platformOperation()}"`),
@@ -974,6 +976,7 @@ const untenanted = new Set([
   'tenants',
   'createTenant',
   'deleteTenant',
+  'platformAudit',
   'platformBans',
   'platformBan',
   'platformOperation',

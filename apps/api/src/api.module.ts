@@ -7,7 +7,7 @@ import { AddressRangesResolver } from './address-ranges/address-ranges.resolver.
 import { ApiKeyController, PlatformApiKeyController } from './api-keys/api-key.controller.js';
 import { ApiKeyResolver } from './api-keys/api-key.resolver.js';
 import { ApiKeyService } from './api-keys/api-key.service.js';
-import { AuditController } from './audit/audit.controller.js';
+import { AuditController, PlatformAuditController } from './audit/audit.controller.js';
 import { AuditResolver } from './audit/audit.resolver.js';
 import { AuditService } from './audit/audit.service.js';
 import { BanController, PlatformBanController } from './bans/ban.controller.js';
@@ -129,6 +129,7 @@ export class ApiModule {
         AddressRangesController,
         ApiKeyController,
         AuditController,
+        PlatformAuditController,
         BanController,
         ClaimController,
         ClaimTokenController,

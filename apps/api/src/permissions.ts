@@ -6,6 +6,7 @@ export const permissions = [
   'platform-keys:write',
   'platform-bans:read',
   'platform-bans:write',
+  'platform-audit:read',
   'tenant:read',
   'api-keys:read',
   'api-keys:write',

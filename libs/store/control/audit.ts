@@ -12,7 +12,7 @@ export interface AuditNote {
 }
 
 /** Stands for the platform where an entry concerns no tenant. */
-const platformId = '00000000-0000-0000-0000-000000000000';
+export const platformId = '00000000-0000-0000-0000-000000000000';
 
 export async function recordAudit(tx: TenantTx | PlatformTx, note: AuditNote): Promise<void> {
   const { actor, action, subjectKind, subjectId, detail = {} } = note;

@@ -5,7 +5,7 @@ import { Answers } from '../http/answers.decorator.js';
 import { pageOf, sendPage } from '../http/paging.js';
 import { InTenant, Requires } from '../http/requires.decorator.js';
 import type { TenantScope } from '../scope.js';
-import { auditQuery, auditView, presentAudit } from './audit.schema.js';
+import { auditQuery, auditView, platformAuditQuery, presentAudit } from './audit.schema.js';
 import { AuditService } from './audit.service.js';
 
 @Controller('v1/tenants/:tenant/audit')
@@ -22,5 +22,21 @@ export class AuditController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
     return sendPage(await this.audit.list(scope, query), presentAudit, request, reply);
+  }
+}
+
+@Controller('v1/audit')
+export class PlatformAuditController {
+  constructor(@Inject(AuditService) private readonly audit: AuditService) {}
+
+  @Get()
+  @Requires('platform-audit:read')
+  @Answers(200, pageOf(auditView), { summary: 'List who changed what of the platform, newest first' })
+  async list(
+    @Query({ schema: platformAuditQuery }) query: z.output<typeof platformAuditQuery>,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return sendPage(await this.audit.listOfPlatform(query), presentAudit, request, reply);
   }
 }

@@ -8,6 +8,20 @@ export const auditTypes = /* GraphQL */ `
       action: String
       subjectKind: String
       subjectId: String
+      from: DateTime
+      to: DateTime
+      first: Int = 50
+      after: String
+    ): AuditConnection!
+    "Of a platform's key: what concerns the platform, or the tenant of this id, which may be deleted"
+    platformAudit(
+      tenantId: ID
+      actor: String
+      action: String
+      subjectKind: String
+      subjectId: String
+      from: DateTime
+      to: DateTime
       first: Int = 50
       after: String
     ): AuditConnection!

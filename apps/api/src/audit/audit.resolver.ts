@@ -4,7 +4,7 @@ import { checkArguments, connectionOf, pageRequest, type PageArguments } from '.
 import { FieldScope } from '../graphql/scope.js';
 import { Requires } from '../http/requires.decorator.js';
 import type { TenantScope } from '../scope.js';
-import { auditQuery, presentAudit } from './audit.schema.js';
+import { auditQuery, platformAuditQuery, presentAudit } from './audit.schema.js';
 import { AuditService } from './audit.service.js';
 
 interface AuditArguments extends PageArguments {
@@ -12,6 +12,8 @@ interface AuditArguments extends PageArguments {
   readonly action?: string | null;
   readonly subjectKind?: string | null;
   readonly subjectId?: string | null;
+  readonly from?: string | null;
+  readonly to?: string | null;
 }
 
 @Resolver('AuditEntry')
@@ -21,8 +23,18 @@ export class AuditResolver {
   @Query('audit')
   @Requires('audit:read')
   async list(@FieldScope() scope: TenantScope, @Args() args: AuditArguments) {
-    const { actor, action, subjectKind, subjectId } = args;
-    const { limit: _, ...filter } = checkArguments(auditQuery, { actor, action, subjectKind, subjectId });
+    const filter = checkArguments(auditQuery, filterOf(args));
     return connectionOf(await this.audit.list(scope, { ...filter, ...pageRequest(args) }), presentAudit);
   }
+
+  @Query('platformAudit')
+  @Requires('platform-audit:read')
+  async listOfPlatform(@Args() args: AuditArguments & { tenantId?: string | null }) {
+    const filter = checkArguments(platformAuditQuery, { ...filterOf(args), tenantId: args.tenantId });
+    return connectionOf(await this.audit.listOfPlatform({ ...filter, ...pageRequest(args) }), presentAudit);
+  }
+}
+
+function filterOf({ actor, action, subjectKind, subjectId, from, to }: AuditArguments) {
+  return { actor, action, subjectKind, subjectId, from, to };
 }

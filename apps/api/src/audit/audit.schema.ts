@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { AuditEntry } from '#store';
+import { instant } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
 
 const word = z.string().min(1).max(200).optional();
@@ -10,6 +11,15 @@ export const auditQuery = z.strictObject({
   action: word.describe('E.g. device.create'),
   subjectKind: word,
   subjectId: word,
+  from: instant.optional().describe('At or after'),
+  to: instant.optional().describe('Before'),
+});
+
+export const platformAuditQuery = auditQuery.extend({
+  tenantId: z
+    .uuid()
+    .optional()
+    .describe("Of a tenant, which may be deleted: its entries instead of the platform's own"),
 });
 
 export const auditView = z

@@ -13,6 +13,7 @@ import {
   listTenants,
   recordAudit,
   updateTenant,
+  type AuditNote,
   type ControlStore,
   type PlatformTx,
   type Tenant,
@@ -54,14 +55,9 @@ export class TenantService {
           await createProfile(inside, defaultProfile);
           const policy = await createPolicy(inside, { ...defaultPolicy, createdBy: caller.actor });
           await createBinding(inside, { policyId: policy.id, targetKind: 'tenant', targetId: tenant.id });
-          await recordAudit(inside, {
-            actor: caller.actor,
-            action: 'tenant.create',
-            subjectKind: 'tenant',
-            subjectId: tenant.id,
-            detail: { slug: tenant.slug },
-          });
+          await recordAudit(inside, lifeOf(tenant, 'tenant.create', caller));
         });
+        await recordAudit(tx, lifeOf(tenant, 'tenant.create', caller));
         return tenant;
       });
     } catch (error) {
@@ -138,6 +134,8 @@ export class TenantService {
       await tx.tenant(scope.tenantId, emptyTenant);
       await deleteTenant(tx, scope.tenantId);
       await this.tell(tx, scope, 'tenant.delete', scope.tenantSlug);
+      const tenant = { id: scope.tenantId, slug: scope.tenantSlug };
+      await recordAudit(tx, lifeOf(tenant, 'tenant.delete', scope.caller));
     });
   }
 
@@ -153,6 +151,11 @@ export class TenantService {
       }),
     );
   }
+}
+
+/** Beginning and end of a tenant stand in the platform's audit too: by its own nobody finds one that is gone. */
+function lifeOf(tenant: Pick<Tenant, 'id' | 'slug'>, action: string, { actor }: Caller): AuditNote {
+  return { actor, action, subjectKind: 'tenant', subjectId: tenant.id, detail: { slug: tenant.slug } };
 }
 
 function gone(): never {
