@@ -63,13 +63,18 @@ const storeCounters: readonly StoreMetric[] = [
   ],
 ];
 
-/** The counters of the core are plain numbers, read when somebody asks for metrics: nothing is paid per message. */
+/**
+ * The counters of the core are plain numbers, read when somebody asks for metrics: nothing is paid per message. They are the sums of all
+ * tenants', added up once for all metrics of a reading.
+ */
 export function exposeBroker(
   registry: Registry,
-  broker: Broker,
+  broker: Pick<Broker, 'stats'>,
   admission: Admission,
-  store: BrokerStore,
+  store: Pick<BrokerStore, 'stats'>,
 ): void {
+  const statsOfBroker = oncePerTurn(() => broker.stats);
+  const statsOfStore = oncePerTurn(() => store.stats);
   const add = (metric: Gauge | Counter): void => registry.registerMetric(metric);
   for (const [name, help] of Object.entries(gauges) as [GaugeName, string][]) {
     add(
@@ -78,7 +83,7 @@ export function exposeBroker(
         help,
         registers: [],
         collect() {
-          this.set(broker.stats[name]);
+          this.set(statsOfBroker()[name]);
         },
       }),
     );
@@ -91,7 +96,7 @@ export function exposeBroker(
         registers: [],
         collect() {
           this.reset();
-          this.inc(broker.stats[name]);
+          this.inc(statsOfBroker()[name]);
         },
       }),
     );
@@ -113,7 +118,7 @@ export function exposeBroker(
         help,
         registers: [],
         collect() {
-          this.set(read(store.stats));
+          this.set(read(statsOfStore()));
         },
       }),
     );
@@ -125,10 +130,19 @@ export function exposeBroker(
         registers: [],
         collect() {
           this.reset();
-          this.inc(read(store.stats));
+          this.inc(read(statsOfStore()));
         },
       }),
     );
+}
+
+/** A reading asks all of its metrics in one turn of the loop. */
+function oncePerTurn<Value>(read: () => Value): () => Value {
+  let held: Value | undefined;
+  return () => {
+    if (held === undefined) setImmediate(() => (held = undefined));
+    return (held ??= read());
+  };
 }
 
 function snakeCase(name: string): string {
