@@ -14,7 +14,7 @@ import { makeSelfSigned, purposes, type Pair } from '../../../../test/support/pk
 import type { Listener } from './accept.js';
 import { Admission } from './admission.js';
 import { ServerIdentities, type IdentityFiles } from './identities.js';
-import { listenMqtts } from './tls.js';
+import { listenMqtts, listenMqttsBySockets } from './tls.js';
 import { listenSecureWebSocket } from './websocket.js';
 
 const dayMs = 24 * 3_600_000;
@@ -36,7 +36,11 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-const listens = { mqtts: listenMqtts, wss: listenSecureWebSocket } as const;
+const listens = {
+  mqtts: listenMqtts,
+  'mqtts by sockets': listenMqttsBySockets,
+  wss: listenSecureWebSocket,
+} as const;
 
 async function serve(kind: keyof typeof listens): Promise<[ServerIdentities, Listener]> {
   dir = await mkdtemp(join(tmpdir(), 'moorage-identity-'));
@@ -82,7 +86,7 @@ async function shown({ port }: Listener, servername = 'localhost'): Promise<stri
 const fingerprintOf = (pem: Buffer | string): string => new X509Certificate(pem).fingerprint256;
 const ofServer = { extendedKeyUsage: [purposes.serverAuth] };
 
-describe.each(['mqtts', 'wss'] as const)('the certificates of %s', (kind) => {
+describe.each(['mqtts', 'mqtts by sockets', 'wss'] as const)('the certificates of %s', (kind) => {
   it('are those of the files of now, while connections go on', async () => {
     const [identities, listener] = await serve(kind);
     const socket = connect({ host: '127.0.0.1', port: listener.port, rejectUnauthorized: false });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, Socket, type AddressInfo } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { WebSocket } from 'ws';
@@ -14,7 +14,8 @@ import { listenTcp, type Listener, type ListenOptions } from './accept.js';
 import { Admission, maxConnectionsOf, plainAddress } from './admission.js';
 import { isTcpHandle, streamBinding } from './stream-binding.js';
 import { listenMqtt, openSocket } from './tcp.js';
-import { listenMqtts } from './tls.js';
+import { tlsBindingFor } from './tls-binding.js';
+import { listenMqtts, listenMqttsBySockets } from './tls.js';
 import { listenSecureWebSocket, listenWebSocket } from './websocket.js';
 
 /** The core's side of one link, remembered. */
@@ -114,8 +115,8 @@ function options(handshakeMs?: number): ListenOptions {
 
 let accepted: (recorded: Recorded) => void = () => undefined;
 
-/** `socket`: TCP where handles are not as they are known here. */
-const transports = ['tcp', 'socket', 'tls', 'ws', 'wss'] as const;
+/** `socket` and `tls-socket`: TCP and TLS where handles are not as they are known here. */
+const transports = ['tcp', 'socket', 'tls', 'tls-socket', 'ws', 'wss'] as const;
 
 async function listen(transport: (typeof transports)[number], handshakeMs?: number): Promise<Listener> {
   const identity = { cert: certificates.cert, key: certificates.key };
@@ -124,6 +125,7 @@ async function listen(transport: (typeof transports)[number], handshakeMs?: numb
     tcp: () => listenMqtt(given),
     socket: () => listenTcp(given, (socket, source) => openSocket(socket, source, given.accept)),
     tls: () => listenMqtts({ ...given, identity }),
+    'tls-socket': () => listenMqttsBySockets({ ...given, identity }),
     ws: () => listenWebSocket(given),
     wss: () => listenSecureWebSocket({ ...given, identity }),
   };
@@ -142,11 +144,26 @@ async function open(
   const client =
     transport === 'tcp' || transport === 'socket'
       ? overSocket(connect({ port, host: '127.0.0.1' }))
-      : transport === 'tls'
+      : isTls(transport)
         ? overSocket(connectTls({ port, host: '127.0.0.1', ca, servername: 'localhost' }))
         : await overWebSocket(new WebSocket(`${transport}://127.0.0.1:${port}/mqtt`, 'mqtt', { ca }));
   clients.push(client);
   return { client, recorded: await recorded };
+}
+
+function isTls(transport: (typeof transports)[number]): transport is 'tls' | 'tls-socket' {
+  return transport === 'tls' || transport === 'tls-socket';
+}
+
+/** `raw`: the TCP connection; `stream`: what is said on it. */
+function dial(
+  transport: 'tcp' | 'socket' | 'tls' | 'tls-socket',
+  { allowHalfOpen = false, ...tls }: { port: number; allowHalfOpen?: boolean } & ConnectionOptions,
+): { raw: Socket; stream: Socket } {
+  const raw = connect({ port: tls.port, host: '127.0.0.1', allowHalfOpen });
+  if (!isTls(transport)) return { raw, stream: raw };
+  const { ca } = certificates;
+  return { raw, stream: connectTls({ ca, servername: 'localhost', ...tls, socket: raw }) };
 }
 
 function overSocket(socket: Socket): Client {
@@ -183,10 +200,11 @@ describe.each(transports)('a link over %s', (transport) => {
   it('says where it comes from', async () => {
     const { recorded } = await open(transport, await listen(transport));
     const { link } = recorded;
-    expect(link.transport).toBe(transport === 'socket' ? 'tcp' : transport);
+    expect(link.transport).toBe(transport === 'socket' ? 'tcp' : isTls(transport) ? 'tls' : transport);
     expect(link.remoteAddress).toBe('127.0.0.1');
     expect(link.remotePort).toBeGreaterThan(0);
-    expect(link.serverName).toBe(transport === 'tls' ? 'localhost' : undefined);
+    expect(link.serverName).toBe(isTls(transport) ? 'localhost' : undefined);
+    expect(link.tlsVersion).toBe(isTls(transport) || transport === 'wss' ? 'TLSv1.3' : undefined);
     expect(link.peerCertificate).toBeUndefined();
   });
 
@@ -296,14 +314,13 @@ describe('a port', () => {
   });
 });
 
-describe.each(['tcp', 'socket', 'tls'] as const)('a client over %s that has sent its last', (transport) => {
+const streams = ['tcp', 'socket', 'tls', 'tls-socket'] as const;
+
+describe.each(streams)('a client over %s that has sent its last', (transport) => {
   async function finishing(): Promise<{ client: Client; recorded: Recorded }> {
     const { port } = await listen(transport);
     const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
-    const halfOpen = { port, host: '127.0.0.1', allowHalfOpen: true };
-    const { ca } = certificates;
-    const socket =
-      transport === 'tls' ? connectTls({ ...halfOpen, ca, servername: 'localhost' }) : connect(halfOpen);
+    const { stream: socket } = dial(transport, { port, allowHalfOpen: true });
     const client = overSocket(socket);
     clients.push(client);
     const recorded = await accepting;
@@ -330,9 +347,9 @@ describe.each(['tcp', 'socket', 'tls'] as const)('a client over %s that has sent
   });
 });
 
-describe('a link over tcp', () => {
+describe.each(['tcp', 'tls'] as const)('a link over %s, by its handle,', (transport) => {
   it('reads what comes next to the place that it is told', async () => {
-    const { client, recorded } = await open('tcp', await listen('tcp'));
+    const { client, recorded } = await open(transport, await listen(transport));
     const place = Buffer.alloc(10_000);
     let placed = 0;
     recorded.place = () => (placed < place.length ? place.subarray(placed) : undefined);
@@ -349,11 +366,27 @@ describe('a link over tcp', () => {
     expect(recorded.bytes.subarray(5).equals(sent)).toBe(true);
   });
 
+  it('reads nothing more over what it has handed on, once it is cut', async () => {
+    const { client, recorded } = await open(transport, await listen(transport));
+    const place = Buffer.alloc(1_000);
+    recorded.place = () => place;
+    recorded.onReceived = (chunk) => {
+      if (chunk.buffer === place.buffer) recorded.link.destroy();
+    };
+    client.send(Buffer.from('first'));
+    await recorded.until(() => recorded.length === 5);
+    const sent = Buffer.from(Array.from({ length: 4_000 }, (_, index) => index % 251)); // over TLS all in one record
+    client.send(sent);
+    await recorded.until(() => recorded.endings.length > 0);
+    expect(recorded.length).toBe(5 + place.length);
+    expect(place.equals(sent.subarray(0, place.length))).toBe(true);
+  });
+
   it('uses the memory of a chunk again for other links', async () => {
-    const listener = await listen('tcp');
+    const listener = await listen(transport);
     const memory = new Set<ArrayBufferLike>();
     for (let index = 0; index < 3; index += 1) {
-      const { client, recorded } = await open('tcp', listener);
+      const { client, recorded } = await open(transport, listener);
       recorded.onReceived = (chunk) => memory.add(chunk.buffer);
       client.send(Buffer.from('x'));
       await recorded.until(() => recorded.length === 1);
@@ -372,7 +405,7 @@ describe('a link over tcp', () => {
   }
 
   it('finishes later what the kernel has left, before what is written behind it and its end', async () => {
-    const { client, recorded } = await open('tcp', await listen('tcp'));
+    const { client, recorded } = await open(transport, await listen(transport));
     client.pause();
     const written = fill(recorded.link);
     expect(recorded.link.write([Buffer.from('behind'), Buffer.from(' it')])).toBe(false);
@@ -384,7 +417,7 @@ describe('a link over tcp', () => {
   });
 
   it('is full only as long as much waits', async () => {
-    const { client, recorded } = await open('tcp', await listen('tcp'));
+    const { client, recorded } = await open(transport, await listen(transport));
     client.pause();
     fill(recorded.link);
     expect(recorded.link.bufferedBytes).toBeLessThanOrEqual(megabyte.length);
@@ -394,7 +427,7 @@ describe('a link over tcp', () => {
   });
 
   it('gives up what is under way when it is destroyed', async () => {
-    const { client, recorded } = await open('tcp', await listen('tcp'));
+    const { client, recorded } = await open(transport, await listen(transport));
     client.pause();
     fill(recorded.link);
     recorded.link.destroy();
@@ -410,24 +443,28 @@ describe('a link over tcp', () => {
     ['while something is under way', (link: Link) => void fill(link)],
     ['while it is read', () => undefined],
   ])('tells the core of a peer that resets the connection %s', async (_what, before) => {
-    const { port } = await listen('tcp');
+    const { port } = await listen(transport);
     const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
-    const peer = connect({ port, host: '127.0.0.1' });
+    const { raw, stream } = dial(transport, { port });
+    stream.on('error', () => undefined);
     const recorded = await accepting;
-    peer.pause();
+    recorded.link.write([Buffer.from('x')]);
+    await once(stream, 'data'); // of TLS too its handshake is behind it
+    stream.pause();
     before(recorded.link);
-    peer.resetAndDestroy();
+    raw.resetAndDestroy();
     await recorded.until(() => recorded.endings.length > 0);
     expect(recorded.endings).toEqual([expect.objectContaining({ code: 'ECONNRESET' })]);
   });
 
   it('ends with the error of a write to a peer that is gone', async () => {
-    const { port } = await listen('tcp');
+    const { port } = await listen(transport);
     const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
-    const peer = connect({ port, host: '127.0.0.1' });
+    const { raw, stream } = dial(transport, { port });
+    stream.on('error', () => undefined);
     const recorded = await accepting;
     recorded.link.pause();
-    peer.resetAndDestroy();
+    raw.resetAndDestroy();
     while (recorded.endings.length === 0) {
       recorded.link.write([Buffer.from('x')]);
       await new Promise(setImmediate);
@@ -437,9 +474,9 @@ describe('a link over tcp', () => {
   });
 
   it('is cut off where the client does not end too', async () => {
-    const { port } = await listen('tcp');
+    const { port } = await listen(transport);
     const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
-    const peer = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    const { stream: peer } = dial(transport, { port, allowHalfOpen: true });
     const recorded = await accepting;
     recorded.link.end();
     recorded.link.end();
@@ -452,7 +489,7 @@ describe('a link over tcp', () => {
   });
 
   it('may be ended while it is being accepted, or its last chunk handed over', async () => {
-    const listener = await listen('tcp');
+    const listener = await listen(transport);
     for (const atOnce of [true, false]) {
       const accepting = new Promise<Recorded>((resolve) => {
         accepted = (recorded) => {
@@ -461,7 +498,7 @@ describe('a link over tcp', () => {
           resolve(recorded);
         };
       });
-      const client = overSocket(connect({ port: listener.port, host: '127.0.0.1' }));
+      const client = overSocket(dial(transport, { port: listener.port }).stream);
       clients.push(client);
       client.send(Buffer.from('hello'));
       const recorded = await accepting;
@@ -470,7 +507,9 @@ describe('a link over tcp', () => {
       await client.ended;
     }
   });
+});
 
+describe('a link over tcp', () => {
   it('is a socket where Node has no handles as they are known here', async () => {
     expect(streamBinding).toBeDefined();
     expect([undefined, null, {}, new Socket()].map(isTcpHandle)).toEqual([false, false, false, false]);
@@ -492,6 +531,44 @@ describe('a link over tcp', () => {
   });
 });
 
+describe.each(['tls', 'tls-socket'] as const)('TLS 1.2 over %s', (transport) => {
+  async function older(): Promise<{ socket: TLSSocket; recorded: Recorded }> {
+    const { port } = await listen(transport);
+    const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
+    const socket = dial(transport, { port, maxVersion: 'TLSv1.2' }).stream as TLSSocket;
+    clients.push(overSocket(socket));
+    const recorded = await accepting;
+    expect(recorded.link.tlsVersion).toBe('TLSv1.2');
+    recorded.link.write([Buffer.from('x')]);
+    await once(socket, 'data'); // its first handshake is behind it
+    return { socket, recorded };
+  }
+
+  function anew(socket: TLSSocket): Promise<void> {
+    return new Promise((resolve, reject) => {
+      socket.once('close', () => reject(new Error('cut')));
+      socket.renegotiate({}, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  it('lets a client do its handshake anew, and goes on with the link that there is', async () => {
+    const { socket, recorded } = await older();
+    await anew(socket);
+    socket.write('still here');
+    await recorded.until(() => recorded.length === 10);
+    expect(links).toHaveLength(1);
+  });
+
+  it('cuts off a client that does its handshake anew again and again', async () => {
+    const { socket, recorded } = await older();
+    for (let n = 1; n <= 3; n++) await anew(socket);
+    expect(recorded.endings).toEqual([]);
+    await anew(socket).catch(() => undefined); // whichever it hears of first
+    await recorded.until(() => recorded.endings.length > 0);
+    expect(recorded.endings[0]).toMatchObject({ code: 'ERR_TLS_SESSION_ATTACK' });
+  });
+});
+
 describe('a TLS listener', () => {
   it('takes a client certificate without asking whose it is, for the gate to judge', async () => {
     const listener = await listen('tls');
@@ -502,6 +579,11 @@ describe('a TLS listener', () => {
     expect(der?.toString('base64')).toBe(
       certificates.cert.toString().split('-----')[2]?.replaceAll('\n', ''),
     );
+  });
+
+  it('goes by the handles that are known here, and by none for a certificate that cannot be read', () => {
+    expect(tlsBindingFor(certificates.cert)).toBeDefined();
+    expect(tlsBindingFor('no certificate')).toBeUndefined();
   });
 
   it('ends a connection on which something else than its TLS comes after the handshake', async () => {

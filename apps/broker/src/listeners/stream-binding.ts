@@ -4,6 +4,9 @@
  */
 import { getSystemErrorName } from 'node:util';
 
+/** libuv's UV_EOF, the same everywhere. */
+export const endOfFile = -4095;
+
 /** One thing that was asked of a handle, until it is done; negative statuses are the system's errors. */
 export interface Request {
   oncomplete?: (this: this, status: number) => void;
@@ -72,10 +75,15 @@ const methods = [
 
 /** Whether it is as it is known here. */
 export function isTcpHandle(handle: unknown): handle is TcpHandle {
-  if (typeof handle !== 'object' || handle === null) return false;
+  if (!hasMethods(handle, methods)) return false;
   const { writeQueueSize } = handle as Partial<TcpHandle>;
-  if (typeof writeQueueSize !== 'number' || !('onread' in handle)) return false;
-  return methods.every((name) => typeof (handle as Partial<TcpHandle>)[name] === 'function');
+  return typeof writeQueueSize === 'number' && 'onread' in handle;
+}
+
+/** Whether it is an object that can do all of this. */
+export function hasMethods(it: unknown, names: readonly string[]): it is object {
+  if (typeof it !== 'object' || it === null) return false;
+  return names.every((name) => typeof (it as Record<string, unknown>)[name] === 'function');
 }
 
 /** As Node's own. */

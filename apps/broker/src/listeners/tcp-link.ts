@@ -8,19 +8,18 @@
 import type { Link, LinkSink } from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
+import { lent, viewOfLent } from './lent-memory.js';
 import type { Source } from './proxy-protocol.js';
-import { type Request, type StreamBinding, systemError, type TcpHandle } from './stream-binding.js';
+import {
+  endOfFile,
+  type Request,
+  type StreamBinding,
+  systemError,
+  type TcpHandle,
+} from './stream-binding.js';
 
-/** Several times what Node reads at once: whoever sends much is read in fewer system calls. */
-const lent = Buffer.allocUnsafeSlow(256 * 1024);
-/** One for each length that small reads have: to make a view costs as much as to read a small packet. */
-const lentViews: (Buffer | undefined)[] = [];
-const mostViews = 1_024;
 /** Of a peer that takes no more: beyond it the link is full. */
 const mostWaitingBytes = 64 * 1024;
-
-/** libuv's UV_EOF, the same everywhere. */
-const endOfFile = -4095;
 
 const linkOf = Symbol('link');
 
@@ -227,11 +226,6 @@ export class TcpLink implements Link {
     sink?.closed(this.#error);
     this.#left();
   }
-}
-
-function viewOfLent(length: number): Buffer {
-  if (length > mostViews) return lent.subarray(0, length);
-  return (lentViews[length] ??= lent.subarray(0, length));
 }
 
 function onRead(this: LinkedHandle): Uint8Array | undefined {

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import {
   createSecureContext,
   type SecureContext,
@@ -10,7 +11,11 @@ import type { PeerCertificate } from '#mqtt';
 
 import { defaultHandshakeMs, listenTcp, type Listener, type ListenOptions } from './accept.js';
 import { contextOptions, type ServerIdentity } from './identities.js';
+import { peerCertificate } from './peer-certificate.js';
+import type { Source } from './proxy-protocol.js';
 import { SocketLink } from './socket-link.js';
+import { tlsBindingFor } from './tls-binding.js';
+import { type Handshake, TlsLink } from './tls-link.js';
 
 export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
 
@@ -56,35 +61,66 @@ export function tlsPeer(socket: TLSSocket): {
   const { servername } = socket as { servername?: string | false };
   return {
     serverName: servername || undefined,
-    peerCertificate: peerCertificate(socket),
+    peerCertificate: peerCertificate(
+      socket.getPeerX509Certificate(),
+      (certificate) => certificate.raw,
+      (certificate) => certificate.issuerCertificate,
+    ),
     tlsVersion: socket.getProtocol() ?? undefined,
   };
 }
 
-/** A chain that is longer than any that is accepted; the gate refuses it for its length. */
-const maxIntermediates = 8;
+/** MQTT over TLS: by handles where they are as they are known here (`tls-link.ts`), and by sockets of Node's where not. */
+export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
+  const { identity } = options;
+  const node = tlsBindingFor(identity.cert);
+  if (node === undefined) return listenMqttsBySockets(options);
+  let handshake = handshakeOf(options);
+  identity.onRenewed?.(() => (handshake = handshakeOf(options)));
+  return listenTcp(options, bySocket(options), (stream, handle, source, left) =>
+    TlsLink.open(stream, node, handle, handshake, source, left),
+  );
+}
 
-function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
-  const own = socket.getPeerX509Certificate();
-  if (own === undefined) return undefined;
-  const intermediates: Buffer[] = [];
-  // Of what the client sent, each the issuer of the one before.
-  for (let next = own.issuerCertificate; next !== undefined; next = next.issuerCertificate) {
-    if (intermediates.push(next.raw) === maxIntermediates) break;
-  }
-  return { leaf: own.raw, intermediates };
+export function listenMqttsBySockets(options: SecureListenOptions): Promise<Listener> {
+  return listenTcp(options, bySocket(options));
+}
+
+function handshakeOf({
+  identity,
+  handshakeMs = defaultHandshakeMs,
+  accept,
+  refused,
+}: SecureListenOptions): Handshake {
+  const { hasHosts = false } = identity;
+  return {
+    context: contextOf(identity),
+    // To ask for the certificate of a host name stops a handshake and goes on with it: only where any has its own.
+    contextFor: hasHosts ? (name) => identity.contextFor?.(name) : undefined,
+    timeoutMs: handshakeMs,
+    accept,
+    failed: ({ address }) => refused?.('handshake', address),
+  };
+}
+
+function contextOf({ cert, key }: ServerIdentity): SecureContext {
+  return createSecureContext({ cert, key, ...contextOptions });
 }
 
 /**
- * MQTT over TLS. Sockets are wrapped here, as Node's own TLS server wraps them: that one, having asked for a certificate, makes an error
+ * Sockets are wrapped here, as Node's own TLS server wraps them: that one, having asked for a certificate, makes an error
  * with its stack for every client that has none. Nobody reads it, and it was a part of what a sign-in with a password costs, the collector's
  * work included (bench/results.md). `secure` and `_tlsError` are what it goes by; they are not documented.
  */
-export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
-  const { identity, handshakeMs = defaultHandshakeMs, accept, refused } = options;
-  let handshake = handshakeOf(identity);
-  identity.onRenewed?.(() => (handshake = handshakeOf(identity)));
-  return listenTcp(options, (raw, source) => {
+function bySocket({
+  identity,
+  handshakeMs = defaultHandshakeMs,
+  accept,
+  refused,
+}: SecureListenOptions): (raw: Socket, source: Source) => void {
+  let handshake = socketOptions(identity);
+  identity.onRenewed?.(() => (handshake = socketOptions(identity)));
+  return (raw, source) => {
     const socket = new TLSSocket(raw, handshake);
     const fail = (): void => refused?.('handshake', source.address);
     socket.once('close', fail); // it came to nothing, whatever the reason
@@ -96,17 +132,15 @@ export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
       SocketLink.open(socket, { transport: 'tls', remoteAddress, remotePort, ...tlsPeer(socket) }, accept);
     });
     socket.on('_tlsError', onTlsError);
-  });
+  };
 }
 
-/** To ask for the certificate of a host name stops a handshake and goes on with it: only where any has its own. */
-function handshakeOf(identity: ServerIdentity): TLSSocketOptions {
-  const { cert, key, hasHosts = false } = identity;
+function socketOptions(identity: ServerIdentity): TLSSocketOptions {
   return {
     isServer: true,
-    secureContext: createSecureContext({ cert, key, ...contextOptions }),
+    secureContext: contextOf(identity),
     ...certificateRequest,
-    ...(hasHosts ? { SNICallback: hostsCallback(identity) } : {}),
+    ...(identity.hasHosts === true ? { SNICallback: hostsCallback(identity) } : {}),
   };
 }
 
