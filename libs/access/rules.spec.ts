@@ -77,7 +77,7 @@ describe('the rules of a policy', () => {
       '/0/when',
       'idle_ceiling',
     ],
-    ['QoS 3', [{ ...good, when: { maxQos: 3 } }], '/0/when/maxQos', 'invalid_union'],
+    ['QoS 3', [{ ...good, when: { maxQos: 3 } }], '/0/when/maxQos', 'invalid_value'],
     ['a ceiling on a deny', [{ ...good, effect: 'deny', when: { maxQos: 1 } }], '/0/when', 'ceiling_on_deny'],
     [
       'an unknown transport',

@@ -30,7 +30,7 @@ export const ruleLimits = Object.freeze({
 
 /** Ceilings on what an allow rule gives. Where several allow rules decide together, the lowest ceiling holds. */
 const ceilings = {
-  maxQos: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
+  maxQos: z.literal([0, 1, 2]).optional(),
   /** False: the messages may not be retained. */
   retain: z.boolean().optional(),
   maxPayloadBytes: z.int().min(0).max(268_435_455).optional(),

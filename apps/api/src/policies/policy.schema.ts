@@ -68,7 +68,7 @@ export const bindingQuery = z.strictObject({
   target: z.uuid().optional(),
 });
 
-const qos = z.union([z.literal(0), z.literal(1), z.literal(2)]);
+const qos = z.literal([0, 1, 2]);
 export const evaluation = z
   .strictObject({
     deviceId: z.uuid(),

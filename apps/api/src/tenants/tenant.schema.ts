@@ -156,7 +156,7 @@ function objectOf(value: unknown): Record<string, unknown> {
 /** The same members, each of which may be null. */
 function nullable<T extends z.ZodRawShape>(schema: z.ZodObject<T>) {
   const members = Object.entries(schema.shape).map(
-    ([name, member]) => [name, z.union([member as z.ZodType, z.null()])] as const,
+    ([name, member]) => [name, z.nullable(member as z.ZodType)] as const,
   );
   return z.strictObject(Object.fromEntries(members));
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { queryAsSuperuser, startTestApi, type TestApi } from '../../../../test/support/api.js';
+import { queryAsSuperuser, startTestApi, type Json, type TestApi } from '../../../../test/support/api.js';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -78,6 +78,13 @@ describe('tenants', () => {
     expect(changed.status).toBe(200);
     expect(changed.headers.get('etag')).toBe('"2"');
     expect(changed.headers.get('operation-location')).toMatch(/^\/v1\/tenants\/patched\/operations\/\d+$/);
+    const limits = { publishRate: 0.5, maxConnections: '5' };
+    const bad = await api.platform.patch(path, { limits, settings: { publishDenied: 'explode' } });
+    expect(bad.body.errors.map(({ pointer, message }: Json) => [pointer, message])).toEqual([
+      ['#/limits/maxConnections', 'Invalid input: expected number, received string'],
+      ['#/limits/publishRate', 'Invalid input: expected int, received number'],
+      ['#/settings/publishDenied', 'Invalid option: expected one of "acknowledge"|"close"'],
+    ]);
     const merged = await api.platform.patch(path, { limits: { publishRate: null } });
     expect(merged.body).toMatchObject({
       name: 'New',
