@@ -16,7 +16,15 @@ import type {
   Vault,
 } from './ports.js';
 import { Reasons, type Reason } from './reason.js';
-import { disconnect, expel, nothingDone, type Renewal, renewSessions, reviewSession } from './review.js';
+import {
+  disconnect,
+  expel,
+  nothingDone,
+  type Renewal,
+  renewSessions,
+  reviewSession,
+  reviewSessions,
+} from './review.js';
 import type { Session } from './session.js';
 import { liveSessionsOf, type LiveQuestion, type LiveSessions } from './live.js';
 import { Space } from './space.js';
@@ -230,7 +238,7 @@ export class Broker {
     const space = this.#open.get(tenantId);
     if (space === undefined) return receipt;
     const concerned = [...space.sessions.values()].filter((session) => concerns(session.principal));
-    await Promise.all(concerned.map((session) => reviewSession(session, version, receipt)));
+    await reviewSessions(space, concerned, version, receipt);
     await space.wills.review(concerns, receipt);
     return receipt;
   }

@@ -41,9 +41,28 @@ export async function reviewSession(session: Session, version: number, tally: Ta
   return true;
 }
 
-/** Of those given other rights, and of those then reviewed, in one turn of the loop: some milliseconds, which everybody else waits for. */
+/** Of those asked about, given other rights, and then reviewed, in one turn of the loop: some milliseconds, which everybody else waits for. */
+const askedInOneTurn = 500;
 const swappedInOneTurn = 2_000;
 const reviewedInOneTurn = 200;
+
+/** Asks the Gate about each of them. */
+export async function reviewSessions(
+  space: Space,
+  sessions: readonly Session[],
+  version: number,
+  tally: Tally,
+): Promise<void> {
+  const pieces: Promise<unknown>[] = [];
+  for (let at = 0; at < sessions.length; at += askedInOneTurn) {
+    if (at > 0) await new Promise<void>((resolve) => space.clock.soon(resolve));
+    const piece = sessions.slice(at, at + askedInOneTurn).filter(({ hasEnded }) => !hasEnded);
+    const asked = Promise.all(piece.map((session) => reviewSession(session, version, tally)));
+    asked.catch(() => undefined); // told below, when all have been asked about
+    pieces.push(asked);
+  }
+  await Promise.all(pieces);
+}
 
 /**
  * Without asking the store for each session: one policy is often that of ten thousand. First of all everybody gets the new rights, so
@@ -75,7 +94,7 @@ export async function renewSessions(
     renewed.push(session);
   });
   await Promise.all([
-    ...toAsk.map((session) => reviewSession(session, version, tally)),
+    reviewSessions(space, toAsk, version, tally),
     lookThrough(space, renewed, refused, tally),
   ]);
 }

@@ -419,6 +419,29 @@ describe('a policy that is renewed', () => {
     expect(client.goodbye).toBe(0x87);
   });
 
+  it('is asked about in pieces where thousands are concerned, and goes from each of them', async () => {
+    const h = new Harness();
+    const crowd = await Promise.all(Array.from({ length: 1_200 }, (_, n) => h.connect5(`c${n}`)));
+    for (const client of crowd) client.link.send(client.subscribeBytes(['a']));
+    await h.settle();
+    let asked = 0;
+    const ask = h.gate.review.bind(h.gate);
+    h.gate.review = (principal) => {
+      asked += 1;
+      return ask(principal);
+    };
+    h.gate.allow({ subscribe: [] });
+    const done = h.broker.reauthorize(tenantId, everybody);
+    const pieces = [asked];
+    for (let turn = 0; turn < 4; turn++) {
+      await h.clock.turn();
+      pieces.push(asked);
+    }
+    expect(pieces).toEqual([500, 1_000, 1_200, 1_200, 1_200]);
+    expect(await done).toMatchObject({ sessionsTouched: 1_200, subscriptionsRemoved: 1_200 });
+    expect(crowd.every(({ link }) => !link.isEnded)).toBe(true);
+  });
+
   it('is taken from the gate where a review is under way, whose answer is of before', async () => {
     const h = new Harness();
     const client = await h.connect5('alice');
