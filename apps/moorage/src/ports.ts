@@ -35,7 +35,8 @@ export async function choosePorts(settings: Settings): Promise<Ports> {
   const taken: string[] = [];
   const ports: Partial<Record<PortName, number>> = {};
   try {
-    for (const name of portNames) {
+    // First those that are said: none of them is given away to one that may be any.
+    for (const name of portNames.toSorted((a, b) => isAny(settings[a]) - isAny(settings[b]))) {
       // PostgreSQL listens on loopback whatever the devices may reach.
       const host = name === 'postgresPort' ? '127.0.0.1' : settings.bind;
       const server = createServer();
@@ -56,6 +57,10 @@ export async function choosePorts(settings: Settings): Promise<Ports> {
   }
   if (taken.length > 0) throw new StartupError('port.unusable', [...new Set(taken)].join('; '));
   return ports as Ports;
+}
+
+function isAny(port: number): number {
+  return Number(port === 0);
 }
 
 function listen(server: Server, port: number, host: string): Promise<number> {
