@@ -73,6 +73,30 @@ describe('a newcomer that is turned away', () => {
   });
 });
 
+describe('newcomers of one moment', () => {
+  it('are counted once each, as many as wait for the same answer', async () => {
+    const h = new Harness();
+    h.gate.limits = { ...defaultLimits, maxConnections: 3 };
+    h.gate.isSlow = true;
+    const clients: TestClient[] = [];
+    for (const id of ['a', 'b', 'c', 'd']) clients.push(await h.connect5(id));
+    h.gate.answer();
+    for (const client of clients) await client.settle();
+    expect(clients.map(({ connack }) => connack?.code)).toEqual([0, 0, 0, 0x97]);
+  });
+
+  it('with one identifier are let in one after the other, and the last one stays', async () => {
+    const h = new Harness();
+    h.gate.isSlow = true;
+    const clients = [await h.connect5('a'), await h.connect5('a'), await h.connect5('a')];
+    h.gate.answer();
+    for (const client of clients) await client.settle();
+    expect(clients.map(({ connack }) => connack?.code)).toEqual([0, 0, 0]);
+    expect(clients.map(({ goodbye }) => goodbye)).toEqual([0x8e, 0x8e, undefined]);
+    expect(h.broker.stats.connections).toBe(1);
+  });
+});
+
 describe('a take-over', () => {
   it('leaves the newcomer its own will, which its good-bye then discards for good', async () => {
     const h = new Harness();

@@ -26,13 +26,14 @@ export type Renewal = (policy: Policy) => Policy | Refusal | undefined;
 
 /** Asks the Gate. `version`: of the change. False: the store is down and says nothing; the rights of before hold until it can be asked. */
 export async function reviewSession(session: Session, version: number, tally: Tally): Promise<boolean> {
-  const { principal, epoch } = session;
+  const { principal, epoch, signIns } = session;
   session.reviewsUnderWay += 1;
   const answer = await session.space.gate.review(principal);
   session.reviewsUnderWay -= 1;
   // Whoever left has no rights to review, and whoever signs in meanwhile notices the change of rights. Of two answers under
   // way at once the one that was asked for later holds, whichever comes first.
-  if (session.hasEnded || session.epoch !== epoch || session.rightsVersion > version) return true;
+  const isOther = session.epoch !== epoch || session.signIns !== signIns;
+  if (session.hasEnded || isOther || session.rightsVersion > version) return true;
   if (answer.kind === 'refused' && answer.reason === Reasons.serverUnavailable) return false;
   session.rightsVersion = version;
   tally.sessionsTouched += 1;

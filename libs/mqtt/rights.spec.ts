@@ -141,6 +141,53 @@ describe('a change of rights', () => {
     }
   });
 
+  it('gives a session that somebody else comes for meanwhile nothing of what it had before', async () => {
+    const h = new Harness();
+    h.gate.allow({ publish: [] });
+    const before = await h.connect5('shared', { expiry: 100, username: 'before@tenant-a' });
+    await before.cut();
+    h.store.hold();
+    const after = await h.connect5('shared', { expiry: 100, username: 'after@tenant-a' });
+    const review = h.gate.review.bind(h.gate);
+    let answer = (): void => undefined;
+    h.gate.review = async (principal) => {
+      if (principal.username === 'after@tenant-a') return review(principal);
+      await new Promise<void>((resolve) => (answer = resolve));
+      const granted = await review(principal);
+      return granted.kind === 'granted' ? { ...granted, policy: policyOf({}) } : granted;
+    };
+    const done = h.broker.reauthorize(tenantId, everybody); // asks about who had it before
+    h.store.commit();
+    await after.settle();
+    expect(after.connack?.code).toBe(0);
+    answer();
+    await done;
+    expect(await after.publish('a', '', { qos: 1 })).toMatchObject({ code: 0x87 });
+  });
+
+  it('does not show out who came for the session of somebody that has no right to it any more', async () => {
+    const h = new Harness();
+    const before = await h.connect5('shared', { expiry: 100, username: 'before@tenant-a' });
+    await before.cut();
+    h.store.hold();
+    const after = await h.connect5('shared', { expiry: 100, username: 'after@tenant-a' });
+    const review = h.gate.review.bind(h.gate);
+    let answer = (): void => undefined;
+    h.gate.review = async (principal) => {
+      if (principal.username === 'after@tenant-a') return review(principal);
+      await new Promise<void>((resolve) => (answer = resolve));
+      return { kind: 'refused', reason: Reasons.notAuthorized, detail: 'revoked', tenantId };
+    };
+    const done = h.broker.reauthorize(tenantId, everybody);
+    h.store.commit();
+    await after.settle();
+    answer();
+    await done;
+    await after.settle();
+    expect(after.link.isEnded).toBe(false);
+    expect(await after.ping()).toBe(true);
+  });
+
   it('brings new limits', async () => {
     const h = new Harness();
     const client = await h.connect5('alice');

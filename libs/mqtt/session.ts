@@ -68,6 +68,8 @@ export class Session {
   unreviewed = 0;
   /** Of the change of rights it was reviewed after last. */
   rightsVersion = 0;
+  /** Grows when somebody has signed in for it, or anew: an answer about who had it before is not about who has it now. */
+  signIns = 0;
   /** The Gate has been asked about its rights, and has not answered. */
   reviewsUnderWay = 0;
 

@@ -93,6 +93,7 @@ async function reauthenticate(
     grant.principal.deviceId === deviceId &&
     (grant.principal.clientId === clientId || grant.principal.clientId === '');
   if (!isSame) return connection.end(Reasons.notAuthorized, 'kicked');
+  session.signIns += 1;
   connection.use({ ...grant, principal: { ...grant.principal, clientId } });
   await reviewSubscriptions(session);
   if (connection.isClosed) return;

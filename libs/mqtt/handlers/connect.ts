@@ -226,6 +226,8 @@ function arrive(connection: Connection, admission: Admission): Promise<void> {
     before === undefined
       ? takeSession(connection, admission)
       : before.then(() => takeSession(connection, admission));
+  // Who was let in at once, or turned away, is nobody's to wait for; and it must not be counted beside its connection.
+  if (connection.state !== 'signing-in') return arrival;
   const gone = (): void => {
     if (arriving.get(clientId) === turn) arriving.delete(clientId);
   };
@@ -320,6 +322,7 @@ function seat(
     known === undefined || known.hasEnded
       ? new Session(space, principal, policy, limits, epoch, claimed !== undefined)
       : known;
+  session.signIns += 1;
   session.principal = principal;
   session.policy = policy;
   session.limits = limits;
