@@ -6,12 +6,14 @@ import type { ClientId, TenantId } from './message.js';
 import type {
   Clock,
   Gate,
+  Grant,
   Journal,
   Link,
   LinkSink,
   News,
   Principal,
   Receipt,
+  Refusal,
   RuleName,
   Vault,
 } from './ports.js';
@@ -177,6 +179,7 @@ export class Broker {
     addStats(space.stats, this.#past.get(tenantId) ?? noStats());
     this.#past.delete(tenantId);
     this.#open.set(tenantId, space);
+    space.rightsVersion = this.rightsVersion; // changes while it was opening have not been noted
     this.#wakes.get(tenantId)?.cancel();
     this.#wakes.delete(tenantId);
     this.#watchIdle(tenantId);
@@ -228,14 +231,22 @@ export class Broker {
     this.#wakes.set(tenantId, new Deadline(this.clock, at, () => void this.space(tenantId).catch(again)));
   }
 
+  /** Whoever signs in just now sees that its answer is of before. */
+  #noteChange(tenantId: TenantId): Space | undefined {
+    this.rightsVersion += 1;
+    const space = this.#open.get(tenantId);
+    if (space !== undefined) space.rightsVersion = this.rightsVersion;
+    return space;
+  }
+
   /**
    * Rights have changed. Everyone concerned is held against the rights of now: subscriptions that lost cover go, wills too,
    * whoever may not be here any more is shown out.
    */
   async reauthorize(tenantId: TenantId, concerns: (principal: Principal) => boolean): Promise<Receipt> {
-    const version = (this.rightsVersion += 1);
+    const space = this.#noteChange(tenantId);
+    const version = this.rightsVersion;
     const receipt = nothingDone();
-    const space = this.#open.get(tenantId);
     if (space === undefined) return receipt;
     const concerned = [...space.sessions.values()].filter((session) => concerns(session.principal));
     await reviewSessions(space, concerned, version, receipt);
@@ -245,9 +256,9 @@ export class Broker {
 
   /** As `reauthorize`, where what has changed is a policy that the Gate knows: nobody is asked about one by one. */
   async renewPolicies(tenantId: TenantId, renew: Renewal): Promise<Receipt> {
-    const version = (this.rightsVersion += 1);
+    const space = this.#noteChange(tenantId);
+    const version = this.rightsVersion;
     const receipt = nothingDone();
-    const space = this.#open.get(tenantId);
     if (space === undefined) return receipt;
     await renewSessions(space, renew, version, receipt);
     await space.wills.review(() => true, receipt);
@@ -256,12 +267,11 @@ export class Broker {
 
   /** The device is gone for good, and so are its connections, sessions and wills when this resolves. */
   async expel(tenantId: TenantId, deviceId: string): Promise<Receipt> {
-    this.rightsVersion += 1;
+    const space = this.#noteChange(tenantId);
     this.#expelled.add(deviceId);
     const [longestAgo] = this.#expelled;
     if (this.#expelled.size > mostExpelled && longestAgo !== undefined) this.#expelled.delete(longestAgo);
     const receipt = nothingDone();
-    const space = this.#open.get(tenantId);
     if (space !== undefined) await expel(space, (principal) => principal.deviceId === deviceId, receipt);
     return receipt;
   }
@@ -284,12 +294,20 @@ export class Broker {
     return space === undefined ? { sessions: [], isComplete: true } : liveSessionsOf(space, question);
   }
 
-  /** For a newcomer whose rights may have changed while it signed in. Who cannot be judged does not stay. */
-  async reviewNewcomer(session: Session): Promise<void> {
-    const isJudged = await reviewSession(session, this.rightsVersion, nothingDone());
-    if (!isJudged) session.connection?.end(Reasons.serverUnavailable, 'kicked');
-    // Deleted between its sign-in and its session: nobody will ever come back for it.
-    if (this.#expelled.has(session.principal.deviceId)) session.space.end(session);
+  /** What was granted before a change of rights, as it is after it. Who cannot be judged is refused. */
+  async grantOfNow({ principal }: Grant): Promise<Grant | Refusal> {
+    const { clientId, deviceId, tenantId } = principal;
+    const answer = await this.gate.review(principal);
+    if (answer.kind === 'refused') return answer;
+    if (this.isExpelled(deviceId)) {
+      return { kind: 'refused', reason: Reasons.notAuthorized, detail: 'the device is gone', tenantId };
+    }
+    return { ...answer, principal: { ...answer.principal, clientId } };
+  }
+
+  /** It was deleted lately: nobody will ever come back for its sessions. */
+  isExpelled(deviceId: string): boolean {
+    return this.#expelled.has(deviceId);
   }
 
   /** A session's rights change by themselves, and now is the moment (Grant.reviewAt). Asked for until the Gate has an answer. */

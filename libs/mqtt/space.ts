@@ -106,6 +106,8 @@ export class Space {
   readonly stats: SpaceStats = noStats();
   readonly sys = new Sys(this);
   readonly tenantNews = new TenantNews(this);
+  /** Of the last change that may have concerned somebody of here: a sign-in that was judged before it is judged again. */
+  rightsVersion = 0;
   /** Of each client identifier with newcomers between their sign-in and their session: when the last of them has its own. */
   readonly arriving = new Map<ClientId, Promise<void>>();
   readonly connections = new Set<Connection>();

@@ -118,16 +118,14 @@ describe('a change of rights', () => {
     hold = new Promise((resolve) => (release = resolve));
     const read = new Promise<void>((resolve) => (noteRead = resolve));
     const client = connect(late);
-    const ended = new Promise<number | undefined>((resolve) => {
-      client.once('disconnect', (packet) => resolve(packet.reasonCode));
-    });
+    const refused = new Promise<unknown>((resolve) => client.once('error', resolve));
     await read;
     await tenant.change('device', { deviceId: late.id }, ({ db }) =>
       db.device.deleteMany({ where: { id: late.id } }),
     );
     await applyChange(broker, gate, change('device', { deviceId: late.id }));
     release();
-    expect(await ended).toBe(0x87);
+    expect(await refused).toMatchObject({ code: 0x87 });
     hold = undefined;
     await client.endAsync(true);
   });

@@ -86,7 +86,15 @@ async function reauthenticate(
   if (connection.isClosed) return;
   connection.signedIn();
   if (!('grant' in outcome)) return connection.end(outcome.reason, 'kicked'); // MQTT-4.12.1-2
-  const { grant } = outcome;
+  let { grant } = outcome;
+  // A right that went while the Gate made up its mind is not given back, not for a moment.
+  for (let asOf = rightsVersion; session.space.rightsVersion > asOf;) {
+    asOf = broker.rightsVersion;
+    const answer = await broker.grantOfNow(grant);
+    if (connection.isClosed) return;
+    if (answer.kind === 'refused') return connection.end(answer.reason, 'kicked');
+    grant = answer;
+  }
   const { tenantId, deviceId, clientId } = session.principal;
   const isSame =
     grant.principal.tenantId === tenantId &&
@@ -98,6 +106,4 @@ async function reauthenticate(
   await reviewSubscriptions(session);
   if (connection.isClosed) return;
   connection.reply(encodeAuth(Reasons.success.code, method, outcome.data));
-  // A right that went while the Gate made up its mind is gone all the same.
-  if (broker.rightsVersion !== rightsVersion) await broker.reviewNewcomer(session);
 }

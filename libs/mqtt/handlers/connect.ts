@@ -166,7 +166,7 @@ function examine(
   if (grant.expiresAt !== undefined && grant.expiresAt <= space.clock.now()) {
     return no(Reasons.notAuthorized, 'the credential has ended');
   }
-  return packet.will === undefined ? undefined : examineWill(packet.will, packet.protocolVersion, grant, no);
+  return packet.will && examineWill(packet.will, packet.protocolVersion, grant);
 }
 
 /** A session or will that was not stored would be lost with the process. */
@@ -178,9 +178,9 @@ function needsStore({ sessionExpiryIntervalS, will }: ConnectPacket, known: Sess
 function examineWill(
   will: Will,
   version: ProtocolVersion,
-  { limits, policy }: Grant,
-  no: (reason: Reason, detail: string) => Refusal,
+  { limits, policy, principal: { tenantId } }: Grant,
 ): Refusal | undefined {
+  const no = (reason: Reason, detail: string): Refusal => ({ kind: 'refused', reason, detail, tenantId });
   if (!isWithinLimits(will.topic, limits.maxTopicBytes, limits.maxTopicLevels)) {
     return no(Reasons.topicNameInvalid, 'will topic over the limit');
   }
@@ -284,18 +284,42 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   }
   const session = seat(space, grant, known, claimed, epoch);
   if (claimed !== undefined) await restore(space, session, claimed, session === known);
-  session.reviewed();
   session.expiryIntervalS = expiryIntervalS;
-  if (connection.isClosed) {
+  let current: Admission | Refusal = admission;
+  while (!('kind' in current) && !connection.isClosed && space.rightsVersion > current.rightsVersion)
+    current = await askAgain(connection, current, session);
+  session.reviewed();
+  if (connection.isClosed || 'kind' in current) {
     space.wills.turnedAway(principal, session.epoch); // there was no CONNACK: there is no will
-    if (session.isDurable && expiryIntervalS > 0) space.park(session);
+    const mayReturn =
+      session.isDurable && expiryIntervalS > 0 && !connection.broker.isExpelled(principal.deviceId);
+    if (mayReturn) space.park(session);
     else space.end(session);
+    if ('kind' in current) refuse(connection, packet, current);
     return;
   }
-  welcome(connection, admission, session, claimed?.resumed === true);
-  // A right that went between the Gate's answer and now was not this session's to lose yet.
+  welcome(connection, current, session, claimed?.resumed === true);
+}
+
+/**
+ * A right has changed since the Gate was asked. Who has it no more must not come in by it: what was sent behind CONNECT would be
+ * accepted, and what waits be sent, when the receipt of the change has been written.
+ */
+async function askAgain(
+  connection: Connection,
+  admission: Admission,
+  session: Session,
+): Promise<Admission | Refusal> {
   const { broker } = connection;
-  if (broker.rightsVersion !== admission.rightsVersion) await broker.reviewNewcomer(session);
+  const { packet } = admission;
+  const { rightsVersion } = broker;
+  const grant = await broker.grantOfNow(admission.grant);
+  if (grant.kind === 'refused') return grant;
+  const refusal = packet.will && examineWill(packet.will, packet.protocolVersion, grant);
+  if (refusal !== undefined) return refusal;
+  give(session, grant);
+  await reviewSubscriptions(session);
+  return { ...admission, grant, rightsVersion };
 }
 
 function heldOff({ principal, limits }: Grant): Refusal {
@@ -323,11 +347,15 @@ function seat(
       ? new Session(space, principal, policy, limits, epoch, claimed !== undefined)
       : known;
   session.signIns += 1;
+  give(session, grant);
+  space.sessions.set(session.clientId, session);
+  return session;
+}
+
+function give(session: Session, { principal, policy, limits }: Grant): void {
   session.principal = principal;
   session.policy = policy;
   session.limits = limits;
-  space.sessions.set(session.clientId, session);
-  return session;
 }
 
 /** What the vault has of it. `isKnown`: this process has had it all the while. */
