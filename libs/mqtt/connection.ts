@@ -37,7 +37,7 @@ import { Receipts, type ReceiptType } from './receipts.js';
 import { serversTopic } from './rights.js';
 import type { Session } from './session.js';
 import type { Ending, Space } from './space.js';
-import { Deadline, RateLimit } from './timers.js';
+import { Deadline, RateLimit, rightsWaitMs } from './timers.js';
 import { mostRemembered } from './topic.js';
 import { ProtocolViolation } from './violation.js';
 
@@ -307,14 +307,19 @@ export class Connection implements LinkSink {
     this.#expiry?.cancel();
     this.#expiry = undefined;
     if (grant.expiresAt !== undefined) {
-      this.#expiry = new Deadline(clock, grant.expiresAt, () => this.end(Reasons.notAuthorized, 'expired'));
+      this.#expiry = new Deadline(
+        clock,
+        grant.expiresAt,
+        () => this.end(Reasons.notAuthorized, 'expired'),
+        rightsWaitMs,
+      );
     }
     this.#review?.cancel();
     this.#review = undefined;
     const { session } = this;
     if (session === undefined) return;
     if (grant.reviewAt !== undefined) {
-      this.#review = new Deadline(clock, grant.reviewAt, () => this.broker.reviewDue(session));
+      this.#review = new Deadline(clock, grant.reviewAt, () => this.broker.reviewDue(session), rightsWaitMs);
     }
     session.principal = grant.principal;
     session.policy = grant.policy;

@@ -248,6 +248,22 @@ describe('a change of rights', () => {
     expect(await after.ping()).toBe(true);
   });
 
+  it('by the time of day is there soon after a clock that is set forward has passed it', async () => {
+    const h = new Harness();
+    h.gate.expiresAt = h.clock.now() + 3_600_000;
+    const ends = await h.connect5('ends');
+    h.gate.expiresAt = undefined;
+    h.gate.reviewAt = h.clock.now() + 3_600_000;
+    const narrowed = await h.connect5('narrowed');
+    h.gate.reviewAt = undefined;
+    h.gate.allow({ publish: [] });
+    h.clock.setForward(8 * 3_600_000);
+    await h.clock.advance(60_000);
+    await ends.settle();
+    expect(ends.goodbye).toBe(0x87);
+    expect(await narrowed.publish('a', '', { qos: 1 })).toMatchObject({ code: 0x87 });
+  });
+
   it('brings new limits', async () => {
     const h = new Harness();
     const client = await h.connect5('alice');

@@ -3,6 +3,9 @@ import type { Clock, Timer } from './ports.js';
 /** Clocks count milliseconds in 31 bits: whoever waits longer waits in turns. */
 const longestWaitMs = 2 ** 30;
 
+/** A clock that is set forward wakes no timer: what takes rights away looks at it so often. */
+export const rightsWaitMs = 60_000;
+
 /**
  * Calls back once, when the deadline has passed. Moving the deadline further out is one assignment: the timer looks at it
  * when it fires and goes on waiting, so that a keep-alive costs nothing per packet.
@@ -10,12 +13,15 @@ const longestWaitMs = 2 ** 30;
 export class Deadline {
   readonly #clock: Clock;
   readonly #callback: () => void;
+  readonly #longestWaitMs: number;
   #at: number;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, at: number, callback: () => void) {
+  /** `waitMs`: looks at the clock so often at least. */
+  constructor(clock: Clock, at: number, callback: () => void, waitMs = longestWaitMs) {
     this.#clock = clock;
     this.#callback = callback;
+    this.#longestWaitMs = waitMs;
     this.#at = at;
     this.#wait();
   }
@@ -35,7 +41,7 @@ export class Deadline {
   }
 
   #wait(): void {
-    const ms = Math.max(0, Math.min(this.#at - this.#clock.now(), longestWaitMs));
+    const ms = Math.max(0, Math.min(this.#at - this.#clock.now(), this.#longestWaitMs));
     this.#timer = this.#clock.after(ms, () => this.#look());
   }
 
