@@ -78,7 +78,7 @@ export async function renewSessions(
 ): Promise<void> {
   const toAsk: Session[] = [];
   const renewed: Session[] = [];
-  const refused = new Map<Session, Refusal>();
+  const refused: Refused[] = [];
   const sessions = Array.from(space.sessions.values());
   await inTurns(space, sessions, swappedInOneTurn, (session) => {
     if (session.hasEnded || session.rightsVersion > version) return;
@@ -88,7 +88,8 @@ export async function renewSessions(
     if (answer === session.policy) return;
     session.rightsVersion = version;
     tally.sessionsTouched += 1;
-    if ('kind' in answer) return void refused.set(session, answer);
+    if ('kind' in answer)
+      return void refused.push({ session, signIns: session.signIns, reason: answer.reason });
     session.policy = answer;
     session.unreviewed += 1;
     session.connection?.forgetRights();
@@ -100,14 +101,21 @@ export async function renewSessions(
   ]);
 }
 
+interface Refused {
+  readonly session: Session;
+  /** Whoever has come for it since has been judged anew. */
+  readonly signIns: number;
+  readonly reason: Reason;
+}
+
 async function lookThrough(
   space: Space,
   renewed: readonly Session[],
-  refused: ReadonlyMap<Session, Refusal>,
+  refused: readonly Refused[],
   tally: Tally,
 ): Promise<void> {
-  await inTurns(space, [...refused], reviewedInOneTurn, ([session, { reason }]) => {
-    if (!session.hasEnded) showOut(session, reason, tally);
+  await inTurns(space, refused, reviewedInOneTurn, ({ session, signIns, reason }) => {
+    if (!session.hasEnded && session.signIns === signIns) showOut(session, reason, tally);
   });
   await inTurns(space, renewed, reviewedInOneTurn, (session) => {
     const rest = session.hasEnded ? undefined : review(session, tally);

@@ -542,6 +542,23 @@ describe('a policy that is renewed', () => {
     expect(client.goodbye).toBe(0x87);
   });
 
+  it('shows out nobody who has come for a session since', async () => {
+    const h = new Harness();
+    const crowd = await Promise.all(Array.from({ length: 1_000 }, (_, n) => h.connect5(`c${n}`)));
+    const mine = await h.connect5('mine', { expiry: 100, username: 'before@tenant-a' });
+    await mine.cut();
+    const reason = Reasons.notAuthorized;
+    const done = h.broker.renewPolicies(tenantId, () => ({ kind: 'refused', reason, detail: '', tenantId }));
+    const after = h.open(5, 'mine');
+    after.link.send(connectBytes('mine', { version: 5, clean: false, username: 'after@tenant-a' }));
+    await h.clock.turn();
+    await after.settle();
+    await done;
+    await after.settle();
+    expect(crowd.every(({ link }) => link.isEnded)).toBe(true);
+    expect([after.connack?.code, after.link.isEnded]).toEqual([0, false]);
+  });
+
   it('is asked about in pieces where thousands are concerned, and goes from each of them', async () => {
     const h = new Harness();
     const crowd = await Promise.all(Array.from({ length: 1_200 }, (_, n) => h.connect5(`c${n}`)));
