@@ -4,6 +4,7 @@ import { Pool } from 'pg';
 import type { Journal, News, TenantId, Vault } from '#mqtt';
 
 import { leaseLost } from './broker-errors.js';
+import { inUtc } from './database/connection.js';
 import { toStoreError } from './database/errors.js';
 import { PostgresJournal } from './journal.js';
 import { Lease } from './lease.js';
@@ -66,7 +67,8 @@ const aliveQuery = { text: 'SELECT 1', query_timeout: 3_000 };
 
 /** Rejects when the database cannot be used, for a process that cannot write must not accept anybody. */
 export async function openBrokerStore(options: BrokerStoreOptions): Promise<BrokerStore> {
-  const { url, processId } = options;
+  const { processId } = options;
+  const url = inUtc(options.url);
   // PostgreSQL's own sentences may quote what was written.
   const onTrouble = (error: unknown): void => options.onTrouble?.(toStoreError(error));
   const pool = new Pool({

@@ -4,6 +4,7 @@
  */
 import { Client } from 'pg';
 
+import { inUtc } from './database/connection.js';
 import { toStoreError } from './database/errors.js';
 
 export interface ChannelOptions {
@@ -82,7 +83,7 @@ export class Channel {
   async #connect(): Promise<Client> {
     const { url, name, channel } = this.#options;
     const client = new Client({
-      connectionString: url,
+      connectionString: inUtc(url),
       application_name: name,
       connectionTimeoutMillis: 5_000,
       query_timeout: 30_000,

@@ -98,8 +98,12 @@ export interface TestTenant {
   readonly viewer: ApiClient;
 }
 
-export async function startTestApi(options: Partial<ApiOptions> = {}): Promise<TestApi> {
-  const database = await createTestDatabase();
+/** On a database of its own, unless it is given one; with the api goes the database. */
+export async function startTestApi(
+  options: Partial<ApiOptions> = {},
+  given?: TestDatabase,
+): Promise<TestApi> {
+  const database = given ?? (await createTestDatabase());
   const { secretKey } = database;
   const key = await firstPlatformKey(database);
   const api = await createApi({ databaseUrl: database.appUrl, secretKey, log: silentLogger(), ...options });

@@ -1,6 +1,7 @@
 /** The control plane's way into PostgreSQL: Prisma, one transaction a call, bound to one tenant or to the platform. */
 import { PrismaPg } from '@prisma/adapter-pg';
 import { Pool } from 'pg';
+import { inUtc } from '../database/connection.js';
 import { wasOvertaken, withStoreErrors } from '../database/errors.js';
 import { verifyFences } from '../database/fences.js';
 import { PrismaClient, type Prisma } from '../generated/client.js';
@@ -55,7 +56,7 @@ const attempts = 3;
 /** Opens no connection yet: they come with the first call. */
 export function openControlStore(options: ControlStoreOptions): ControlStore {
   const pool = new Pool({
-    connectionString: options.url,
+    connectionString: inUtc(options.url),
     max: options.poolSize ?? 10,
     application_name: 'moorage-api',
     connectionTimeoutMillis: waitForConnectionMs,

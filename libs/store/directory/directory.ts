@@ -5,6 +5,7 @@
  */
 import { Pool } from 'pg';
 
+import { inUtc } from '../database/connection.js';
 import { withStoreErrors } from '../database/errors.js';
 import { verifyFences } from '../database/fences.js';
 import { type Observation, Observations } from '../observations.js';
@@ -73,7 +74,7 @@ const standingPlans = `SELECT set_config(name, setting, false) FROM (VALUES ('pl
 /** Opens no connection yet: they come with the first question. */
 export function openDirectory(options: DirectoryOptions): Directory {
   const pool = new Pool({
-    connectionString: options.url,
+    connectionString: inUtc(options.url),
     application_name: 'moorage-broker-directory',
     max: 2 * maxConcurrent + 1,
     // Less than a client waits for CONNACK: "server unavailable" is an answer, silence is not.
