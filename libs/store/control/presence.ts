@@ -56,6 +56,15 @@ export function presenceSince(tx: TenantTx, query: PresenceSince): Promise<Prese
   });
 }
 
+/** When the last of the tenant's clients, or of one device's, has changed its state; undefined: there are none. */
+export async function newestPresence(tx: TenantTx, deviceId: string | undefined): Promise<Date | undefined> {
+  const { _max: newest } = await tx.db.presence.aggregate({
+    where: { tenantId: tx.tenantId, ...defined({ deviceId }) },
+    _max: { since: true },
+  });
+  return newest.since ?? undefined;
+}
+
 /** Of many devices at once, bounded for each; for a request's DataLoader. */
 export function presenceOfDevices(
   tx: TenantTx,

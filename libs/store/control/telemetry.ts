@@ -84,12 +84,6 @@ function readRow(row: StoredRow): TelemetryRow {
   return { ...row, body: row.body === null ? null : readJsonBody(row.body) };
 }
 
-/** The store's clock: what is new is new by this one. */
-export async function storeTime(tx: TenantTx): Promise<Date> {
-  const rows = await tx.db.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS now`;
-  return rows[0]?.now ?? new Date();
-}
-
 function inWindow(tx: TenantTx, window: TelemetryWindow): Prisma.Sql {
   const conditions = [Prisma.sql`tenant_id = ${tx.tenantId}::uuid`];
   if (window.deviceId !== undefined) conditions.push(Prisma.sql`device_id = ${window.deviceId}::uuid`);

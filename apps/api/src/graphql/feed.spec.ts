@@ -14,11 +14,11 @@ class Table {
   reads = 0;
   readonly feeds = new Feeds<Item>({ keyOf: ({ id }) => String(id), timeOf: ({ at }) => at }, 1);
 
-  follow(name = 'a', at = new Date(0)): Promise<Follower<Item>> {
+  follow(name = 'a'): Promise<Follower<Item>> {
     return this.feeds.follow(
       name,
       (from) => this.read(from),
-      () => Promise.resolve(at),
+      () => Promise.resolve(this.rows.map(({ at }) => at).reduce(later, undefined)),
     );
   }
 
@@ -34,6 +34,10 @@ class Table {
       yield await Promise.resolve(found.slice(start, start + 2));
     }
   }
+}
+
+function later(one: Date | undefined, other: Date): Date {
+  return one === undefined || other > one ? other : one;
 }
 
 async function idsOf(feed: AsyncIterator<Item>, count: number): Promise<(number | undefined)[]> {
@@ -66,7 +70,7 @@ describe('feeds', () => {
     expect((await waiting)?.done).toBe(true);
     expect(table.feeds.polls).toBe(0);
     const readsBefore = table.reads;
-    const next = feedOf(await table.follow('a', new Date(2)), tellAll);
+    const next = feedOf(await table.follow(), tellAll);
     table.add(2);
     expect(await idsOf(next, 1)).toEqual([2]);
     expect(table.reads).toBeGreaterThan(readsBefore);
@@ -78,29 +82,40 @@ describe('feeds', () => {
     const first = feedOf(await table.follow(), tellAll);
     table.add(10);
     expect(await idsOf(first, 1)).toEqual([10]);
-    const second = feedOf(await table.follow('a', new Date(20)), tellAll);
     table.add(15);
+    const second = feedOf(await table.follow(), tellAll);
     table.add(20);
     expect(await idsOf(second, 1)).toEqual([20]);
     expect(await idsOf(first, 2)).toEqual([15, 20]);
     await Promise.all([first.return?.(), second.return?.()]);
   });
 
-  it('tell what happened while a newcomer was asking from when on', async () => {
+  it('tell what is there to be read only after they began, of whatever time before it is', async () => {
+    const table = new Table();
+    table.add(1, 60_000);
+    const feeds = [feedOf(await table.follow(), tellAll), feedOf(await table.follow(), tellAll)];
+    table.add(2, 60_000); // received an hour ago, and committed now
+    table.add(3, 59_000);
+    for (const feed of feeds) expect(await idsOf(feed, 2)).toEqual([2, 3]);
+    for (const feed of feeds) await feed.return?.();
+  });
+
+  it('are not waited for by those who are told already', async () => {
     const table = new Table();
     const first = feedOf(await table.follow(), tellAll);
-    const second = await table.feeds.follow(
+    const { promise: asked, resolve: answer } = Promise.withResolvers<undefined>();
+    const second = table.feeds.follow(
       'a',
       (from) => table.read(from),
-      async () => {
-        table.add(7);
-        await idsOf(first, 1); // it has been told, to those who were there
-        return new Date(7);
-      },
+      () => asked,
     );
-    expect((await second.take(60_000)).map(({ id }) => id)).toEqual([7]);
-    second.leave();
-    await first.return?.();
+    table.add(7);
+    expect(await idsOf(first, 1)).toEqual([7]);
+    answer(undefined);
+    const late = feedOf(await second, tellAll);
+    table.add(8);
+    expect(await idsOf(late, 1)).toEqual([8]);
+    await Promise.all([first.return?.(), late.return?.()]);
   });
 
   it('tell what commits late, once, and all of what shares its time with much else', async () => {

@@ -1,8 +1,8 @@
 /**
  * Live streams made of polls: a missed wake-up cannot lose anything. Whoever follows the same is told from one poll, however many they
- * are; nobody follows, nothing is asked. Each begins at a time of its own, and is told nothing from before.
+ * are; nobody follows, nothing is asked. A follower is told what can be read since it began and could not before, whatever time that is
+ * of: what had been received already, and was committed a while later, would be missing in what it has read before, and here.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../failure.js';
 
 const pollEveryMs = 400;
@@ -34,20 +34,18 @@ export class Feeds<T> {
     return this.#polls.size;
   }
 
-  /** `name` says all that `read` depends on, the tenant first. `begin` finds out from when on, and may refuse. */
-  async follow(name: string, read: Read<T>, begin: () => Promise<Date>): Promise<Follower<T>> {
-    // It listens before it knows from when on: nothing of in between is missed.
+  /** `name` says all that `read` depends on, the tenant first. `begin` may refuse, and tells the time of the newest there is. */
+  async follow(name: string, read: Read<T>, begin: () => Promise<Date | undefined>): Promise<Follower<T>> {
     const poll = this.#polls.get(name) ?? this.#open(name, read);
-    const follower = new Follower<T>(poll, this.followed.timeOf);
+    const follower = new Follower<T>(poll);
     poll.enter(follower);
     try {
-      follower.since = await begin();
+      await poll.admit(follower, await begin());
+      return follower;
     } catch (error) {
       follower.leave();
       throw error;
     }
-    poll.start(follower.since);
-    return follower;
   }
 
   #open(name: string, read: Read<T>): Poll<T> {
@@ -59,10 +57,19 @@ export class Feeds<T> {
   }
 }
 
+interface Newcomer<T> {
+  readonly follower: Follower<T>;
+  readonly admitted: () => void;
+  readonly refused: (error: unknown) => void;
+}
+
 class Poll<T> {
   readonly #followers = new Set<Follower<T>>();
-  readonly #stop = new AbortController();
+  /** Who is told nothing until all there is has been read once more. */
+  #newcomers: Newcomer<T>[] = [];
   #isStarted = false;
+  #hasEnded = false;
+  #wake: () => void = () => undefined;
 
   constructor(
     private readonly read: Read<T>,
@@ -80,51 +87,75 @@ class Poll<T> {
     if (this.#followers.size === 0) this.#end();
   }
 
-  /** The first who begins decides; whoever began a moment before is within what is looked back over. */
-  start(at: Date): void {
-    if (this.#isStarted) return;
-    this.#isStarted = true;
-    this.#run(at).catch((error: unknown) => {
-      this.#end();
-      for (const follower of this.#followers) follower.fail(error);
+  /** Resolves when whatever can be read from now on will be told. The first one's `newest` decides where it begins. */
+  async admit(follower: Follower<T>, newest: Date | undefined): Promise<void> {
+    if (this.#hasEnded) return; // with an error, which the follower has been told
+    await new Promise<void>((admitted, refused) => {
+      this.#newcomers.push({ follower, admitted, refused });
+      this.#wake();
+      if (this.#isStarted) return;
+      this.#isStarted = true;
+      this.#run(newest ?? new Date(0)).catch((error: unknown) => this.#fail(error));
     });
   }
 
   #end(): void {
-    this.#stop.abort();
+    this.#hasEnded = true;
+    this.#wake();
     this.onEnd();
   }
 
-  async #run(start: Date): Promise<void> {
-    const { signal } = this.#stop;
-    const seen = new LookBack<T>(start, this.followed);
-    while (!signal.aborted) {
+  #fail(error: unknown): void {
+    this.#end();
+    for (const follower of this.#followers) follower.fail(error);
+    for (const { refused } of this.#newcomers) refused(error);
+  }
+
+  async #run(newest: Date): Promise<void> {
+    const seen = new LookBack<T>(newest, this.followed);
+    while (!this.#hasEnded) {
+      const count = this.#newcomers.length;
       for await (const page of this.read(seen.from)) {
-        if (signal.aborted) return;
+        if (this.#hasEnded) return;
         const fresh = seen.untold(page);
         if (fresh.length > 0) for (const follower of this.#followers) follower.tell(fresh);
       }
-      await sleep(this.everyMs, undefined, { signal }).catch(() => undefined);
+      for (const { follower, admitted } of this.#newcomers.splice(0, count)) {
+        follower.listen();
+        admitted();
+      }
+      if (this.#newcomers.length === 0) await this.#pause();
     }
+  }
+
+  /** Until it is time again, or somebody new waits. */
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.everyMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 }
 
 /** One reader's place: what it has yet to be handed. */
 export class Follower<T> {
-  /** Set before anything is taken. */
-  since = new Date(0);
   hasLeft = false;
+  #isListening = false;
   #waiting: T[] = [];
   #failure: { readonly error: unknown } | undefined;
   #wake: () => void = () => undefined;
 
-  constructor(
-    private readonly poll: Poll<T>,
-    private readonly timeOf: (item: T) => Date,
-  ) {}
+  constructor(private readonly poll: Poll<T>) {}
+
+  listen(): void {
+    this.#isListening = true;
+  }
 
   tell(items: readonly T[]): void {
-    if (this.#failure !== undefined) return;
+    if (!this.#isListening || this.#failure !== undefined) return;
     for (const item of items) this.#waiting.push(item);
     if (this.#waiting.length > mostWaiting) {
       const message = `More than ${mostWaiting} were waiting to be sent: read on from there by a query, and subscribe again.`;
@@ -153,7 +184,7 @@ export class Follower<T> {
     if (this.#failure !== undefined) throw this.#failure.error;
     const taken = this.#waiting.slice(0, handedAtOnce);
     this.#waiting = this.#waiting.slice(handedAtOnce);
-    return taken.filter((item) => this.timeOf(item) >= this.since);
+    return taken;
   }
 
   #news(ms: number): Promise<void> {

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createClient, type Client } from 'graphql-ws';
+import { Client as PostgresClient } from 'pg';
 import { WebSocket as NodeWebSocket } from 'ws';
 
 import { startTestApi, type ApiClient, type TestApi, type TestTenant } from '../../../../test/support/api.js';
@@ -50,7 +51,7 @@ async function endOf(client: Client, query: string): Promise<unknown> {
   }
 }
 
-/** A feed begins when it has asked the store for the time: what is written before that is not told. Whatever is, one more is written. */
+/** A feed begins when it has read what there is: what is written before that is not told. Whatever is, one more is written. */
 async function writeUntil<T>(told: Promise<T>, write: (n: number) => Promise<void>): Promise<T> {
   const feed = { hasSpoken: false };
   void told.finally(() => (feed.hasSpoken = true));
@@ -64,6 +65,33 @@ const telemetry = (tenant: string, device: string) =>
   `subscription { telemetry(tenant: "${tenant}", device: "${device}") { topic body raw } }`;
 
 describe('GraphQL subscriptions', () => {
+  it('tell a reading that was received before they began, and is stored since', async () => {
+    const { body: device } = await acme.admin.post(`${acme.path}/devices`, { name: 'held-up' });
+    const add = (second: number) => {
+      const at = `2026-01-01T00:00:0${second}Z`;
+      return addReadings(api.database, acme.id, device.id, [{ at, body: { second } }]);
+    };
+    await add(0);
+    const writer = new PostgresClient({ connectionString: api.database.superuserUrl });
+    await writer.connect();
+    await writer.query('BEGIN');
+    await writer.query(
+      `INSERT INTO telemetry (tenant_id, device_id, received_at, topic, body, qos) VALUES ($1, $2, $3, 't', $4, 1)`,
+      [acme.id, device.id, '2026-01-01T00:00:02Z', '{"second":2}'],
+    );
+    const readings = connect(acme.viewer).iterate({ query: telemetry('acme', device.id) });
+    await writeUntil(readings.next(), () => add(1));
+    await writer.query('COMMIT');
+    await writer.end();
+    const seconds: (number | undefined)[] = [];
+    while (seconds.at(-1) !== 2) {
+      const { value } = await readings.next();
+      const told = value?.data?.['telemetry'] as { body: { second: number } } | undefined;
+      seconds.push(told?.body.second);
+    }
+    expect(seconds.filter((second) => second !== 1)).toEqual([2]);
+  });
+
   it('tell the readings of a device as they are stored, and none from before', async () => {
     const addNow = (n: number) =>
       addReadings(api.database, acme.id, deviceId, [

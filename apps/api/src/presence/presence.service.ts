@@ -6,8 +6,8 @@ import {
   listDevicePresence,
   listPresence,
   listPresenceHistory,
+  newestPresence,
   presenceSince,
-  storeTime,
   type ControlStore,
   type DevicePresence,
   type DeviceState,
@@ -81,7 +81,7 @@ export class PresenceService {
       () =>
         this.store.tenant(tenantId, async (tx) => {
           if (deviceId !== undefined && (await findDevice(tx, deviceId)) === null) throw notFound();
-          return storeTime(tx);
+          return newestPresence(tx, deviceId);
         }),
     );
   }

@@ -2,8 +2,8 @@ import { Inject, Injectable } from '@nestjs/common';
 import {
   countTelemetry,
   findDevice,
+  latestTelemetry,
   listTelemetry,
-  storeTime,
   type ControlStore,
   type TelemetryPlace,
   type TelemetryRow,
@@ -50,7 +50,7 @@ export class TelemetryService {
     );
   }
 
-  /** Readings of a device from now on. */
+  /** Readings of a device that are stored from now on. */
   follow({ tenantId }: TenantScope, deviceId: string): Promise<Follower<TelemetryRow>> {
     return this.feeds.follow(
       `${tenantId} ${deviceId}`,
@@ -58,7 +58,8 @@ export class TelemetryService {
       () =>
         this.store.tenant(tenantId, async (tx) => {
           if ((await findDevice(tx, deviceId)) === null) throw notFound();
-          return storeTime(tx);
+          const [latest] = await latestTelemetry(tx, [deviceId]);
+          return latest?.receivedAt;
         }),
     );
   }
