@@ -1,9 +1,9 @@
 /**
- * `npm run bench connections [-- --only tcp|tls|mutual --conns 4000 --tls 500 --rounds 3]`: what a sign-in costs. Over TCP with a
+ * `npm run bench connections [-- --only tcp|tls|mutual --conns 4000 --tls 500 --warm 3000 --rounds 3]`: what a sign-in costs. Over TCP with a
  * password, under client identifiers that are new and under those that came before: how many a second, and processor time of broker and
  * PostgreSQL for one of them, without and with its departure. Over TLS with a password and over mutual TLS with a certificate:
  * processor time against that of a bare Node TLS server, which answers anything with CONNACK, turn by turn; over TLS also against one whose
- * handshake is like ours. `--only` runs one part, in a minute or two. What a connection holds while it is idle: `npm run bench idle`.
+ * handshake is like ours, all of them after `--warm` sign-ins, for a process that has just started compiles. `--only` runs one part, in a minute or two. What a connection holds while it is idle: `npm run bench idle`.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     conns: { type: 'string', default: '4000' },
     tls: { type: 'string', default: '500' },
+    warm: { type: 'string', default: '3000' },
     rounds: { type: 'string', default: '3' },
     dir: { type: 'string', default: '.' },
   },
@@ -100,7 +101,7 @@ function tell(what: string, runs: readonly Whole[]): void {
 
 async function overTls(): Promise<void> {
   const target: Target = { port: bootstrap.mqtts.port, username, password, pids };
-  const options = `--conns ${values.tls} --concurrency 32 ${ca}`;
+  const options = `--concurrency 32 ${ca}`;
   const bare = await startBare();
   await compare('TLS', [target, `${options} ${again}`], [bare.target, options]);
   bare.stop();
@@ -116,25 +117,26 @@ async function overTls(): Promise<void> {
 async function overMutualTls(started: Product): Promise<void> {
   const own = await issueClientCertificate(started);
   const bare = await startBare(own.ca);
-  const options = `--conns ${values.tls} --concurrency 32 ${ca} --cert ${own.cert} --key ${own.key}`;
+  const options = `--concurrency 32 ${ca} --cert ${own.cert} --key ${own.key}`;
   const target: Target = { port: bootstrap.mqtts.port, pids };
   await compare('mutual TLS', [target, `${options} ${again}`], [bare.target, options]);
   bare.stop();
 }
 
-/** The bare server comes before and after each run of ours: the machine's own pace moves from one to the next. */
+/** Both are warm. The bare server comes before and after each run of ours: the machine's own pace moves from one to the next. */
 async function compare(
   what: string,
   ours: readonly [Target, string],
   bare: readonly [Target, string],
 ): Promise<void> {
-  const each = async ([target, options]: readonly [Target, string]): Promise<number> => {
+  const each = async ([target, options]: readonly [Target, string], conns = values.tls): Promise<number> => {
     await settled();
-    const figures = await runLoad('connect', target, options);
+    const figures = await runLoad('connect', target, `--conns ${conns} ${options}`);
     if (figures.faults > 0) console.log(`${what}: the client met with faults`);
     return figures['broker_cpu_ms_per_connect'] ?? NaN;
   };
-  await each(ours);
+  await each(ours, values.warm);
+  await each(bare, values.warm);
   let before = await each(bare);
   const [mine, theirs, ratios]: [number[], number[], number[]] = [[], [], []];
   for (let round = 0; round < 2 * rounds; round++) {
