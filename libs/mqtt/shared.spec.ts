@@ -243,6 +243,30 @@ describe('a shared subscription', () => {
       expect((await next.vault.open(again.tenantId)).sessions).toMatchObject([{ clientId: 'staying' }]);
     });
 
+    it('gives them on where its session has ended while no process ran, however long the others take to load', async () => {
+      const h = new Harness();
+      await leave(h, (publisher) => publishMany(publisher, 3, 1));
+      const busy = await h.connect('busy', { clean: false });
+      for (let n = 0; n < 20; n += 1)
+        await busy.subscribe(Array.from({ length: 100 }, (_, i) => `busy/${n}/${i}`));
+      const staying = await h.connect('staying', { clean: false });
+      await staying.subscribe('$share/g/a');
+      await staying.cut();
+      const { clock } = h;
+      clock.forget();
+      await clock.advance(60_000);
+      const after = clock.after.bind(clock);
+      clock.after = (ms, callback) => {
+        if (ms === 0) clock.soon(callback); // what is due is called between two turns, also while the tenant is loaded
+        return after(ms, callback);
+      };
+      const next = await h.crash();
+      await clock.advance(1_000);
+      const again = await next.connect('staying', { clean: false });
+      await again.settle();
+      expect(again.messages()).toEqual(['a 0', 'a 1', 'a 2']);
+    });
+
     it('gives them on when it begins anew, before it is let in, and after a crash', async () => {
       const h = new Harness();
       await leave(h, (publisher) => publishMany(publisher, 3, 1));

@@ -74,6 +74,8 @@ interface PutOff {
 }
 
 const noPayload = Buffer.alloc(0);
+/** What it costs to begin a session's time. */
+const unitsOfExpiry = 8;
 
 /** Rights of a session nobody has asked for since the process started: none. */
 const noPolicy: Policy = Object.freeze({
@@ -155,7 +157,10 @@ export class Space {
     }
   }
 
-  /** A step for each retained message, session and subscription. */
+  /**
+   * A step for each retained message, session and subscription. Times run when all are there: of a session whose time was over in between
+   * the members of its shared subscriptions would not be known, whom what it leaves is for.
+   */
   *#load({ retained, sessions }: TenantState): Generator<void> {
     for (const message of retained) {
       this.turns.spend(unitsOfLookUp(message.topic));
@@ -165,11 +170,18 @@ export class Space {
     for (const stored of sessions) {
       const session = this.#restore(stored);
       for (const subscription of stored.subscriptions) {
-        if (session.hasEnded) break; // its time was over
         this.turns.spend(unitsOfLookUp(subscription.filter));
         this.subscribe(session, subscription);
         yield;
       }
+      yield;
+    }
+    for (const { clientId, connected, expiresAt } of sessions) {
+      const session = this.sessions.get(clientId);
+      if (session === undefined) continue;
+      this.turns.spend(unitsOfExpiry);
+      if (connected) this.park(session); // its process is gone, and its connection with it: its time runs from now
+      else this.#expireAt(session, expiresAt);
       yield;
     }
   }
@@ -180,8 +192,6 @@ export class Space {
     session.expiryIntervalS = stored.expiryIntervalS;
     session.restoreAway(stored);
     this.sessions.set(session.clientId, session);
-    if (stored.connected) this.park(session); // its process is gone, and its connection with it: its time runs from now
-    else this.#expireAt(session, stored.expiresAt);
     return session;
   }
 
