@@ -24,8 +24,12 @@ export function parseJsonBody(payload: Buffer): { readonly value: unknown } | un
   }
   if (riskyEscape.test(text) && !hasSafeEscapes(text)) return undefined;
   if (riskyNumber.test(text) && !hasSafeNumbers(text)) return undefined;
-  if (payload.length > maxDepth && !isShallow(text)) return undefined;
-  if (hasSeveralMembers(text) && membersIn(text) !== membersOf(value)) return undefined;
+  if (payload.length <= maxDepth && !hasSeveralMembers(text)) return { value };
+  const { depth, members } = structureOf(text);
+  if (depth > maxDepth) return undefined;
+  // Of an object that has a name twice, jsonb keeps the last value alone, and the device has been told that all of it is stored. So
+  // what is written is counted against what is left of it when it is parsed.
+  if (members > 1 && members !== membersOf(value)) return undefined;
   return { value };
 }
 
@@ -84,30 +88,14 @@ function hasSafeNumbers(text: string): boolean {
   return true;
 }
 
-function isShallow(text: string): boolean {
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === 0x22) inString = !inString;
-    else if (inString) {
-      if (code === 0x5c) i += 1;
-    } else if (code === 0x5b || code === 0x7b) {
-      if (++depth > maxDepth) return false;
-    } else if (code === 0x5d || code === 0x7d) depth -= 1;
-  }
-  return true;
-}
-
 function hasSeveralMembers(text: string): boolean {
   return text.indexOf(':') !== text.lastIndexOf(':');
 }
 
-/**
- * Of an object that has a name twice, jsonb keeps the last value alone, and the device has been told that all of it is stored. So what
- * is written is counted, which is a colon for each member, against what is left of it when it is parsed.
- */
-function membersIn(text: string): number {
+/** How deep arrays and objects lie in one another, and how many members the objects have as they are written: a colon is one. */
+function structureOf(text: string): { readonly depth: number; readonly members: number } {
+  let depth = 0;
+  let open = 0;
   let members = 0;
   let inString = false;
   for (let i = 0; i < text.length; i++) {
@@ -116,8 +104,10 @@ function membersIn(text: string): number {
     else if (inString) {
       if (code === 0x5c) i += 1;
     } else if (code === 0x3a) members += 1;
+    else if (code === 0x5b || code === 0x7b) depth = Math.max(depth, ++open);
+    else if (code === 0x5d || code === 0x7d) open -= 1;
   }
-  return members;
+  return { depth, members };
 }
 
 function membersOf(value: unknown): number {
