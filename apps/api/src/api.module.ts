@@ -106,7 +106,7 @@ import { TrustAnchorController } from './trust-anchors/trust-anchor.controller.j
 import { TrustAnchorResolver } from './trust-anchors/trust-anchor.resolver.js';
 import { ListFetcher } from './trust-anchors/list-fetcher.js';
 import { TrustAnchorService } from './trust-anchors/trust-anchor.service.js';
-import { EGRESS, ENDPOINTS, LOGGER, READINESS, SECRET_KEY, STORE } from './tokens.js';
+import { EGRESS, ENDPOINTS, LOGGER, READINESS, SECRET_KEY, STORE } from './injection-tokens.js';
 
 export interface ApiParts {
   readonly store: ControlStore;

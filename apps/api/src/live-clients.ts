@@ -9,7 +9,7 @@ import {
   type LiveQuestionRow,
 } from '#store';
 import type { TenantScope } from './scope.js';
-import { STORE } from './tokens.js';
+import { STORE } from './injection-tokens.js';
 
 /** As long as a request may wait for broker processes that live. One that is well answers within some 10 ms. */
 const patienceMs = 2_000;

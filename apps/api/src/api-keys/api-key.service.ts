@@ -16,7 +16,7 @@ import { Failure, notFound } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { requireRoom, requireRoomForPlatformKeys } from '../quotas.js';
 import type { Caller } from '../scope.js';
-import { SECRET_KEY, STORE } from '../tokens.js';
+import { SECRET_KEY, STORE } from '../injection-tokens.js';
 import type { NewTenantKeyInput } from './api-key.schema.js';
 
 export interface IssuedApiKey {

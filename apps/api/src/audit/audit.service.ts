@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { listAudit, listPlatformAudit, type AuditEntry, type AuditQuery, type ControlStore } from '#store';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 
 export type AuditListing = PageRequest & Omit<AuditQuery, 'beforeId' | 'limit'>;
 

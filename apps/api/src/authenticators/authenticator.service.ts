@@ -13,7 +13,7 @@ import {
 import { audit, record, type Changed } from '../changes.js';
 import { Failure, notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
 import type { TenantScope } from '../scope.js';
-import { SECRET_KEY, STORE } from '../tokens.js';
+import { SECRET_KEY, STORE } from '../injection-tokens.js';
 import type { AuthenticatorPatchInput, NewAuthenticatorInput } from './authenticator.schema.js';
 
 export interface IssuedAuthenticator {

@@ -19,7 +19,7 @@ import type { Changed } from '../changes.js';
 import { Failure, invalidBody, notFound } from '../failure.js';
 import { Cursors, type Page } from '../http/paging.js';
 import type { Caller } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type { BanListing, NewBanInput } from './ban.schema.js';
 
 /** Whose bans: one tenant's, or the platform's where there is none. */

@@ -3,7 +3,7 @@ import { findDevice, listPastConnections, type ControlStore, type PastConnection
 import { notFound } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 
 @Injectable()
 export class PastConnectionService {

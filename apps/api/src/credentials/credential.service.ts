@@ -40,7 +40,7 @@ import {
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
-import { SECRET_KEY, STORE } from '../tokens.js';
+import { SECRET_KEY, STORE } from '../injection-tokens.js';
 import {
   isInOrder,
   orderFault,

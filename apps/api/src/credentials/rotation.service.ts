@@ -9,7 +9,7 @@ import {
 } from '#store';
 import { Cursors, type Page } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type { RotationQuery, RotationWindowInput } from './rotation.schema.js';
 
 const dayMs = 24 * 60 * 60 * 1_000;

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { listDenials, type ControlStore, type Denial } from '#store';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 
 export interface DenialListing extends PageRequest {
   readonly deviceId?: string | undefined;

@@ -35,7 +35,7 @@ import { refusingTakenNames } from '../names.js';
 import { OperationService } from '../operations/operation.service.js';
 import { exceededDevices, requireRoomForDevices, requireRoomInGroups } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type { BulkRow } from './bulk.js';
 import {
   attributesOf,

@@ -11,7 +11,7 @@ import { KeptAnswers, replay, type KeptAnswer, type Reservation } from '../http/
 import { failureOf, problemOf } from '../http/problem.js';
 import { fieldErrors } from '../http/schema.pipe.js';
 import { retryAfter, SignInThrottle } from '../http/throttle.js';
-import { LOGGER, STORE } from '../tokens.js';
+import { LOGGER, STORE } from '../injection-tokens.js';
 import { GraphqlContext } from './context.js';
 import { maxTokens } from './cost.js';
 import { formatError } from './errors.js';

@@ -17,7 +17,7 @@ import { AccessDesk } from '../http/access.js';
 import { replyWithProblem } from '../http/problem-reply.js';
 import { SignInThrottle } from '../http/throttle.js';
 import type { Caller } from '../scope.js';
-import { LOGGER, STORE } from '../tokens.js';
+import { LOGGER, STORE } from '../injection-tokens.js';
 import { GraphqlContext } from './context.js';
 import { exceeds, maxTokens, measureOperation, operationLimits } from './cost.js';
 import { formatError } from './errors.js';

@@ -20,7 +20,7 @@ import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { refusingTakenNames } from '../names.js';
 import { requireRoom, requireRoomInGroups } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type { GroupPatchInput, NewGroupInput } from './group.schema.js';
 
 @Injectable()

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Readiness } from '#process';
 import { Answers } from '../http/answers.decorator.js';
 import { Open } from '../http/requires.decorator.js';
-import { READINESS } from '../tokens.js';
+import { READINESS } from '../injection-tokens.js';
 
 const live = z.object({ live: z.literal(true) });
 const ready = z.object({

@@ -10,7 +10,7 @@ import {
 import { record } from '../changes.js';
 import { Failure, notFound } from '../failure.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 
 const maxPerTenant = 20;
 

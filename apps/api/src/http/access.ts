@@ -4,7 +4,7 @@ import { apiKeyPrefix, findApiKey, findTenant, noteApiKeyUse, verifyApiKey, type
 import { Failure, notFound } from '../failure.js';
 import { permissionsOf, type Permission } from '../permissions.js';
 import type { Caller, TenantScope } from '../scope.js';
-import { SECRET_KEY, STORE } from '../tokens.js';
+import { SECRET_KEY, STORE } from '../injection-tokens.js';
 
 /** What one request may do, decided once at the edge. */
 export interface Access {

@@ -1,7 +1,7 @@
 import { Catch, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '#process';
-import { LOGGER } from '../tokens.js';
+import { LOGGER } from '../injection-tokens.js';
 import { replyWithProblem } from './problem-reply.js';
 
 /** What a route, its guard, its pipes or its service throws. */

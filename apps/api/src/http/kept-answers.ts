@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '#process';
 import { forgetRequest, keepAnswer, reserveRequest, type ControlStore, type KeptRequest } from '#store';
 import { Failure } from '../failure.js';
-import { LOGGER, SECRET_KEY, STORE } from '../tokens.js';
+import { LOGGER, SECRET_KEY, STORE } from '../injection-tokens.js';
 import type { Access } from './access.js';
 
 export interface KeptAnswer {

@@ -3,7 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Failure } from '../failure.js';
-import { SECRET_KEY } from '../tokens.js';
+import { SECRET_KEY } from '../injection-tokens.js';
 
 export const maxPageSize = 200;
 

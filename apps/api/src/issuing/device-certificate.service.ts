@@ -12,7 +12,7 @@ import { audit, record, type Changed } from '../changes.js';
 import { Failure, notFound } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type { NewDeviceCertificateInput, RevocationInput } from './device-certificate.schema.js';
 import { Issuer, requestOf, type Issued } from './issuer.js';
 

@@ -25,7 +25,7 @@ import {
 } from '#store';
 import { Failure, invalidBody } from '../failure.js';
 import { requireRoom } from '../quotas.js';
-import { SECRET_KEY } from '../tokens.js';
+import { SECRET_KEY } from '../injection-tokens.js';
 
 export interface Order {
   readonly device: { readonly id: string; readonly name: string };

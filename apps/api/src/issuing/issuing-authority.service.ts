@@ -25,7 +25,7 @@ import { invalidBody, notFound, requireVersion, staleVersion, type ExpectedVersi
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
-import { SECRET_KEY, STORE } from '../tokens.js';
+import { SECRET_KEY, STORE } from '../injection-tokens.js';
 import { columnsOf, refusingTaken } from '../trust-anchors/trust-anchor.service.js';
 import { Issuer, placeOfKey } from './issuer.js';
 import type {

@@ -9,7 +9,7 @@ import {
 } from '#store';
 import { notFound } from '../failure.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 
 /** As long as a request may wait; a process that is lost is waited for until its lease is over. */
 const patienceMs = 3_000;

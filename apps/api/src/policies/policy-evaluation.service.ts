@@ -33,7 +33,7 @@ import { attributesOf } from '../devices/device.schema.js';
 import { invalidBody, notFound } from '../failure.js';
 import type { TenantScope } from '../scope.js';
 import { grantsInPart } from '../tenants/tenant.schema.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type { EvaluationInput } from './policy.schema.js';
 
 /** Who asks for what, with everything that a decision looks at. */

@@ -26,7 +26,7 @@ import { Cursors } from '../http/paging.js';
 import { LiveClientService } from '../live-clients.js';
 import type { TenantScope } from '../scope.js';
 import { grantsInPart } from '../tenants/tenant.schema.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import { Comparison, trialsOf, type Trial, type Turn } from './trials.js';
 import type { DiffInput, diffView, suggestionView, unusedRulesView } from './policy-insight.schema.js';
 

@@ -19,7 +19,7 @@ import { notFound } from '../failure.js';
 import { Feeds, type Follower } from '../graphql/feed.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type { PresenceHistoryListing } from './presence.schema.js';
 
 export interface PresenceListing extends PageRequest {

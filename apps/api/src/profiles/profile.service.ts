@@ -15,7 +15,7 @@ import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { refusingTakenNames } from '../names.js';
 import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import { plainRules } from './telemetry-rules.js';
 import type { NewProfileInput, ProfilePatchInput } from './profile.schema.js';
 

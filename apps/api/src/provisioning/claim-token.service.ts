@@ -15,7 +15,7 @@ import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { refusingTakenNames } from '../names.js';
 import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
-import { SECRET_KEY, STORE } from '../tokens.js';
+import { SECRET_KEY, STORE } from '../injection-tokens.js';
 import { expiryOf, type NewClaimTokenInput } from './claim-token.schema.js';
 import { profileIdOf } from './newcomer.js';
 import { makeToken } from './token.js';

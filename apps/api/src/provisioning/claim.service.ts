@@ -23,7 +23,7 @@ import { presentForDevice } from '../issuing/device-certificate.schema.js';
 import { Issuer, requestOf, spkiHashOf, type Issued } from '../issuing/issuer.js';
 import { refusingTakenNames } from '../names.js';
 import { requireRoomForDevices } from '../quotas.js';
-import { ENDPOINTS, SECRET_KEY, STORE } from '../tokens.js';
+import { ENDPOINTS, SECRET_KEY, STORE } from '../injection-tokens.js';
 import { toPem } from '../trust-anchors/trust-anchor.schema.js';
 import type { ClaimView, NewClaimInput, NewRenewalInput } from './claim.schema.js';
 import { createNewcomer, newcomersName } from './newcomer.js';

@@ -15,7 +15,7 @@ import type { z } from 'zod';
 import { isInternalKey } from '#process';
 import { Failure } from '../failure.js';
 import { Open } from '../http/requires.decorator.js';
-import { SECRET_KEY } from '../tokens.js';
+import { SECRET_KEY } from '../injection-tokens.js';
 import {
   brokersClaim,
   newRegistration,

@@ -14,7 +14,7 @@ import {
 import { audit } from '../changes.js';
 import { invalidBody, notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import { profileIdOf } from './newcomer.js';
 import type { CountedRule, NewProvisioningRuleInput } from './provisioning-rule.schema.js';
 

@@ -15,7 +15,7 @@ import {
   type TenantTx,
 } from '#store';
 import { exceededDevices } from '../quotas.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type { NewRegistrationInput } from './claim.schema.js';
 import { createNewcomer, newcomersName } from './newcomer.js';
 

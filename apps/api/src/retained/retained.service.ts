@@ -13,7 +13,7 @@ import { notFound } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { OperationService } from '../operations/operation.service.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 
 export interface RetainedListing extends PageRequest {
   /** A filter. */

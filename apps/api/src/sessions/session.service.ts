@@ -14,7 +14,7 @@ import { notFound } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { LiveClientService } from '../live-clients.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 
 export interface SessionListing extends PageRequest {
   readonly deviceId?: string | undefined;

@@ -13,7 +13,7 @@ import { notFound } from '../failure.js';
 import { Feeds, type Follower } from '../graphql/feed.js';
 import { Cursors, type Page, type PageRequest, type Position } from '../http/paging.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 
 export interface TelemetryListing extends PageRequest {
   readonly from?: Date | undefined;

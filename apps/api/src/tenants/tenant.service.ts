@@ -23,7 +23,7 @@ import { nameTaken, notFound, requireVersion, staleVersion, type ExpectedVersion
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { mergeMembers } from '../merge-patch.js';
 import type { Caller, TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type { NewTenantInput, TenantPatchInput } from './tenant.schema.js';
 
 /** What a tenant starts with: its devices may talk under their own name, and their readings are kept. */

@@ -3,7 +3,7 @@ import { maxRevocationListBytes } from '#access';
 import { Egress, EgressError, type Logger } from '#process';
 import { crlNotFetched, takeDueCrlSources, type ControlStore, type DueCrlSource } from '#store';
 import { Failure } from '../failure.js';
-import { EGRESS, LOGGER, STORE } from '../tokens.js';
+import { EGRESS, LOGGER, STORE } from '../injection-tokens.js';
 import { TrustAnchorService } from './trust-anchor.service.js';
 
 /** At once, of all tenants. A list takes up to 16 MiB while it is read. */

@@ -40,7 +40,7 @@ import {
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { requireRoom } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
-import { STORE } from '../tokens.js';
+import { STORE } from '../injection-tokens.js';
 import type {
   NewTrustAnchorInput,
   PossessionProofInput,
