@@ -12,10 +12,8 @@ import { listenMqtts } from './listeners/tls.js';
 import { listenSecureWebSocket, listenWebSocket } from './listeners/websocket.js';
 import type { BrokerOptions } from './options.js';
 
-export interface BrokerParts extends Pick<
-  BrokerOptions,
-  'bind' | 'ports' | 'proxyProtocolFrom' | 'servesAlone' | 'log'
-> {
+export interface BrokerParts {
+  readonly options: BrokerOptions;
   readonly directory: Directory;
   readonly store: BrokerStore;
   readonly broker: Broker;
@@ -48,12 +46,13 @@ export class BrokerProcess {
   }
 
   async start(): Promise<Ports> {
-    const { broker, store, changes, questions, readiness, metrics, bind, ports } = this.#parts;
+    const { options, broker, store, changes, questions, readiness, metrics } = this.#parts;
+    const { bind, ports, servesAlone } = options;
     this.#ops = await listenOps({ host: bind, port: ports.ops, readiness, metrics });
     // Changes are followed from a moment before the first right is read: none falls in between.
     await changes.start();
     questions.start();
-    if (this.#parts.servesAlone === true) await this.#standBy();
+    if (servesAlone === true) await this.#standBy();
     // A killed predecessor whose connections PostgreSQL has not noticed yet is found dead when its lease is over.
     store.onProcessLost(() => broker.takeOver());
     await broker.start();
@@ -90,7 +89,8 @@ export class BrokerProcess {
    * get. So whoever comes later waits for the earlier one's end, or for the end of its lease.
    */
   async #standBy(): Promise<void> {
-    const { store, readiness, log } = this.#parts;
+    const { options, store, readiness } = this.#parts;
+    const { log } = options;
     for (let waited = false; await this.#hasPredecessors(); waited = true) {
       if (!waited) log.info('broker.standing-by', { why: 'another process serves this database' });
       readiness.notReady('listeners', 'another process serves this database');
@@ -104,13 +104,14 @@ export class BrokerProcess {
     try {
       return (await this.#parts.store.predecessors()) > 0;
     } catch (error) {
-      this.#parts.log.warn('store.trouble', { err: error });
+      this.#parts.options.log.warn('store.trouble', { err: error });
       return true;
     }
   }
 
   async #listen(): Promise<Omit<Ports, 'ops'>> {
-    const { bind, ports, proxyProtocolFrom = [], admission, identity, broker, log } = this.#parts;
+    const { options, admission, identity, broker } = this.#parts;
+    const { bind, ports, proxyProtocolFrom = [], log } = options;
     const proxies = proxyProtocolFrom.length === 0 ? undefined : new TrustedProxies(proxyProtocolFrom);
     const on = (port: number): ListenOptions => ({
       host: bind,
@@ -134,14 +135,14 @@ export class BrokerProcess {
   }
 
   async #check(): Promise<void> {
-    const { store, readiness, log } = this.#parts;
+    const { options, store, readiness } = this.#parts;
     try {
       await store.check();
       readiness.ready('store');
     } catch (error) {
       // A code: what PostgreSQL says of itself is for the log, and whoever may ask here need not know it.
       readiness.notReady('store', error instanceof StoreError ? error.code : 'store.failed');
-      log.debug('store.not-ready', { err: error });
+      options.log.debug('store.not-ready', { err: error });
     }
     this.#checking = setTimeout(() => void this.#check(), checkEveryMs).unref();
   }

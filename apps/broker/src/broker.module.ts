@@ -1,17 +1,9 @@
 import { randomUUID } from 'node:crypto';
 
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, type FactoryProvider, Module } from '@nestjs/common';
 
 import { type Broker, createBroker } from '#mqtt';
-import {
-  Counter,
-  createMetrics,
-  createReadiness,
-  Egress,
-  productVersion,
-  type Readiness,
-  type Registry,
-} from '#process';
+import { Counter, createMetrics, createReadiness, Egress, productVersion } from '#process';
 import {
   type BrokerStore,
   ChangeFeed,
@@ -22,7 +14,7 @@ import {
 } from '#store';
 
 import { answerQuestion } from './answers.js';
-import { BrokerProcess } from './broker-process.js';
+import { type BrokerParts, BrokerProcess } from './broker-process.js';
 import { applyChange, concernOf } from './changes.js';
 import { systemClock } from './clock.js';
 import { Following } from './gate/following.js';
@@ -33,117 +25,118 @@ import { ServerIdentities } from './listeners/identities.js';
 import { exposeBroker } from './metrics.js';
 import type { BrokerOptions } from './options.js';
 
-const options = Symbol('options');
-const processId = Symbol('processId');
-const identity = Symbol('identity');
-const metrics = Symbol('metrics');
-const readiness = Symbol('readiness');
-const directory = Symbol('directory');
-const egress = Symbol('egress');
-const store = Symbol('store');
-const following = Symbol('following');
-const gate = Symbol('gate');
-const remembering = Symbol('remembering');
-const broker = Symbol('broker');
-const admission = Symbol('admission');
-const feed = Symbol('feed');
-const questions = Symbol('questions');
+/** Every part of the process, by the name under which others ask for it. */
+interface Parts extends BrokerParts {
+  readonly processId: string;
+  readonly egress: Egress;
+  readonly following: Following;
+  readonly gate: StoreGate;
+  readonly rememberingGate: RememberingGate;
+  readonly process: BrokerProcess;
+}
+
+type Name = keyof Parts;
+
+/** Of all that is there, a part gets what it needs. */
+type Needs<Needed extends Name> = Pick<Parts, Needed>;
+
+function part<Made extends Name, Needed extends Name>(
+  name: Made,
+  needs: readonly Needed[],
+  make: (parts: Needs<Needed>) => Parts[Made] | Promise<Parts[Made]>,
+): FactoryProvider {
+  return {
+    provide: name,
+    inject: [...needs],
+    useFactory: (...found: unknown[]) =>
+      make(Object.fromEntries(needs.map((need, index) => [need, found[index]])) as Needs<Needed>),
+  };
+}
 
 /** The composition root: every part is made here, once, from what it needs, and nowhere else. */
 @Module({})
 export class BrokerModule {
-  static with(given: BrokerOptions): DynamicModule {
+  static with(options: BrokerOptions): DynamicModule {
     return {
       module: BrokerModule,
       providers: [
-        { provide: options, useValue: given },
-        { provide: processId, useFactory: randomUUID },
-        { provide: metrics, useFactory: () => createMetrics('broker') },
-        { provide: readiness, useFactory: () => createReadiness('store', 'listeners') },
-        { provide: identity, useFactory: readIdentity, inject: [options] },
-        { provide: admission, useFactory: () => new Admission(maxConnectionsOf(openFileLimit())) },
-        { provide: directory, useFactory: makeDirectory, inject: [options] },
-        {
-          provide: egress,
-          useFactory: (of: BrokerOptions): Egress => new Egress(of.egress),
-          inject: [options],
-        },
-        { provide: store, useFactory: makeStore, inject: [options, processId, directory] },
-        { provide: following, useFactory: () => new Following(() => systemClock.now()) },
-        {
-          provide: gate,
-          useFactory: makeGate,
-          inject: [options, directory, egress, store, metrics, following],
-        },
-        { provide: remembering, useFactory: makeRemembering, inject: [gate, following, store, metrics] },
-        {
-          provide: broker,
-          useFactory: makeBroker,
-          inject: [options, remembering, store, metrics, admission, directory],
-        },
-        {
-          provide: feed,
-          useFactory: makeFeed,
-          inject: [options, processId, broker, gate, store, remembering, following],
-        },
-        { provide: questions, useFactory: makeQuestionDesk, inject: [options, processId, broker] },
-        {
-          provide: BrokerProcess,
-          useFactory: makeProcess,
-          inject: [
-            options,
-            directory,
-            store,
-            broker,
-            feed,
-            questions,
-            admission,
-            identity,
-            readiness,
-            metrics,
+        part('options', [], () => options),
+        part('processId', [], () => randomUUID()),
+        part('metrics', [], () => createMetrics('broker')),
+        part('readiness', [], () => createReadiness('store', 'listeners')),
+        part('identity', ['options'], ({ options: { tls, log } }) => ServerIdentities.open(tls, log)),
+        part('admission', [], () => new Admission(maxConnectionsOf(openFileLimit()))),
+        part('egress', ['options'], ({ options: { egress } }) => new Egress(egress)),
+        part('directory', ['options'], makeDirectory),
+        part('store', ['options', 'processId', 'directory'], makeStore),
+        part('following', [], () => new Following(() => systemClock.now())),
+        part('gate', ['options', 'directory', 'egress', 'store', 'metrics', 'following'], makeGate),
+        part('rememberingGate', ['gate', 'following', 'store', 'metrics'], makeRememberingGate),
+        part(
+          'broker',
+          ['options', 'rememberingGate', 'store', 'metrics', 'admission', 'directory'],
+          makeBroker,
+        ),
+        part(
+          'changes',
+          ['options', 'processId', 'broker', 'gate', 'rememberingGate', 'store', 'following'],
+          makeChangeFeed,
+        ),
+        part('questions', ['options', 'processId', 'broker'], makeQuestionDesk),
+        part(
+          'process',
+          [
+            'options',
+            'directory',
+            'store',
+            'broker',
+            'changes',
+            'questions',
+            'admission',
+            'identity',
+            'readiness',
+            'metrics',
           ],
-        },
+          (parts) => new BrokerProcess(parts),
+        ),
+        { provide: BrokerProcess, useExisting: 'process' satisfies Name },
       ],
     };
   }
 }
 
-function readIdentity({ tls, log }: BrokerOptions): Promise<ServerIdentities> {
-  return ServerIdentities.open(tls, log);
-}
-
-function makeDirectory({ databaseUrl, log }: BrokerOptions): Directory {
+function makeDirectory({ options: { databaseUrl, log } }: Needs<'options'>): Directory {
   return openDirectory({
     url: databaseUrl,
     onError: (error) => log.warn('directory.trouble', { err: error }),
   });
 }
 
-async function makeStore(
-  { databaseUrl, log, onLost }: BrokerOptions,
-  id: string,
-  opened: Directory,
-): Promise<BrokerStore> {
+async function makeStore({
+  options: { databaseUrl, log, onLost },
+  processId,
+  directory,
+}: Needs<'options' | 'processId' | 'directory'>): Promise<BrokerStore> {
   // Before the process registers itself: one that finds the fences between tenants down does not start.
-  await opened.verifyFences();
+  await directory.verifyFences();
   return openBrokerStore({
     url: databaseUrl,
-    processId: id,
+    processId,
     onLeaseLost: () => onLost('lease lost'),
     onTrouble: (error) => log.warn('store.trouble', { err: error }),
   });
 }
 
-function makeGate(
-  { secretKey, apiUrl, log }: BrokerOptions,
-  opened: Directory,
-  outside: Egress,
-  brokerStore: BrokerStore,
-  registry: Registry,
-  follows: Following,
-): StoreGate {
+function makeGate({
+  options: { secretKey, apiUrl, log },
+  directory,
+  egress,
+  store,
+  metrics,
+  following,
+}: Needs<'options' | 'directory' | 'egress' | 'store' | 'metrics' | 'following'>): StoreGate {
   const outcomes = new Map<string, number>();
-  registry.registerMetric(
+  metrics.registerMetric(
     new Counter({
       name: 'moorage_sign_ins_total',
       help: 'Sign-ins that reached the gate, by outcome',
@@ -156,43 +149,42 @@ function makeGate(
     }),
   );
   return new StoreGate({
-    directory: opened,
+    directory,
     secretKey,
     apiUrl,
-    following: follows,
-    egress: outside,
+    following,
+    egress,
     now: () => systemClock.now(),
     log,
-    isStoreDown: () => brokerStore.isDown,
+    isStoreDown: () => store.isDown,
     outcome: (outcome) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1),
   });
 }
 
-function makeRemembering(
-  made: StoreGate,
-  follows: Following,
-  brokerStore: BrokerStore,
-  registry: Registry,
-): RememberingGate {
-  const { vault } = brokerStore;
+function makeRememberingGate({
+  gate,
+  following,
+  store: { vault },
+  metrics,
+}: Needs<'gate' | 'following' | 'store' | 'metrics'>): RememberingGate {
   const remembering = new RememberingGate({
-    gate: made,
-    following: follows,
+    gate,
+    following,
     now: () => systemClock.now(),
     isFull: () => vault.isFull,
   });
-  registry.registerMetric(
+  metrics.registerMetric(
     new Counter({
       name: 'moorage_sign_ins_remembered_total',
       help: 'Sign-ins that were let in by what was read before, because nothing has changed since',
       registers: [],
       collect() {
         this.reset();
-        this.inc(remembering.readmitted + made.recognised);
+        this.inc(remembering.readmitted + gate.recognised);
       },
     }),
   );
-  registry.registerMetric(
+  metrics.registerMetric(
     new Counter({
       name: 'moorage_sign_ins_without_store_total',
       help: 'Sign-ins that were let in by the rights of before, while the store could not be asked',
@@ -206,54 +198,56 @@ function makeRemembering(
   return remembering;
 }
 
-function makeBroker(
-  { log, serverReference }: BrokerOptions,
-  made: RememberingGate,
-  brokerStore: BrokerStore,
-  registry: Registry,
-  door: Admission,
-  opened: Directory,
-): Broker {
-  const core = createBroker({
-    gate: made,
-    vault: brokerStore.vault,
-    journal: brokerStore.journal,
-    news: brokerStore.news,
+function makeBroker({
+  options: { log, serverReference },
+  rememberingGate,
+  store,
+  metrics,
+  admission,
+  directory,
+}: Needs<'options' | 'rememberingGate' | 'store' | 'metrics' | 'admission' | 'directory'>): Broker {
+  const broker = createBroker({
+    gate: rememberingGate,
+    vault: store.vault,
+    journal: store.journal,
+    news: store.news,
     clock: systemClock,
     version: `Moorage ${productVersion()}`,
     serverReference,
     onUse: ({ principal, action, topic, rule }) => {
       const { tenantId, deviceId, clientId, username } = principal;
       const at = systemClock.now();
-      opened.noteObservation({ tenantId, deviceId, clientId, username, action, topic, rule, at });
+      directory.noteObservation({ tenantId, deviceId, clientId, username, action, topic, rule, at });
     },
     onFault: (error) => log.error('broker.fault', { err: error }),
   });
-  exposeBroker(registry, core, door, brokerStore);
-  return core;
+  exposeBroker(metrics, broker, admission, store);
+  return broker;
 }
 
-function makeFeed(
-  { databaseUrl, log }: BrokerOptions,
-  id: string,
-  core: Broker,
-  made: StoreGate,
-  brokerStore: BrokerStore,
-  remembered: RememberingGate,
-  follows: Following,
-): ChangeFeed {
+function makeChangeFeed({
+  options: { databaseUrl, log },
+  processId,
+  broker,
+  gate,
+  rememberingGate,
+  store,
+  following,
+}: Needs<
+  'options' | 'processId' | 'broker' | 'gate' | 'rememberingGate' | 'store' | 'following'
+>): ChangeFeed {
   return new ChangeFeed({
     url: databaseUrl,
-    processId: id,
-    onSeen: (change) => remembered.forget(concernOf(change)),
-    onHeard: (agoMs) => follows.heard(agoMs),
+    processId,
+    onSeen: (change) => rememberingGate.forget(concernOf(change)),
+    onHeard: (agoMs) => following.heard(agoMs),
     apply: async (change) => {
-      const receipt = await applyChange(core, made, change);
+      const receipt = await applyChange(broker, gate, change);
       const { number, kind, tenantId, subject } = change;
       // Whoever reads that a device is gone from here clears up behind it: what it was still to leave must be there by then.
-      if (subject['isDeleted'] === true) await brokerStore.drain();
+      if (subject['isDeleted'] === true) await store.drain();
       if (kind === 'device' && typeof subject['deviceId'] === 'string')
-        brokerStore.news.deviceChanged(tenantId, subject['deviceId']);
+        store.news.deviceChanged(tenantId, subject['deviceId']);
       log.info('change.applied', { number: String(number), kind, tenant: tenantId, ...receipt });
       return receipt;
     },
@@ -261,43 +255,16 @@ function makeFeed(
   });
 }
 
-function makeQuestionDesk({ databaseUrl, log }: BrokerOptions, id: string, core: Broker): QuestionDesk {
+function makeQuestionDesk({
+  options: { databaseUrl, log },
+  processId,
+  broker,
+}: Needs<'options' | 'processId' | 'broker'>): QuestionDesk {
   return new QuestionDesk({
     url: databaseUrl,
-    processId: id,
-    answer: (question) => answerQuestion(core, question),
+    processId,
+    answer: (question) => answerQuestion(broker, question),
     onError: (error) => log.warn('questions.trouble', { err: error }),
-  });
-}
-
-function makeProcess(
-  given: BrokerOptions,
-  opened: Directory,
-  brokerStore: BrokerStore,
-  core: Broker,
-  changes: ChangeFeed,
-  asked: QuestionDesk,
-  door: Admission,
-  server: ServerIdentities,
-  ready: Readiness,
-  registry: Registry,
-): BrokerProcess {
-  const { bind, ports, proxyProtocolFrom = [], servesAlone = false, log } = given;
-  return new BrokerProcess({
-    directory: opened,
-    store: brokerStore,
-    broker: core,
-    changes,
-    questions: asked,
-    admission: door,
-    identity: server,
-    readiness: ready,
-    metrics: registry,
-    bind,
-    ports,
-    proxyProtocolFrom,
-    servesAlone,
-    log,
   });
 }
 
