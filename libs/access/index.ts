@@ -8,9 +8,8 @@ export {
   normalizeAddress,
   normalizeRange,
 } from './address.js';
-export type { AddressFault, AddressRules } from './address.js';
+export type { AddressRules } from './address.js';
 export { describeBan } from './ban.js';
-export type { BanWords } from './ban.js';
 export {
   anchorHints,
   clientFault,
@@ -22,8 +21,6 @@ export {
   standingOf,
 } from './certificate.js';
 export type {
-  AnchorHints,
-  AnchorStanding,
   CertificateFault,
   CertificatePath,
   PresentedChain,
@@ -36,7 +33,7 @@ export type { PasswordFault } from './chosen-password.js';
 export { assignClientId, clientIdRuleSchema, mayUseClientId } from './client-id.js';
 export type { ClientIdRule } from './client-id.js';
 export { isConditional, settle, transportsOf } from './conditions.js';
-export type { Circumstances, Conditions, Settled, TransportName } from './conditions.js';
+export type { Circumstances, TransportName } from './conditions.js';
 export {
   deviceNameOf,
   isDeviceName,
@@ -49,7 +46,6 @@ export type { RuleDifference } from './difference.js';
 export { explain } from './explain.js';
 export type { Explanation, Question, UnmetRule } from './explain.js';
 export { filterFault, isMqttText, isSubscription, isTopic } from './filter.js';
-export type { FilterFault } from './filter.js';
 export {
   issueCertificate,
   makeAuthority,
@@ -57,20 +53,13 @@ export {
   revocationReasons,
   signRevocationList,
 } from './issuing.js';
-export type {
-  CertificateRequest,
-  IssuingKey,
-  MadeAuthority,
-  RequestFault,
-  RevocationReason,
-  RevokedEntry,
-} from './issuing.js';
+export type { CertificateRequest, IssuingKey, RequestFault, RevokedEntry } from './issuing.js';
 export { maxOcspAnswerBytes, ocspQuestion, readOcspAnswer } from './ocsp.js';
-export type { OcspAnswer, OcspFault, OcspSubject } from './ocsp.js';
+export type { OcspAnswer } from './ocsp.js';
 export { compile, grantingInPart, RuleSet, underOtherRules } from './policy.js';
-export type { CompiledPolicy, ConnectRight, PolicyDocument } from './policy.js';
+export type { CompiledPolicy, PolicyDocument } from './policy.js';
 export { actions, checkRules, ruleLimits, ruleSchema } from './rules.js';
-export type { Action, CheckedRules, Rule, RuleError } from './rules.js';
+export type { Action, Rule } from './rules.js';
 export {
   deriveVerifiers,
   isScramMethod,
@@ -79,7 +68,7 @@ export {
   ScramServer,
   scramVerifiersSchema,
 } from './scram.js';
-export type { ScramFault, ScramMethod, ScramVerifier, ScramVerifiers } from './scram.js';
+export type { ScramMethod, ScramVerifier } from './scram.js';
 export { seal, unseal } from './seal.js';
 export type { SealPlace } from './seal.js';
 export { generateSecret, hashSecret, prepareSecretKey, verifySecret } from './secret.js';
@@ -98,19 +87,11 @@ export {
   verifyByKey,
   verifyByKeySet,
 } from './token.js';
-export type {
-  KeySet,
-  PublicKeyFault,
-  TokenAlgorithm,
-  TokenClaims,
-  TokenFault,
-  TokenIdentity,
-  TokenRules,
-} from './token.js';
+export type { KeySet, TokenClaims, TokenFault, TokenIdentity, TokenRules } from './token.js';
 export { anchorFault, identityOf, identityTemplateSchema, possessionFault } from './trust-anchor.js';
-export type { AnchorFault, Identity, IdentityTemplate, PossessionFault } from './trust-anchor.js';
+export type { Identity, IdentityTemplate } from './trust-anchor.js';
 export { validityAt } from './validity.js';
-export type { Validity, ValidityState } from './validity.js';
+export type { Validity } from './validity.js';
 export { isExpandable, isTopicWord } from './variables.js';
 export type { Variables } from './variables.js';
 export type { Origin } from './verdict.js';

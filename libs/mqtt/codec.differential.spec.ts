@@ -15,7 +15,6 @@ import {
   encodeSuback,
   encodeUnsuback,
   pingResponse,
-  withPacketId,
 } from './encode.js';
 import { Framer } from './framing.js';
 import type { MessageProperties, ProtocolVersion, UserProperties } from './message.js';
@@ -485,7 +484,8 @@ describe('what we write for a client', () => {
         const { messageExpiryInterval: _, ...properties } = any.properties ?? {};
         const dup = any.dup && any.qos > 0;
         const head = encodePublishHead({ ...any, dup, properties, payloadBytes: payload.length });
-        const bytes = Buffer.concat([any.qos === 0 ? head.bytes : withPacketId(head, packetId), payload]);
+        if (any.qos > 0) head.bytes.writeUInt16BE(packetId, head.packetIdAt);
+        const bytes = Buffer.concat([head.bytes, payload]);
         const theirs = theyRead(bytes, any.version);
         if (theirs.cmd !== 'publish') throw new Error(theirs.cmd);
         const is5 = any.version === 5;

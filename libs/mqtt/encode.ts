@@ -220,7 +220,7 @@ export interface PublishHead {
   readonly packetIdAt: number;
 }
 
-/** Encodes the head once for all subscribers that get the same; `withPacketId` makes one subscriber's of it. */
+/** Encodes the head once for all subscribers that get the same; each one's outbox puts its packet identifier into a copy. */
 export function encodePublishHead(publish: OutboundPublish): PublishHead {
   const topicBytes = Buffer.byteLength(publish.topic);
   const properties = publish.version === 5 ? publishProperties(publish) : undefined;
@@ -248,15 +248,6 @@ export function encodePublishHead(publish: OutboundPublish): PublishHead {
     if (propertyBytes > 0) bytes.set(properties, at);
   }
   return { bytes, packetIdAt };
-}
-
-/** A copy of the head for one subscriber, with its packet identifier in place. Only for QoS 1 and 2. */
-export function withPacketId(head: PublishHead, packetId: number): Buffer {
-  const bytes = Buffer.allocUnsafe(head.bytes.length);
-  bytes.set(head.bytes);
-  bytes[head.packetIdAt] = packetId >> 8;
-  bytes[head.packetIdAt + 1] = packetId & 0xff;
-  return bytes;
 }
 
 /** The properties, without their length. */

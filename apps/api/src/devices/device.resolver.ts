@@ -126,8 +126,8 @@ export class DeviceResolver {
   }
 }
 
-export type DeviceNode = ReturnType<typeof presentDevice>;
+type DeviceNode = ReturnType<typeof presentDevice>;
 
-export function deviceNode(scope: TenantScope, row: Device): DeviceNode {
+function deviceNode(scope: TenantScope, row: Device): DeviceNode {
   return inScope(scope, presentDevice(row));
 }

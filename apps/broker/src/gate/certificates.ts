@@ -289,7 +289,7 @@ function pinned({ leaf }: PresentedChain, holder: Holder | undefined): Certifica
   return { fingerprint, commonName, anchorId: undefined, serial, notBefore, notAfter };
 }
 
-export class UnreadableAnchorError extends Error {
+class UnreadableAnchorError extends Error {
   override readonly name = 'UnreadableAnchorError';
   readonly code = 'trust-anchor.unreadable';
 }
