@@ -90,6 +90,14 @@ describe('imports', () => {
     expect(shown(breaches)).toEqual([]);
   });
 
+  it("keep the api's part of the store free of the broker's", () => {
+    const breaches = product.filter(
+      ({ file, from }) =>
+        file.startsWith('libs/store/control/') && join(dirname(file), from).startsWith('libs/store/broker/'),
+    );
+    expect(shown(breaches)).toEqual([]);
+  });
+
   it('take a package only where it belongs', () => {
     const breaches = product.filter(({ file, from }) =>
       belongsTo.some(([packages, places]) => packages.test(from) && !places.test(file)),

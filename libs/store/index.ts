@@ -51,16 +51,16 @@ export type { LiveAnswer, LiveClient, LiveQuestionRow, LiveSubscription } from '
 export { forgetRequest, keepAnswer, reserveRequest, type KeptRequest } from './control/kept-requests.js';
 export { clearHistory } from './control/device-history.js';
 export { keepHouse } from './control/housekeeping.js';
-export { optionsByte } from './rows.js';
 
 // The broker: what it writes, what it asks at a sign-in, and what it follows.
-export { openBrokerStore, type BrokerStore, type BrokerStoreStats } from './broker-store.js';
-export { openDirectory, type Directory } from './directory/directory.js';
-export type { DirectoryAnchor, DirectoryOcsp, DirectoryRevocation } from './directory/anchors.js';
-export type { BanQuery, DirectoryBan, DirectoryListedBan } from './directory/bans.js';
-export type { DirectoryDocument } from './directory/documents.js';
-export type { DirectoryEntry, DirectoryTenant } from './directory/entries.js';
-export type { DirectoryHost } from './directory/tenants.js';
-export type { DirectoryAuthenticator, DirectoryTokenIssuer } from './directory/vouchers.js';
-export { ChangeFeed, type Change } from './change-feed.js';
-export { QuestionDesk, type LiveQuestionOfTenant } from './question-desk.js';
+export { openBrokerStore, type BrokerStore, type BrokerStoreStats } from './broker/broker-store.js';
+export { openDirectory, type Directory } from './broker/directory/directory.js';
+export type { DirectoryAnchor, DirectoryOcsp, DirectoryRevocation } from './broker/directory/anchors.js';
+export type { BanQuery, DirectoryBan, DirectoryListedBan } from './broker/directory/bans.js';
+export type { DirectoryDocument } from './broker/directory/documents.js';
+export type { DirectoryEntry, DirectoryTenant } from './broker/directory/entries.js';
+export type { DirectoryHost } from './broker/directory/tenants.js';
+export type { DirectoryAuthenticator, DirectoryTokenIssuer } from './broker/directory/vouchers.js';
+export { ChangeFeed, type Change } from './broker/change-feed.js';
+export { QuestionDesk, type LiveQuestionOfTenant } from './broker/question-desk.js';
+export { optionsByte } from './broker/rows.js';

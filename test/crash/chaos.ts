@@ -175,7 +175,7 @@ export async function installCopy(directory: string): Promise<void> {
  * so that a changed writer cannot make the proof an empty one.
  */
 export async function acknowledgeBeforeCommit(directory: string): Promise<void> {
-  const file = join(directory, 'dist/libs/store/writer.js');
+  const file = join(directory, 'dist/libs/store/broker/writer.js');
   const text = await readFile(file, 'utf8');
   const place = 'this.#queue.push(operation);';
   if (text.split(place).length !== 2) throw new Error(`${place} is not, or not once, in ${file}`);

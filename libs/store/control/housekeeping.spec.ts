@@ -10,7 +10,7 @@ import { readReceipts } from './changes.js';
 import { clearHistory } from './device-history.js';
 import { deleteDevice } from './devices.js';
 import { keepHouse } from './housekeeping.js';
-import { Sweeper } from '../sweep.js';
+import { Sweeper } from '../broker/sweep.js';
 import { deleteTenant, emptyTenant } from './tenants.js';
 
 describe('what has outlived its use', () => {

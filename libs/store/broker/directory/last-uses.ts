@@ -1,7 +1,7 @@
 /** When and from where were credentials last used? Written down within seconds: it is for people, not for decisions. */
 import type { Pool } from 'pg';
 
-import { withStoreErrors } from '../database/errors.js';
+import { withStoreErrors } from '../../database/errors.js';
 
 const noteEveryMs = 5_000;
 /** In one statement: it is made ready on the event loop, which took 30 to 90 ms for a fleet of ten thousand that had come at once. */

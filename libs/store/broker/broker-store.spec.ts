@@ -6,7 +6,7 @@ import { Pool } from 'pg';
 import { type ClientId, type DenialNote, type Principal, Reasons, type TenantId } from '#mqtt';
 import { journalContract, vaultContract } from '#mqtt/testing';
 
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
+import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { openBrokerStore, type BrokerStore } from './broker-store.js';
 
 let database: TestDatabase;

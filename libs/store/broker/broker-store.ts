@@ -3,9 +3,9 @@ import { Pool } from 'pg';
 
 import type { Journal, News, TenantId, Vault } from '#mqtt';
 
-import { leaseLost } from './broker-errors.js';
-import { inUtc } from './database/connection.js';
-import { toStoreError } from './database/errors.js';
+import { leaseLost } from './vault-error.js';
+import { inUtc } from '../database/connection.js';
+import { toStoreError } from '../database/errors.js';
 import { PostgresJournal } from './journal.js';
 import { Lease } from './lease.js';
 import { steadyPlans } from './statements/places.js';

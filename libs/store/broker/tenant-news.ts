@@ -9,7 +9,7 @@ import { Client, type Pool } from 'pg';
 
 import type { News, NewsItem, NewsPage, TenantId } from '#mqtt';
 
-import { selectDevicePresence, type DevicePresence } from './control/device-presence.js';
+import { selectDevicePresence, type DevicePresence } from '../control/device-presence.js';
 import { denialChannel, presenceChannel } from './news-channels.js';
 
 export interface NewsOptions {

@@ -14,7 +14,7 @@ import type { ClaimedSession } from '#mqtt';
 
 import type { Batch, Effects } from './batch.js';
 import { belongTogether, keyOf, takeBatch } from './batch.js';
-import { closed, leaseLost, unavailable, VaultError } from './broker-errors.js';
+import { closed, leaseLost, unavailable, VaultError } from './vault-error.js';
 import type { Claim, Operation } from './writes.js';
 import { bytesOf } from './writes.js';
 import { steadyPlans } from './statements/places.js';

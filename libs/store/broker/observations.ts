@@ -7,7 +7,7 @@ import type { Pool } from 'pg';
 
 import type { RuleName } from '#mqtt';
 
-import { withStoreErrors } from './database/errors.js';
+import { withStoreErrors } from '../database/errors.js';
 
 export interface Observation {
   readonly tenantId: string;

@@ -3,10 +3,10 @@ import { Client, Pool } from 'pg';
 
 import type { NewsItem, TenantId } from '#mqtt';
 
-import { addPresence } from '../../test/support/broker-rows.js';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
-import { createTestTenant, type TestTenant } from '../../test/support/tenant.js';
-import { openControlStore, type ControlStore } from './control/control-store.js';
+import { addPresence } from '../../../test/support/broker-rows.js';
+import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
+import { createTestTenant, type TestTenant } from '../../../test/support/tenant.js';
+import { openControlStore, type ControlStore } from '../control/control-store.js';
 import { denialChannel, presenceChannel } from './news-channels.js';
 import { PostgresNews } from './tenant-news.js';
 

@@ -4,8 +4,8 @@
  */
 import { Client } from 'pg';
 
-import { inUtc } from './database/connection.js';
-import { toStoreError } from './database/errors.js';
+import { inUtc } from '../database/connection.js';
+import { toStoreError } from '../database/errors.js';
 
 export interface ChannelOptions {
   readonly url: string;

@@ -5,7 +5,7 @@ import { Client } from 'pg';
 
 import type { ClientId, PresenceEvent, TenantId } from '#mqtt';
 
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
+import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { openBrokerStore } from './broker-store.js';
 import { steadyPlans } from './statements/places.js';
 import { followPresence } from './statements/presence.js';

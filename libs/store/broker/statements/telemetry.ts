@@ -1,5 +1,5 @@
 import { Column } from '../columns.js';
-import { observedAt, parseJsonBody } from '../json-body.js';
+import { observedAt, parseJsonBody } from '../../json-body.js';
 import type { TelemetryWrite } from '../writes.js';
 import { type Statement, finish } from './statement.js';
 

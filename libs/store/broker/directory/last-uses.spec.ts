@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, it, jest } from '@jest/globals';
 import { Pool } from 'pg';
 
-import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
-import { createTestTenant, type TestTenant } from '../../../test/support/tenant.js';
-import { openControlStore, type ControlStore } from '../control/control-store.js';
+import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
+import { createTestTenant, type TestTenant } from '../../../../test/support/tenant.js';
+import { openControlStore, type ControlStore } from '../../control/control-store.js';
 import { LastUses } from './last-uses.js';
 
 const noon = Date.UTC(2026, 0, 1, 12);

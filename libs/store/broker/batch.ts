@@ -16,7 +16,7 @@ import type {
   Will,
 } from '#mqtt';
 
-import { noSession, staleEpoch } from './broker-errors.js';
+import { noSession, staleEpoch } from './vault-error.js';
 import { isInTurn } from './presence-machine.js';
 import type { Claim, DenialCount, Operation, TelemetryWrite } from './writes.js';
 import { weightOf } from './writes.js';

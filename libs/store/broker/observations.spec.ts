@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Pool } from 'pg';
 
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
-import { createTestTenant, type TestDevice, type TestTenant } from '../../test/support/tenant.js';
-import { openControlStore, type ControlStore } from './control/control-store.js';
+import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
+import { createTestTenant, type TestDevice, type TestTenant } from '../../../test/support/tenant.js';
+import { openControlStore, type ControlStore } from '../control/control-store.js';
 import { mostTopicsOfDevice, type Observation, Observations } from './observations.js';
-import { observedTopics, usesOfPolicy } from './control/observed.js';
+import { observedTopics, usesOfPolicy } from '../control/observed.js';
 
 const dayMs = 86_400_000;
 const noon = Date.UTC(2026, 0, 1, 12);

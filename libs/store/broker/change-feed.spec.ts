@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
+import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { ChangeFeed, type Change, type ChangeFeedOptions } from './change-feed.js';
-import { readReceipts, recordChange } from './control/changes.js';
-import { openControlStore, type ControlStore } from './control/control-store.js';
+import { readReceipts, recordChange } from '../control/changes.js';
+import { openControlStore, type ControlStore } from '../control/control-store.js';
 
 const nothing = {
   sessionsTouched: 0,

@@ -2,8 +2,8 @@
 import type { Client } from 'pg';
 import type { TenantId } from '#mqtt';
 import { Channel } from './channel.js';
-import { codeOf } from './database/error-code.js';
-import { questionLifeS, type LiveAnswer, type LiveQuestionRow } from './control/questions.js';
+import { codeOf } from '../database/error-code.js';
+import { questionLifeS, type LiveAnswer, type LiveQuestionRow } from '../control/questions.js';
 
 export interface LiveQuestionOfTenant extends LiveQuestionRow {
   readonly tenantId: TenantId;

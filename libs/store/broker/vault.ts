@@ -18,7 +18,7 @@ import type {
   Will,
 } from '#mqtt';
 
-import { unavailable } from './broker-errors.js';
+import { unavailable } from './vault-error.js';
 import type { MessageRow, WillRow } from './rows.js';
 import { toMessage, toWill } from './rows.js';
 import { sessionDetail } from './statements/sessions.js';

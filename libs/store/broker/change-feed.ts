@@ -2,7 +2,7 @@
 import type { Client } from 'pg';
 import type { Receipt, TenantId } from '#mqtt';
 import { Channel } from './channel.js';
-import type { ChangeKind, ChangeSubject } from './control/changes.js';
+import type { ChangeKind, ChangeSubject } from '../control/changes.js';
 
 export interface Change {
   readonly number: bigint;

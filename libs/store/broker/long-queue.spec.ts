@@ -5,7 +5,7 @@ import { Client } from 'pg';
 
 import type { ClaimedSession, ClientId, Principal, SessionKey, Stored, TenantId } from '#mqtt';
 
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
+import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { type BrokerStore, openBrokerStore } from './broker-store.js';
 
 const long = 50_000;

@@ -5,9 +5,9 @@
  */
 import { Pool } from 'pg';
 
-import { inUtc } from '../database/connection.js';
-import { withStoreErrors } from '../database/errors.js';
-import { verifyFences } from '../database/fences.js';
+import { inUtc } from '../../database/connection.js';
+import { withStoreErrors } from '../../database/errors.js';
+import { verifyFences } from '../../database/fences.js';
 import { type Observation, Observations } from '../observations.js';
 import { type AnchorQuery, Anchors, type DirectoryAnchor, type DirectoryRevocation } from './anchors.js';
 import { type BanQuery, Bans, type DirectoryBan, type DirectoryListedBan } from './bans.js';

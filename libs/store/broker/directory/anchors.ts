@@ -2,7 +2,7 @@
 import type DataLoader from 'dataloader';
 import type { Pool } from 'pg';
 
-import { withStoreErrors } from '../database/errors.js';
+import { withStoreErrors } from '../../database/errors.js';
 import { gather } from './gather.js';
 
 /** A certificate authority whose key a tenant has proven to have. */

@@ -19,11 +19,11 @@ import type {
   TenantId,
 } from '#mqtt';
 
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.js';
-import { eventually } from '../../test/support/product.js';
+import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
+import { eventually } from '../../../test/support/product.js';
 import { type BrokerStore, type BrokerStoreOptions, openBrokerStore } from './broker-store.js';
-import { startEmbeddedPostgres } from './database/embedded-postgres.js';
-import { migrate } from './database/migrate.js';
+import { startEmbeddedPostgres } from '../database/embedded-postgres.js';
+import { migrate } from '../database/migrate.js';
 
 let database: TestDatabase;
 let superuser: Client;

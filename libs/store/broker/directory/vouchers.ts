@@ -2,7 +2,7 @@
 import type DataLoader from 'dataloader';
 import type { Pool } from 'pg';
 
-import { withStoreErrors } from '../database/errors.js';
+import { withStoreErrors } from '../../database/errors.js';
 import { gather, inPlaces } from './gather.js';
 
 /** Who signs tokens for a tenant's devices. */
