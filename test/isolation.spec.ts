@@ -1,7 +1,7 @@
 /**
  * Nobody gets across. Every way into the product stands in one of the tables below, and is tried without credentials, from
  * another tenant, with a role that may not, and with one that may. The tables are held to the running product: a REST route or
- * a GraphQL field without a row fails. MQTT operations have their own table, at the end.
+ * a GraphQL field without a row fails. What clients do by MQTT has a table of its own (`libs/mqtt/isolation.spec.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -1141,6 +1141,3 @@ describe('the database', () => {
     expect((await asPlatform()).count).toBe(0);
   });
 });
-
-// ------------------------------------------------------------------------------------------------------------------ MQTT
-// Rows for MQTT operations (connect, publish, subscribe, will, takeover, shared subscription) × the same four come here.
