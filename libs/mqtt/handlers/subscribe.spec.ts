@@ -32,6 +32,19 @@ describe('subscribing', () => {
     expect(three.link.isEnded).toBe(true);
   });
 
+  it('keeps none of a SUBSCRIBE that 3.1 has no answer for, nor after a crash', async () => {
+    const h = new Harness();
+    h.gate.allow({ subscribe: ['mine/#'], publish: ['#'] });
+    const client = await h.connect('bob', { version: 3, clean: false });
+    await client.subscribe(['mine/a', 'other']);
+    expect(client.link.isEnded).toBe(true);
+    const next = await h.crash();
+    const again = await next.connect('bob', { version: 3, clean: false });
+    await (await next.connect('alice')).publish('mine/a', 'x', { qos: 1 });
+    await again.settle();
+    expect(again.messages()).toEqual([]);
+  });
+
   it('is limited per session', async () => {
     const h = new Harness();
     h.gate.limits = { ...defaultLimits, maxSubscriptionsPerSession: 2 };

@@ -36,9 +36,18 @@ export function subscribe(connection: Connection, session: Session, packet: Subs
   };
   connection.inTurns(Hold.subscriptions, judgeNext, () => {
     if (connection.isClosed) return;
-    if (!session.isDurable || granted.length === 0) take(connection, session, packetId, granted, codes);
-    else store(connection, session, packetId, granted, codes);
+    const suback = answer(connection, packetId, codes);
+    if (suback === undefined) return; // and none of it is kept
+    if (!session.isDurable || granted.length === 0) take(connection, session, granted, suback);
+    else store(connection, session, packetId, granted, codes, suback);
   });
+}
+
+/** Undefined: there is none, and the connection has ended. */
+function answer(connection: Connection, packetId: number, codes: readonly number[]): Buffer | undefined {
+  const suback = encodeSuback(connection.version ?? 4, packetId, codes);
+  if (suback === undefined) connection.end(Reasons.notAuthorized, 'protocol-error');
+  return suback;
 }
 
 function store(
@@ -47,18 +56,20 @@ function store(
   packetId: number,
   granted: readonly Subscription[],
   codes: readonly number[],
+  suback: Buffer,
 ): void {
   // What comes next is judged with these in place: their number counts, and an UNSUBSCRIBE finds them.
   connection.hold(Hold.subscriptions);
   const { policy } = session;
   session.space.vault.subscribe(session.key, granted, (error) => {
-    if (error === undefined) return take(connection, session, packetId, granted, codes, policy);
+    if (error === undefined) return take(connection, session, granted, suback, policy);
     if (connection.isClosed) return;
     if (!isRefused(error)) return connection.storeFailed();
     const reason = Reasons.topicFilterInvalid;
     for (const { filter } of granted) connection.denied('subscribe', filter, reason, unstorable);
-    const refused = codes.map((code) => (code < 0x80 ? reason.code : code));
-    take(connection, session, packetId, [], refused, policy);
+    const allRefused = codes.map((code) => (code < 0x80 ? reason.code : code));
+    const refusal = answer(connection, packetId, allRefused);
+    if (refusal !== undefined) take(connection, session, [], refusal, policy);
   });
 }
 
@@ -97,13 +108,10 @@ function judge(
 function take(
   connection: Connection,
   session: Session,
-  packetId: number,
   granted: readonly Subscription[],
-  codes: readonly number[],
+  suback: Buffer,
   judgedBy: Policy = session.policy,
 ): void {
-  const suback = encodeSuback(connection.version ?? 4, packetId, codes);
-  if (suback === undefined) return connection.end(Reasons.notAuthorized, 'protocol-error');
   const wanted: Subscription[] = [];
   let taken = 0;
   const takeNext = (): boolean => {
