@@ -35,7 +35,7 @@ export async function handOver(
       if (!mayGo(queued, wasSent) || ordinary.some((filter) => matches(filter, topic))) continue;
       const group = groups.find(({ filter, isEmpty }) => !isEmpty && matches(filter, topic));
       if (group === undefined) continue;
-      space.passOn(queued.message, queued.qos, group);
+      space.passOn(queued.message, group);
       space.vault.settle(key, [queued.sequence]); // right behind its append, which the vault commits it with
     }
     from = last.sequence + 1;

@@ -407,7 +407,7 @@ export class Session {
       return this.#settle(delivery.sequence);
     }
     if (!this.mayStillReceive(message.topic, delivery.acceptedUnder)) {
-      this.space.withheld(message, qos, delivery.group ?? this.#lostShareOf(delivery));
+      this.space.withheld(message, delivery.group ?? this.#lostShareOf(delivery));
       return this.#settle(delivery.sequence);
     }
     const sequence = qos > 0 && delivery.sequence === 0 ? this.#nextSequence : delivery.sequence;

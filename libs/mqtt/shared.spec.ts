@@ -164,6 +164,35 @@ describe('a shared subscription', () => {
     expect(staying.messages()).toEqual(['a 1', 'a 2']);
   });
 
+  it('gives it to another at the QoS of the two of them', async () => {
+    const h = new Harness();
+    const leaving = await h.connect('leaving');
+    leaving.acknowledges = false;
+    await leaving.subscribe('$share/g/a', { qos: 1 });
+    await publishMany(await h.connect('p'), 1, 2);
+    const staying = await h.connect('staying');
+    await staying.subscribe('$share/g/a', { qos: 2 });
+    await leaving.cut();
+    await staying.settle();
+    expect(staying.take('publish').map(({ qos }) => qos)).toEqual([2]);
+  });
+
+  it('gives nobody what has expired meanwhile', async () => {
+    const h = new Harness();
+    const leaving = await h.connect('leaving');
+    leaving.acknowledges = false;
+    await leaving.subscribe('$share/g/a');
+    const publisher = await h.connect5('p');
+    await publisher.publish('a', 'short', { qos: 1, properties: [['messageExpiryInterval', 1]] });
+    await publisher.publish('a', 'long', { qos: 1, properties: [['messageExpiryInterval', 9]] });
+    const staying = await h.connect('staying');
+    await staying.subscribe('$share/g/a');
+    await h.clock.advance(1_000);
+    await leaving.cut();
+    await staying.settle();
+    expect(staying.messages()).toEqual(['a long']);
+  });
+
   it("is nobody else's once the last member has left", async () => {
     const h = new Harness();
     const member = await h.connect('a');

@@ -374,14 +374,14 @@ export class Space {
     for (const { session, qos, retain, subscriptionIds, group, acceptedUnder } of putOff) {
       if (session.mayStillReceive(message.topic, acceptedUnder))
         session.offer(publication, qos, retain, subscriptionIds, group);
-      else this.withheld(message, qos, group);
+      else this.withheld(message, group);
     }
   }
 
   /** Who it was for may not have it any more. Another member of the shared subscription may. */
-  withheld(message: Message, qos: Qos, group: SharedGroup | undefined): void {
+  withheld(message: Message, group: SharedGroup | undefined): void {
     if (group === undefined) this.stats.droppedDenied += 1;
-    else this.passOn(message, qos, group);
+    else this.passOn(message, group);
   }
 
   /** One message for one durable session: a retained one, or one that another member of a shared subscription left. */
@@ -561,14 +561,18 @@ export class Space {
     this.turns.work(goOn)?.catch(this.onFault);
     if (this.sessions.get(session.clientId) === session) this.sessions.delete(session.clientId);
     this.wills.sessionEnded(session.clientId);
-    for (const { message, qos, group } of session.takeShared()) this.passOn(message, qos, group);
+    for (const { message, group } of session.takeShared()) this.passOn(message, group);
   }
 
-  /** To another member of the shared subscription; nobody, where nobody is left. */
-  passOn(message: Message, qos: Qos, group: SharedGroup): void {
+  /** To another member of the shared subscription, at that one's QoS; nobody, where nobody is left. */
+  passOn(message: Message, group: SharedGroup): void {
+    if (message.expiresAt !== undefined && message.expiresAt <= this.clock.now()) {
+      this.stats.droppedExpired += 1; // MQTT-3.3.2-5: to whoever is chosen now it was never sent
+      return;
+    }
     const member = group.choose(message.topic, message.qos);
     if (member === undefined) return;
-    const granted = qos < member.qos ? qos : member.qos;
+    const granted = message.qos < member.qos ? message.qos : member.qos; // MQTT-4.8.2-3
     const retain = message.retain && member.retainAsPublished;
     if (granted > 0 && member.session.isDurable) {
       this.append(member.session, message, granted as 1 | 2, retain, member.subscriptionIds);
