@@ -770,13 +770,14 @@ describe('a WebSocket listener', () => {
     expect(recorded.bytes).toHaveLength(0);
   });
 
-  it('takes a large message of somebody it has answered', async () => {
+  it.each([1, 17])('takes messages of %i MiB where a packet may be as large', async (mebibytes) => {
     const { client, recorded } = await open('ws', await listen('ws'));
-    recorded.link.takePackets?.(1024 * 1024);
+    const bytes = mebibytes * 1024 * 1024;
+    recorded.link.takePackets?.(bytes);
     recorded.link.write([Buffer.from('welcome')]);
     for (let n = 1; n <= 3; n++) {
-      client.send(Buffer.alloc(1024 * 1024));
-      await recorded.until(() => recorded.length === n * 1024 * 1024);
+      client.send(Buffer.alloc(bytes));
+      await recorded.until(() => recorded.length === n * bytes);
     }
     expect(recorded.endings).toEqual([]);
   });

@@ -13,8 +13,8 @@ import { WebSocketLink } from './websocket-link.js';
 
 export const webSocketPath = '/mqtt';
 
-/** Of one WebSocket message. A bigger MQTT packet is legal, split over several. */
-const maxMessageBytes = 16 * 1024 * 1024;
+/** How large a message may be is the tenant's to say, and the link sees to it while it is collected. */
+const noLimitOfItsOwn = 0;
 
 /**
  * MQTT over WebSocket (MQTT 5.0, section 6). Pages of any origin may connect: a sign-in carries its credential in the CONNECT
@@ -50,7 +50,7 @@ async function listenOn(
     clientTracking: false,
     // Compression costs memory per connection and invites bombs; MQTT packets are small.
     perMessageDeflate: false,
-    maxPayload: maxMessageBytes,
+    maxPayload: noLimitOfItsOwn,
     handleProtocols: chooseProtocol,
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
