@@ -149,7 +149,8 @@ export class Intake {
   }
 
   #pause(): void {
-    if (this.#isPaused) return;
+    // A link that ends reads on: it has to see its client go.
+    if (this.#isPaused || this.#connection.isClosed) return;
     this.#isPaused = true;
     this.#link.pause();
   }

@@ -137,6 +137,14 @@ describe('signing in', () => {
     expect(pauses).toBe(0);
   });
 
+  it('does not stop the link of whoever is refused at once: it has to see that client go', async () => {
+    const h = new Harness();
+    h.gate.refusal = Reasons.notAuthorized;
+    const client = await h.connect('alice');
+    expect(client.connack?.code).toBe(5);
+    expect([client.link.isEnded, client.link.isPaused]).toEqual([true, false]);
+  });
+
   it('does not buffer without bound while the gate is asked', async () => {
     const h = new Harness();
     h.gate.isSlow = true;
