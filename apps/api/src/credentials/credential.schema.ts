@@ -15,6 +15,11 @@ const authId = topicWord
 const clientIdRule = clientIdRuleSchema.describe('Which client identifiers it may use');
 const notBefore = instant.nullable().describe('Valid from then on; null: at once');
 const notAfter = instant.nullable().describe('Valid before then; null: without end');
+/** Of what is new: with an end that is over it would never be valid. */
+const endAhead = notAfter.refine((end) => end === null || !isPast(end), {
+  params: { code: 'past' },
+  error: () => pastFault().message,
+});
 
 const kinds = ['password', 'certificate', 'token', 'external'] as const;
 
@@ -58,7 +63,7 @@ export const newCredential = z
       .describe("For tokens without a key: the issuer they must be of; absent: any of the tenant's"),
     clientIdRule: clientIdRule.default({ kind: 'device' }),
     notBefore: notBefore.default(null),
-    notAfter: notAfter.default(null),
+    notAfter: endAhead.default(null),
   })
   .superRefine(requireOrder)
   .superRefine(requireOneMeaning)
@@ -90,7 +95,7 @@ export const credentialRotation = z
     publicKey: publicKey.optional(),
     certificate: certificate.optional(),
     fingerprint: fingerprint.optional(),
-    notAfter: notAfter.default(null),
+    notAfter: endAhead.default(null),
   })
   .meta({ id: 'CredentialRotation' });
 export type CredentialRotationInput = z.output<typeof credentialRotation>;
@@ -156,6 +161,16 @@ export const orderFault = {
   code: 'out-of-order',
   message: 'notAfter is later than notBefore.',
 } as const;
+
+export function isPast(end: Date): boolean {
+  return end.getTime() <= Date.now();
+}
+
+/** Says what time it is here: the clock of whoever sends it may be wrong. */
+export function pastFault() {
+  const message = `It has ended by then: here it is ${new Date().toISOString()}.`;
+  return { pointer: '#/notAfter', code: 'past', message } as const;
+}
 
 function requireOrder(
   input: { notBefore: Date | null; notAfter: Date | null },

@@ -10,6 +10,7 @@ import {
   passwordFault,
   readCertificate,
   readPublicKey,
+  type Certificate,
   type PasswordFault,
 } from '#access';
 import {
@@ -43,7 +44,9 @@ import type { TenantScope } from '../scope.js';
 import { SECRET_KEY, STORE } from '../injection-tokens.js';
 import {
   isInOrder,
+  isPast,
   orderFault,
+  pastFault,
   presentCredential,
   requireOneMeaning,
   type CredentialPatchInput,
@@ -71,7 +74,7 @@ interface Material {
 type MaterialInput = Pick<
   NewCredentialInput,
   'kind' | 'secret' | 'certificate' | 'fingerprint' | 'anchorId' | 'publicKey' | 'issuerId'
->;
+> & { readonly notBefore?: Date | null };
 
 @Injectable()
 export class CredentialService {
@@ -198,6 +201,10 @@ export class CredentialService {
       const { disabled, ...columns } = patch;
       const { notBefore = current.notBefore, notAfter = current.notAfter } = columns;
       if (!isInOrder({ notBefore, notAfter })) throw invalidBody(orderFault);
+      if (endsInPast(current, notAfter)) {
+        const { message, ...fault } = pastFault();
+        throw invalidBody({ ...fault, message: `${message} With disabled: true it stops at once.` });
+      }
       const value = await updateCredential(tx, id, current.version, {
         ...columns,
         disabledAt: disabled === undefined ? undefined : disabled ? (current.disabledAt ?? new Date()) : null,
@@ -234,6 +241,11 @@ function publicKeyOf(input: NonNullable<MaterialInput['publicKey']>): Record<str
   if (typeof key !== 'string') return { ...key } as Record<string, string>;
   const message = 'A public key: PEM or JWK; P-256, P-384, P-521, Ed25519, or RSA of 2048 to 8192 bits.';
   throw invalidBody({ pointer: '#/publicKey', code: key, message });
+}
+
+/** Sent back as it was read, an end that is over changes nothing. */
+function endsInPast(current: Credential, notAfter: Date | null): boolean {
+  return notAfter !== null && notAfter.getTime() !== current.notAfter?.getTime() && isPast(notAfter);
 }
 
 /** A certificate by its name, a token of an issuer, and what is external are made anew elsewhere. */
@@ -281,7 +293,7 @@ async function refusingTaken<T>(work: () => Promise<T>): Promise<T> {
 
 /** What is pinned, or which authorities a name is believed from. */
 function certificateOf(input: MaterialInput): NewSecret {
-  const { certificate: encoded, fingerprint, anchorId } = input;
+  const { certificate: encoded, fingerprint, anchorId, notBefore } = input;
   if (encoded === undefined) {
     const pinned = fingerprint === undefined ? null : Buffer.from(fingerprint, 'hex');
     return { kind: 'certificate', fingerprint: pinned, anchorId: anchorId ?? null };
@@ -292,7 +304,22 @@ function certificateOf(input: MaterialInput): NewSecret {
     const message = 'Not one certificate in PEM that a TLS client may use here.';
     throw invalidBody({ pointer: '#/certificate', code: code ?? 'malformed', message });
   }
+  requireSomeTimeOf(certificate, notBefore);
   return { kind: 'certificate', fingerprint: Buffer.from(certificate.fingerprint, 'hex'), anchorId: null };
+}
+
+/** The dates of a certificate hold besides those of its credential. */
+function requireSomeTimeOf(certificate: Certificate, notBefore: Date | null = null): void {
+  const end = new Date(certificate.notAfter);
+  const until = `The certificate is valid until ${end.toISOString()}`;
+  if (isPast(end))
+    throw invalidBody({
+      pointer: '#/certificate',
+      code: 'expired',
+      message: `${until}: nobody could use it.`,
+    });
+  if (!isInOrder({ notBefore, notAfter: end }))
+    throw invalidBody({ ...orderFault, pointer: '#/notBefore', message: `${until} only.` });
 }
 
 async function requireAnchor(tx: TenantTx, id: string | undefined): Promise<void> {

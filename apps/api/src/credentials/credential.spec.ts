@@ -7,6 +7,7 @@ import {
   type TestApi,
   type TestTenant,
 } from '../../../../test/support/api.js';
+import { makeAuthority } from '../../../../test/support/pki.js';
 
 let api: TestApi;
 let tenant: TestTenant;
@@ -95,6 +96,62 @@ describe('credentials', () => {
       { pointer: '#/notAfter', code: 'out-of-order' },
     ]);
     expect((await tenant.admin.patch(self, { notBefore: null })).body.notBefore).toBeNull();
+  });
+
+  it('do not end before they begin to be: an end that is over is refused, by the name of its member', async () => {
+    const { admin } = tenant;
+    const over = new Date(Date.now() - 1_000).toISOString();
+    const past = [422, { in: 'body', pointer: '#/notAfter', code: 'past' }];
+    const created = await admin.post(path, { notAfter: over });
+    expect([created.status, created.body.errors[0]]).toMatchObject(past);
+    expect(created.body.errors[0].message).toContain(new Date().toISOString().slice(0, 13));
+    const made = await admin.post(path, { notAfter: new Date(Date.now() + 1_500).toISOString() });
+    const self = made.headers.get('location') ?? '';
+    const patched = await admin.patch(self, { notAfter: over });
+    expect([patched.status, patched.body.errors]).toMatchObject([422, [past[1]]]);
+    expect(patched.body.errors[0].message).toContain('disabled');
+    const rotate = (body: object) => admin.post(`${self}/rotate`, body, { 'if-match': '*' });
+    const rotated = await rotate({ notAfter: over });
+    expect([rotated.status, rotated.body.errors[0]]).toMatchObject(past);
+    // One that has ended since is changed all the same, sent back as it was read, and extended.
+    await new Promise((resolve) => setTimeout(resolve, Date.parse(made.body.notAfter) - Date.now() + 5));
+    const { notAfter } = made.body;
+    const kept = await admin.patch(self, { notAfter, clientIdRule: { kind: 'prefix', value: 'p-' } });
+    expect([kept.status, kept.body.notAfter]).toEqual([200, notAfter]);
+    expect((await admin.patch(self, { notBefore: null })).status).toBe(200);
+    expect((await admin.patch(self, { notAfter: new Date(Date.now() + 60_000) })).status).toBe(200);
+    expect((await rotate({ overlapS: 0 })).status).toBe(201);
+    const none = await queryAsSuperuser(
+      api.database,
+      `SELECT count(*)::int AS ended FROM credentials WHERE created_at >= not_after`,
+    );
+    expect(none).toEqual([{ ended: 0 }]);
+  });
+
+  it('pin no certificate whose own time is over, or over before it may be used', async () => {
+    const authority = await makeAuthority('Line');
+    const dayMs = 24 * 3_600_000;
+    const at = (days: number) => new Date(Date.now() + days * dayMs);
+    const pin = async (from: Date, to: Date, more: object = {}) => {
+      const { pem } = await authority.issue('pump', { notBefore: from, notAfter: to });
+      return tenant.admin.post(path, { kind: 'certificate', certificate: pem, ...more });
+    };
+    const expired = await pin(at(-2), at(-1));
+    expect([expired.status, expired.body.errors]).toMatchObject([
+      422,
+      [{ pointer: '#/certificate', code: 'expired' }],
+    ]);
+    const late = await pin(at(-1), at(1), { notBefore: at(2) });
+    expect([late.status, late.body.errors]).toMatchObject([
+      422,
+      [{ pointer: '#/notBefore', code: 'out-of-order' }],
+    ]);
+    const made = await pin(at(1), at(2), { notBefore: at(-3) });
+    expect(made.status).toBe(201);
+    const { pem } = await authority.issue('pump', { notBefore: at(-2), notAfter: at(-1) });
+    const self = made.headers.get('location') ?? '';
+    const rotated = await tenant.admin.post(`${self}/rotate`, { certificate: pem }, { 'if-match': '*' });
+    expect([rotated.status, rotated.body.errors[0].pointer]).toEqual([422, '#/certificate']);
   });
 
   it('are disabled, enabled and deleted, each a change that brokers follow', async () => {
