@@ -64,12 +64,12 @@ export function nameTaken(pointer: string, message: string): Failure {
   return new Failure('name-taken', message, [{ in: 'body', pointer, code: 'taken', message }]);
 }
 
-/** Undefined: any version will do (`If-Match: *`). */
-export type ExpectedVersion = number | undefined;
+/** Of several any will do. Undefined: any there is (`If-Match: *`). */
+export type ExpectedVersion = number | readonly number[] | undefined;
 
 /** Refuses to change what somebody else has changed since the caller looked. */
 export function requireVersion(current: { readonly version: number }, expected: ExpectedVersion): void {
-  if (expected !== undefined && current.version !== expected) throw staleVersion();
+  if (expected !== undefined && ![expected].flat().includes(current.version)) throw staleVersion();
 }
 
 export function staleVersion(): Failure {

@@ -124,7 +124,7 @@ describe('devices', () => {
       code: 'precondition-required',
     });
     expect((await tenant.admin.call('DELETE', self)).status).toBe(428);
-    for (const stale of ['"2"', 'W/"1"', '1', '""']) {
+    for (const stale of ['"2"', 'W/"1"', '""']) {
       expect([stale, (await tenant.admin.patch(self, { status: 'disabled' }, stale)).status]).toEqual([
         stale,
         412,

@@ -295,6 +295,42 @@ describe('If-Match', () => {
     expect(Object.keys(attributes)).toHaveLength(20);
   });
 
+  it('of several tags is met by one of them, in the strong comparison, and is 400 where it is no list of tags', async () => {
+    const { admin, path } = await api.createTenant('several-versions');
+    const group = `${path}/groups/${(await admin.post(`${path}/groups`, { name: 'g' })).body.id}`;
+    let name = 0;
+    const change = (tags: string) => admin.patch(group, { name: `g${(name += 1)}` }, tags);
+    const met = ['"7","1"', '"x", "2" , "é"', ',, "a,b",\t"3",', 'W/"4","4"', '  *  '];
+    for (const tags of met) expect([tags, (await change(tags)).status]).toEqual([tags, 200]);
+    const unmet = ['"7","1"', 'W/"6"', 'W/"6", "5"', '"06"', '""', '" 6"', '"6.0"', '"9999999999"', '"*"'];
+    for (const tags of unmet) {
+      const { status, body } = await change(tags);
+      // A space is not of a tag.
+      if (tags === '" 6"') expect([tags, status, body.code]).toEqual([tags, 400, 'malformed']);
+      else expect([tags, status, body.code]).toEqual([tags, 412, 'precondition-failed']);
+    }
+    const unreadable = [
+      '6',
+      '"6',
+      '"6" "7"',
+      '*, "6"',
+      ',',
+      '',
+      'w/"6"',
+      '"6";q=1',
+      `"6"${',"7"'.repeat(3_000)}x`,
+    ];
+    for (const tags of unreadable) {
+      const { status, body } = await change(tags);
+      expect([tags, status, body]).toMatchObject([
+        tags,
+        400,
+        { code: 'malformed', errors: [{ in: 'header', pointer: '#/If-Match', code: 'invalid' }] },
+      ]);
+    }
+    expect((await change(`${'"7",'.repeat(3_000)}"6"`)).body.version).toBe(7);
+  });
+
   it('of * finds nothing of what somebody else deletes at the same moment', async () => {
     const { admin, path } = await api.createTenant('any-deleted');
     const group = (await admin.post(`${path}/groups`, { name: 'g' })).body;

@@ -92,7 +92,7 @@ function completeOperation(method: Method, path: string, operation: Operation): 
     // A key in the header, or what a device shows in the body.
     ...(isGuarded || operation.requestBody !== undefined ? [401, 403, 429] : []),
     ...(path.includes('{') ? [404] : []),
-    ...(parameters.some((given) => 'name' in given && given.name === 'If-Match') ? [412, 428] : []),
+    ...(parameters.some((given) => 'name' in given && given.name === 'If-Match') ? [400, 412, 428] : []),
     ...(operation.requestBody === undefined ? [] : [400, 409, 413, 415, 422]),
   ];
   for (const status of new Set(statuses)) operation.responses[String(status)] ??= problemResponse(status);

@@ -38,9 +38,12 @@ export class ProvisioningRuleService {
       if (anchor === null) throw notFound();
       refuseUnfit(anchor, input);
       const current = await findProvisioningRule(tx, anchorId);
-      if (current === null && typeof expected === 'number') throw staleVersion();
-      if (current !== null && expected === 'none') throw staleVersion();
-      if (current !== null && expected !== 'none') requireVersion(current, expected);
+      if (current === null) {
+        if (expected !== undefined && expected !== 'none') throw staleVersion();
+      } else {
+        if (expected === 'none') throw staleVersion();
+        requireVersion(current, expected);
+      }
       const profileId = await profileIdOf(tx, input.profileId);
       const rule = await putProvisioningRule(tx, anchorId, current?.version, { ...input, profileId });
       if (rule === undefined) throw staleVersion();
