@@ -23,6 +23,7 @@ export type FailureCode =
   | 'precondition-failed'
   | 'too-large'
   | 'unsupported-media-type'
+  | 'expectation-failed'
   | 'invalid'
   | 'idempotency-mismatch'
   | 'precondition-required'

@@ -123,6 +123,27 @@ describe('a request', () => {
     expect(packed).toMatch(/^HTTP\/1.1 415 [^]*"unsupported-media-type"/);
   });
 
+  it('that expects what nobody promises is 417, and 100-continue is met', async () => {
+    const send = (expect: string, path: string, method = 'GET', body = '') =>
+      sendRaw(
+        `${method} ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer ${tenant.admin.key}\r\n` +
+          `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: ${expect}\r\n\r\n${body}`,
+      );
+    for (const path of [`${tenant.path}/groups`, '/graphql', '/nothing', '/livez']) {
+      for (const expectation of ['foo', '100-continue, foo', '']) {
+        const answer = await send(expectation, path, 'POST', '{"name":"expected"}');
+        const [head = '', body = ''] = answer.slice(answer.indexOf('HTTP/1.1 4')).split('\r\n\r\n');
+        expect([path, expectation, head.slice(0, 12)]).toEqual([path, expectation, 'HTTP/1.1 417']);
+        expect(head).toMatch(
+          /application\/problem\+json[^]*x-request-id|x-request-id[^]*application\/problem\+json/i,
+        );
+        expect(JSON.parse(body)).toMatchObject({ status: 417, code: 'expectation-failed' });
+      }
+    }
+    const met = await send('100-Continue', `${tenant.path}/groups`, 'POST', '{"name":"expected"}');
+    expect(met).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 201 /);
+  });
+
   it('for a method that a resource does not have is 405 and says which it has', async () => {
     const asked: [method: string, path: string, allow: string][] = [
       ['PUT', `${tenant.path}/devices`, 'POST, GET, HEAD'],

@@ -33,6 +33,10 @@ export function createAdapter(log: Logger): FastifyAdapter {
     },
   });
   const fastify = adapter.getInstance<FastifyInstance>();
+  // Refused below, with a problem: Node says 417 and nothing else.
+  fastify.server.on('checkExpectation', (request, response) =>
+    fastify.server.emit('request', request, response),
+  );
   fastify.decorateRequest('access', undefined);
   registerBodyParsers(fastify);
   // What goes wrong before Nest has the request: its body, its rate.
@@ -43,6 +47,7 @@ export function createAdapter(log: Logger): FastifyAdapter {
     setHeaders(request, reply);
     done(
       refusedHost(request.raw) ??
+        refusedExpectation(request.raw) ??
         refusedUrl(request.url) ??
         refusedCoding(request.headers['content-encoding']),
     );
@@ -54,6 +59,17 @@ export function createAdapter(log: Logger): FastifyAdapter {
 function refusedHost({ httpVersion, headers }: RawRequestDefaultExpression): Failure | undefined {
   if (httpVersion !== '1.1' || headers.host !== undefined) return undefined;
   return new Failure('malformed', 'The request has no Host.');
+}
+
+/** RFC 9110, 10.1.1. Node itself has sent 100 where that is asked for. */
+function refusedExpectation({ httpVersion, headers }: RawRequestDefaultExpression): Failure | undefined {
+  if (
+    httpVersion !== '1.1' ||
+    headers.expect === undefined ||
+    headers.expect.toLowerCase() === '100-continue'
+  )
+    return undefined;
+  return new Failure('expectation-failed', 'Expect can be 100-continue, and nothing else.');
 }
 
 /**

@@ -43,6 +43,7 @@ const answers: Readonly<Record<FailureCode, readonly [status: number, title: str
   'precondition-failed': [412, 'Precondition failed'],
   'too-large': [413, 'Too large'],
   'unsupported-media-type': [415, 'Unsupported media type'],
+  'expectation-failed': [417, 'Expectation failed'],
   invalid: [422, 'Invalid body'],
   'idempotency-mismatch': [422, 'Idempotency key used for another request'],
   'precondition-required': [428, 'Precondition required'],
