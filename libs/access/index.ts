@@ -74,7 +74,7 @@ export type { SealPlace } from './seal.js';
 export { generateSecret, hashSecret, prepareSecretKey, verifySecret } from './secret.js';
 export { suggestRules } from './suggest.js';
 export type { Deed } from './suggest.js';
-export { telemetryRulesSchema } from './telemetry.js';
+export { isOfServer, telemetryRulesSchema } from './telemetry.js';
 export type { TelemetryRule } from './telemetry.js';
 export {
   issuerOf,

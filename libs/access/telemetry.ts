@@ -2,6 +2,7 @@
 import { z } from 'zod';
 
 import { topicFault } from './rules.js';
+import { withoutVariables } from './variables.js';
 
 const telemetryRuleSchema = z.strictObject({
   /** A topic filter that may hold variables, like a rule's. */
@@ -19,3 +20,8 @@ const telemetryRuleSchema = z.strictObject({
 export const telemetryRulesSchema = z.array(telemetryRuleSchema).max(50);
 
 export type TelemetryRule = z.output<typeof telemetryRuleSchema>;
+
+/** Whether the filter is of topics that begin with `$`, where no client publishes. A variable at the beginning never stands for one. */
+export function isOfServer(filter: string): boolean {
+  return withoutVariables(filter).startsWith('$');
+}

@@ -1,10 +1,22 @@
 import { z } from 'zod';
-import { telemetryRulesSchema } from '#access';
+import { isOfServer, telemetryRulesSchema } from '#access';
 import type { Profile } from '#store';
 import { displayName, presentStamps, stamps } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
 
-const telemetry = telemetryRulesSchema.describe('Which messages of its devices are readings');
+const described = 'Which messages of its devices are readings';
+
+/** Of what is written. Brokers read what is stored, also from before this was refused. */
+const telemetry = telemetryRulesSchema
+  .superRefine((rules, context) => {
+    for (const [index, { filter }] of rules.entries()) {
+      if (!isOfServer(filter)) continue;
+      const message = "Topics that begin with $ are the server's: no device publishes there.";
+      const params = { code: 'topic_of_server' };
+      context.addIssue({ code: 'custom', path: [index, 'filter'], message, params });
+    }
+  })
+  .describe(described);
 
 export const newProfile = z
   .strictObject({ name: displayName, telemetry: telemetry.default([]) })
@@ -20,7 +32,7 @@ export const profileQuery = z.strictObject(pageQuery);
 export const profilePath = z.uuid();
 
 export const profileView = z
-  .object({ id: z.uuid(), name: z.string(), telemetry, ...stamps })
+  .object({ id: z.uuid(), name: z.string(), telemetry: telemetryRulesSchema.describe(described), ...stamps })
   .meta({ id: 'Profile' });
 
 export function presentProfile(row: Profile): z.input<typeof profileView> {

@@ -47,6 +47,31 @@ describe('profiles', () => {
     expect(unknown.body.errors).toMatchObject([{ pointer: '#/telemetry/0/field', code: 'unknown' }]);
   });
 
+  it('refuse a rule for topics at which no device publishes, and take a variable at the beginning', async () => {
+    const write = (filter: string) =>
+      tenant.admin.post(path, { name: `of ${filter}`, telemetry: [{ filter: 'a' }, { filter }] });
+    for (const filter of ['$SYS/#', '$tenant/presence/+', '$me', '$', '$/x', '$${device}/x']) {
+      const { status, body } = await write(filter);
+      expect([filter, status, body.errors]).toMatchObject([
+        filter,
+        422,
+        [{ pointer: '#/telemetry/1/filter', code: 'topic_of_server' }],
+      ]);
+    }
+    for (const filter of ['${device}/#', 'a/$SYS', '+/b', '#'])
+      expect([filter, (await write(filter)).status]).toEqual([filter, 201]);
+    const self = `${path}/${(await write('x')).body.id}`;
+    const changed = await tenant.admin.patch(self, { telemetry: [{ filter: '$SYS/#' }] });
+    expect([changed.status, changed.body.errors[0].pointer]).toEqual([422, '#/telemetry/0/filter']);
+    const { body } = await tenant.admin.post('/graphql', {
+      query: 'mutation($input: NewProfile!) { createProfile(tenant: "plant", input: $input) { id } }',
+      variables: { input: { name: 'graph', telemetry: [{ filter: '$me/#' }] } },
+    });
+    expect(body.errors[0].extensions.errors).toMatchObject([
+      { pointer: '#/telemetry/0/filter', code: 'topic_of_server' },
+    ]);
+  });
+
   it('refuse a taken name', async () => {
     expect((await tenant.admin.post(path, { name: 'default' })).body).toMatchObject({
       status: 409,
