@@ -279,7 +279,7 @@ const routes: Readonly<Record<string, Route>> = {
   [`GET ${inTenant}/devices`]: row('viewer', 200),
   [`POST ${inTenant}/devices`]: row('operator', 201, () => ({ body: { name: randomUUID() } })),
   [`POST ${inTenant}/devices/bulk`]: row('operator', 200, () => ({
-    text: JSON.stringify({ name: randomUUID() }),
+    text: JSON.stringify({ name: randomUUID(), credentials: [{}] }),
     headers: { 'content-type': 'application/x-ndjson' },
   })),
   [`GET ${inTenant}/devices/{device}`]: row('viewer', 200, () => ({ params: { device: ids.device } })),
@@ -860,7 +860,11 @@ const mutations: Readonly<Record<string, Field>> = {
     return `group: "${ids.group}", device: "${await create.device()}"`;
   }),
   removeGroupMember: idField('operator', '{ operation }', () => `group: "${ids.group}", ${device()}`),
-  createDevices: field('operator', '{ created }', () => `devices: [{ name: "${randomUUID()}" }]`),
+  createDevices: field(
+    'operator',
+    '{ created rows { credentials { password } } }',
+    () => `devices: [{ name: "${randomUUID()}", credentials: [{}] }]`,
+  ),
   createDevice: field('operator', '{ id }', () => `input: { name: "${randomUUID()}" }`),
   updateDevice: idField('operator', '{ operation }', async () => {
     const id = await create.device();

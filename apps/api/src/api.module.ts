@@ -28,6 +28,7 @@ import { RotationService } from './credentials/rotation.service.js';
 import { DenialController } from './denials/denial.controller.js';
 import { DenialResolver } from './denials/denial.resolver.js';
 import { DenialService } from './denials/denial.service.js';
+import { BulkService } from './devices/bulk.service.js';
 import { DeviceController } from './devices/device.controller.js';
 import { DeviceResolver } from './devices/device.resolver.js';
 import { DeviceService } from './devices/device.service.js';
@@ -207,6 +208,7 @@ export class ApiModule {
         TokenIssuerService,
         TokenIssuerResolver,
         DeviceService,
+        BulkService,
         DeviceResolver,
         GroupService,
         GroupResolver,

@@ -38,8 +38,15 @@ export interface Deed extends Pick<RightsChange, 'action' | 'subjectId' | 'detai
   readonly kind: ChangeKind | 'claim-token';
 }
 
-/** For what changes no right of anybody's: the audit row alone. */
-export async function audit(tx: TenantTx, scope: Doer, what: Deed): Promise<void> {
-  const { kind, action, subjectId, detail = {} } = what;
-  await recordAudit(tx, { actor: scope.caller.actor, action, subjectKind: kind, subjectId, detail });
+/** For what changes no right of anybody's: the audit row alone, or one for each of several deeds. */
+export async function audit(tx: TenantTx, scope: Doer, ...deeds: readonly Deed[]): Promise<void> {
+  const { actor } = scope.caller;
+  const notes = deeds.map(({ kind, action, subjectId, detail = {} }) => ({
+    actor,
+    action,
+    subjectKind: kind,
+    subjectId,
+    detail,
+  }));
+  await recordAudit(tx, ...notes);
 }

@@ -58,7 +58,10 @@ export function concernOf(change: Change): Concern {
     tenantId,
     includes: (principal) =>
       isOfHere(principal) || (principal.certificate !== undefined && isOfCertificate(principal.certificate)),
-    includesHolder: kind === 'ban' || saysNothingOfRights(kind) ? () => false : holdersConcernedBy(subject),
+    includesHolder:
+      kind === 'ban' || saysNothingOfRights(kind) || areNew(change)
+        ? () => false
+        : holdersConcernedBy(subject),
     includesBans: kind === 'ban',
   };
 }
@@ -67,9 +70,11 @@ export function concernOf(change: Change): Concern {
  * Whose certificate may lead to another anchor, or to another credential, when it is shown again. Who is here stays what it was by that
  * certificate; a new sign-in looks for its path anew.
  */
-function leadsElsewhere({ kind, subject }: Change): (certificate: CertificateProof) => boolean {
+function leadsElsewhere(change: Change): (certificate: CertificateProof) => boolean {
+  const { kind, subject } = change;
   const { credentialId, fingerprint } = subject;
   if (kind === 'trust-anchor') return () => credentialId === undefined;
+  if (areNew(change)) return () => true;
   if (kind !== 'credential' || typeof fingerprint !== 'string') return () => false;
   return (certificate) => certificate.fingerprint === fingerprint;
 }
@@ -102,9 +107,10 @@ async function renewalOf(gate: StoreGate, { kind, tenantId, subject }: Change): 
 }
 
 /** Of who is here. The fewer it concerns, the fewer look-ups: a profile, or a policy that is bound to more than one device, may concern anybody. */
-function concernedBy({ kind, subject }: Change): (principal: Principal) => boolean {
+function concernedBy(change: Change): (principal: Principal) => boolean {
+  const { kind, subject } = change;
   if (kind === 'ban') return isBannedBy(subject);
-  if (kind === 'host-name' || saysNothingOfRights(kind)) return () => false;
+  if (kind === 'host-name' || saysNothingOfRights(kind) || areNew(change)) return () => false;
   if (kind === 'authenticator') return ({ voucher }) => voucher?.kind === 'authenticator';
   const { credentialId: changed, anchorId, issuerId } = subject;
   if (changed === undefined && typeof issuerId === 'string') {
@@ -119,6 +125,11 @@ function concernedBy({ kind, subject }: Change): (principal: Principal) => boole
 
 function saysNothingOfRights(kind: Change['kind']): boolean {
   return kind === 'session' || kind === 'retained';
+}
+
+/** Credentials of devices that came with them: nobody has one yet, but a certificate may have been somebody's by its name. */
+function areNew({ kind, subject }: Change): boolean {
+  return kind === 'credential' && subject['arePinned'] === true;
 }
 
 /** Whose credential, device or rights it may have changed. */

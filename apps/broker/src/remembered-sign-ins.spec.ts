@@ -277,6 +277,26 @@ describe('who comes back', () => {
     expect((await outcome()).questions).toBeGreaterThan(0);
   });
 
+  it('by a certificate is judged anew after one that pins many, and nobody else is, nor who is here', async () => {
+    const subject = { arePinned: true } as const;
+    await outcome();
+    await followed();
+    await store.tenant(tenant.id, (tx) => recordChange(tx, { kind: 'credential', subject }));
+    await followed();
+    expect((await outcome()).questions).toBeGreaterThan(0);
+    const tenantId = tenant.id as never;
+    const { includes, includesHolder } = concernOf({
+      number: 1n,
+      tenantId,
+      kind: 'credential',
+      subject,
+      recordedAt: new Date(),
+    });
+    const by = (certificate?: object) =>
+      includes({ credentialId: 'c', deviceId: 'd', certificate } as never, undefined);
+    expect([by({ fingerprint: 'f' }), by(), includesHolder('c', 'd')]).toEqual([true, false, false]);
+  });
+
   it('is judged anew after what the platform changes for all', async () => {
     await outcome();
     await followed();

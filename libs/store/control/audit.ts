@@ -14,8 +14,9 @@ export interface AuditNote {
 /** Stands for the platform where an entry concerns no tenant. */
 export const platformId = '00000000-0000-0000-0000-000000000000';
 
-export async function recordAudit(tx: TenantTx | PlatformTx, note: AuditNote): Promise<void> {
-  const { actor, action, subjectKind, subjectId, detail = {} } = note;
+export async function recordAudit(tx: TenantTx | PlatformTx, ...notes: readonly AuditNote[]): Promise<void> {
   const tenantId = tx.scope === 'tenant' ? tx.tenantId : platformId;
-  await tx.db.auditEntry.create({ data: { tenantId, actor, action, subjectKind, subjectId, detail } });
+  await tx.db.auditEntry.createMany({
+    data: notes.map(({ detail = {}, ...note }) => ({ tenantId, ...note, detail })),
+  });
 }

@@ -59,6 +59,54 @@ export function createCredential(
   return tx.db.credential.create({ data: { tenantId: tx.tenantId, ...credential, ...secret }, omit });
 }
 
+/** Of many devices, at once: as createCredential does, for all of them or for none. In any order. */
+export function createCredentials(
+  tx: TenantTx,
+  credentials: readonly NewCredential[],
+): Promise<Credential[]> {
+  return tx.db.credential.createManyAndReturn({
+    data: credentials.map(({ secret, ...credential }) => ({
+      tenantId: tx.tenantId,
+      ...credential,
+      ...secret,
+    })),
+    omit,
+  });
+}
+
+/** What new credentials would take for themselves, and what they refer to. Fingerprints in hexadecimal. */
+export interface CredentialNeeds {
+  readonly authIds: readonly string[];
+  readonly fingerprints: readonly string[];
+  readonly anchorIds: readonly string[];
+  readonly issuerIds: readonly string[];
+}
+
+/** What of it there is already: taken, or there to be referred to. */
+export async function findNeeded(
+  { db, tenantId }: TenantTx,
+  { authIds, fingerprints, anchorIds, issuerIds }: CredentialNeeds,
+): Promise<{ readonly [Name in keyof CredentialNeeds]: ReadonlySet<string> }> {
+  const pins = fingerprints.map((text) => Buffer.from(text, 'hex'));
+  const taken = await db.credential.findMany({
+    where: { tenantId, OR: [{ authId: { in: [...authIds] } }, { fingerprint: { in: pins } }] },
+    select: { authId: true, fingerprint: true },
+  });
+  const ids = (given: readonly string[]) => ({ where: { tenantId, id: { in: [...new Set(given)] } } });
+  const anchors = await db.trustAnchor.findMany({ ...ids(anchorIds), select: { id: true } });
+  const issuers = await db.tokenIssuer.findMany({ ...ids(issuerIds), select: { id: true } });
+  return {
+    authIds: new Set(taken.map(({ authId }) => authId)),
+    fingerprints: new Set(
+      taken.flatMap(({ fingerprint }) =>
+        fingerprint === null ? [] : Buffer.from(fingerprint).toString('hex'),
+      ),
+    ),
+    anchorIds: new Set(anchors.map(({ id }) => id)),
+    issuerIds: new Set(issuers.map(({ id }) => id)),
+  };
+}
+
 export function findCredential(tx: TenantTx, id: string): Promise<Credential | null> {
   return tx.db.credential.findUnique({ where: { tenantId_id: { tenantId: tx.tenantId, id } }, omit });
 }

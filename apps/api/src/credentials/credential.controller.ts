@@ -19,8 +19,10 @@ import {
   issuedCredentialView,
   newCredential,
   presentCredential,
+  presentIssued,
   type CredentialPatchInput,
   type CredentialRotationInput,
+  type IssuedCredential,
   type NewCredentialInput,
 } from './credential.schema.js';
 import { CredentialService } from './credential.service.js';
@@ -45,13 +47,7 @@ export class CredentialController {
     @Body({ schema: newCredential }) input: NewCredentialInput,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<IssuedView> {
-    const { credential, password } = await this.credentials.create(scope, deviceId, input);
-    void reply.header(
-      'Location',
-      `/v1/tenants/${scope.tenantSlug}/devices/${deviceId}/credentials/${credential.id}`,
-    );
-    const view = presentCredential(credential, scope.tenantSlug);
-    return tagged(reply, password === undefined ? view : { ...view, password });
+    return sendIssued(await this.credentials.create(scope, deviceId, input), scope, reply);
   }
 
   @Post(':credential/rotate')
@@ -70,14 +66,8 @@ export class CredentialController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<IssuedView> {
     const rotated = await this.credentials.rotate(scope, deviceId, id, expected, input);
-    const { credential, password, operation } = rotated;
-    announceOperation(reply, scope, operation);
-    void reply.header(
-      'Location',
-      `/v1/tenants/${scope.tenantSlug}/devices/${deviceId}/credentials/${credential.id}`,
-    );
-    const view = presentCredential(credential, scope.tenantSlug);
-    return tagged(reply, password === undefined ? view : { ...view, password });
+    announceOperation(reply, scope, rotated.operation);
+    return sendIssued(rotated, scope, reply);
   }
 
   @Get()
@@ -139,4 +129,10 @@ export class CredentialController {
   ): Promise<void> {
     announceOperation(reply, scope, await this.credentials.delete(scope, deviceId, id, expected));
   }
+}
+
+function sendIssued(issued: IssuedCredential, { tenantSlug }: TenantScope, reply: FastifyReply): IssuedView {
+  const { deviceId, id } = issued.credential;
+  void reply.header('Location', `/v1/tenants/${tenantSlug}/devices/${deviceId}/credentials/${id}`);
+  return tagged(reply, presentIssued(issued, tenantSlug));
 }

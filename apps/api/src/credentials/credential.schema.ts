@@ -129,6 +129,12 @@ export const issuedCredentialView = credentialView
   .extend({ password: z.string().optional().describe('Shown this once, where it was generated') })
   .meta({ id: 'IssuedCredential' });
 
+export interface IssuedCredential {
+  readonly credential: Credential;
+  /** Shown once; only its hash is kept. Undefined: it was not generated here. */
+  readonly password: string | undefined;
+}
+
 export function presentCredential(row: Credential, tenantSlug: string): z.input<typeof credentialView> {
   return {
     id: row.id,
@@ -149,6 +155,15 @@ export function presentCredential(row: Credential, tenantSlug: string): z.input<
     lastUsedFrom: row.lastUsedFrom,
     ...presentStamps(row),
   };
+}
+
+/** With what is shown once. */
+export function presentIssued(
+  { credential, password }: IssuedCredential,
+  tenantSlug: string,
+): z.input<typeof issuedCredentialView> {
+  const view = presentCredential(credential, tenantSlug);
+  return password === undefined ? view : { ...view, password };
 }
 
 export function isInOrder(validity: { notBefore: Date | null; notAfter: Date | null }): boolean {

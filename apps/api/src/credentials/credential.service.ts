@@ -1,19 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import {
-  chosenPasswordLimits,
-  clientFault,
-  deriveVerifiers,
-  generateSecret,
-  hashPassword,
-  hashSecret,
-  passwordFault,
-  readCertificate,
-  readPublicKey,
-  type Certificate,
-  type PasswordFault,
-} from '#access';
-import {
   createCredential,
   deleteCredential,
   findCredential,
@@ -25,7 +12,6 @@ import {
   updateCredential,
   type ControlStore,
   type Credential,
-  type NewSecret,
   type TenantTx,
 } from '#store';
 import { audit, record, type Changed } from '../changes.js';
@@ -51,30 +37,15 @@ import {
   requireOneMeaning,
   type CredentialPatchInput,
   type CredentialRotationInput,
+  type IssuedCredential,
   type NewCredentialInput,
 } from './credential.schema.js';
-
-export interface IssuedCredential {
-  readonly credential: Credential;
-  /** Shown once; only its hash is kept. Undefined: it was not generated here. */
-  readonly password: string | undefined;
-}
+import { readMaterial, type Material, type MaterialInput } from './material.js';
 
 export interface Rotated extends IssuedCredential {
   readonly replaced: Credential;
   readonly operation: bigint;
 }
-
-/** What a credential is proven by, and what of it is shown once. */
-interface Material {
-  readonly secret: NewSecret;
-  readonly password: string | undefined;
-}
-
-type MaterialInput = Pick<
-  NewCredentialInput,
-  'kind' | 'secret' | 'certificate' | 'fingerprint' | 'anchorId' | 'publicKey' | 'issuerId'
-> & { readonly notBefore?: Date | null };
 
 @Injectable()
 export class CredentialService {
@@ -86,7 +57,7 @@ export class CredentialService {
 
   async create(scope: TenantScope, deviceId: string, input: NewCredentialInput): Promise<IssuedCredential> {
     const authId = input.authId ?? randomAuthId();
-    const { secret, password } = await this.materialOf(input, [authId, scope.tenantSlug]);
+    const { secret, password } = await this.#make(input, [authId, scope.tenantSlug]);
     return refusingTaken(async () => {
       const credential = await this.store.tenant(scope.tenantId, async (tx) => {
         await requireDevice(tx, deviceId);
@@ -122,7 +93,7 @@ export class CredentialService {
     const { overlapS, notAfter, authId = randomAuthId(), ...given } = input;
     requireSomethingNew(old, given);
     requireMeaningOf(kind, given);
-    const { secret, password } = await this.materialOf({ kind, ...given }, [authId, scope.tenantSlug]);
+    const { secret, password } = await this.#make({ kind, ...given }, [authId, scope.tenantSlug]);
     return refusingTaken(() =>
       this.store.tenant(scope.tenantId, async (tx) => {
         await requireRoom(tx, 'credentials', deviceId);
@@ -149,26 +120,8 @@ export class CredentialService {
     );
   }
 
-  private async materialOf(input: MaterialInput, names: readonly string[]): Promise<Material> {
-    const { kind, secret: chosen, publicKey, issuerId } = input;
-    if (kind === 'certificate') return { secret: certificateOf(input), password: undefined };
-    if (kind === 'external') return { secret: { kind }, password: undefined };
-    if (kind === 'token') {
-      const secret: NewSecret =
-        publicKey === undefined
-          ? { kind, issuerId: issuerId ?? null }
-          : { kind, publicKey: publicKeyOf(publicKey) };
-      return { secret, password: undefined };
-    }
-    if (chosen !== undefined) {
-      const code = passwordFault(chosen, names);
-      if (code !== undefined) throw invalidBody({ pointer: '#/secret', code, message: passwordFaults[code] });
-      const passwordHash = await hashPassword(this.secretKey, chosen);
-      return { secret: { kind, passwordHash }, password: undefined };
-    }
-    const password = generateSecret();
-    const secretHash = Buffer.from(hashSecret(this.secretKey, password));
-    return { secret: { kind, secretHash, scram: await deriveVerifiers(password) }, password };
+  async #make(input: MaterialInput, names: readonly string[]): Promise<Material> {
+    return readMaterial(input, names).make(this.secretKey);
   }
 
   async list(scope: TenantScope, deviceId: string, query: PageRequest): Promise<Page<Credential>> {
@@ -225,22 +178,8 @@ export class CredentialService {
   }
 }
 
-const passwordFaults: Readonly<Record<PasswordFault, string>> = {
-  'too-short': `At least ${chosenPasswordLimits.minLength} characters.`,
-  'too-long': `At most ${chosenPasswordLimits.maxLength} characters.`,
-  'forbidden-character': 'No control characters.',
-  trivial: 'It is among the first that anybody would try.',
-};
-
-function randomAuthId(): string {
+export function randomAuthId(): string {
   return `c-${randomBytes(9).toString('hex')}`;
-}
-
-function publicKeyOf(input: NonNullable<MaterialInput['publicKey']>): Record<string, string> {
-  const key = readPublicKey(input);
-  if (typeof key !== 'string') return { ...key } as Record<string, string>;
-  const message = 'A public key: PEM or JWK; P-256, P-384, P-521, Ed25519, or RSA of 2048 to 8192 bits.';
-  throw invalidBody({ pointer: '#/publicKey', code: key, message });
 }
 
 /** Sent back as it was read, an end that is over changes nothing. */
@@ -289,37 +228,6 @@ async function refusingTaken<T>(work: () => Promise<T>): Promise<T> {
     if (isUniqueViolation(error)) throw nameTaken('#/authId', 'There is a credential of this authId.');
     throw error;
   }
-}
-
-/** What is pinned, or which authorities a name is believed from. */
-function certificateOf(input: MaterialInput): NewSecret {
-  const { certificate: encoded, fingerprint, anchorId, notBefore } = input;
-  if (encoded === undefined) {
-    const pinned = fingerprint === undefined ? null : Buffer.from(fingerprint, 'hex');
-    return { kind: 'certificate', fingerprint: pinned, anchorId: anchorId ?? null };
-  }
-  const certificate = readCertificate(encoded);
-  const code = certificate === undefined ? 'malformed' : clientFault(certificate);
-  if (certificate === undefined || code !== undefined) {
-    const message = 'Not one certificate in PEM that a TLS client may use here.';
-    throw invalidBody({ pointer: '#/certificate', code: code ?? 'malformed', message });
-  }
-  requireSomeTimeOf(certificate, notBefore);
-  return { kind: 'certificate', fingerprint: Buffer.from(certificate.fingerprint, 'hex'), anchorId: null };
-}
-
-/** The dates of a certificate hold besides those of its credential. */
-function requireSomeTimeOf(certificate: Certificate, notBefore: Date | null = null): void {
-  const end = new Date(certificate.notAfter);
-  const until = `The certificate is valid until ${end.toISOString()}`;
-  if (isPast(end))
-    throw invalidBody({
-      pointer: '#/certificate',
-      code: 'expired',
-      message: `${until}: nobody could use it.`,
-    });
-  if (!isInOrder({ notBefore, notAfter: end }))
-    throw invalidBody({ ...orderFault, pointer: '#/notBefore', message: `${until} only.` });
 }
 
 async function requireAnchor(tx: TenantTx, id: string | undefined): Promise<void> {

@@ -1,9 +1,12 @@
 import { parse, CsvError } from 'csv-parse/sync';
+import type { NewCredentialInput } from '../credentials/credential.schema.js';
 import { Failure, invalidBody, type FieldError } from '../failure.js';
 import { fieldErrors } from '../http/schema.pipe.js';
 import { bulkDevice, type BulkDevice } from './device.schema.js';
 
 const maxBulkRows = 10_000;
+/** Each takes some 20 ms of a processor where it is a password that somebody has chosen, and a few where it is generated. */
+const maxBulkCredentials = 500;
 
 /** One row of an upload: what it says, or what is wrong with it. Rows count from 1. */
 export type BulkRow =
@@ -12,33 +15,49 @@ export type BulkRow =
 
 export function readList(devices: readonly object[]): BulkRow[] {
   requireSize(devices.length);
-  return devices.map((device, index) => check(index + 1, device));
+  return checkAll(devices, (device) => device);
 }
 
 export function readNdjson(text: string): BulkRow[] {
   const lines = text.split('\n').map((line) => line.trim());
   const filled = lines.filter((line) => line !== '');
   requireSize(filled.length);
-  return filled.map((line, index) => {
-    let value: unknown;
+  return checkAll(filled, (line) => {
     try {
-      value = JSON.parse(line);
+      return JSON.parse(line) as unknown;
     } catch {
-      const error = {
-        in: 'body',
-        pointer: '#',
-        code: 'malformed',
-        message: 'This line is not JSON.',
-      } as const;
-      return { row: index + 1, name: null, errors: [error] };
+      return noJson;
     }
-    return check(index + 1, value);
   });
 }
 
-const columns = new Set(['name', 'profile', 'groups', 'status']);
+const noJson = Symbol('no JSON');
 
-/** RFC 4180 with a header: name, profile, groups (separated by ;), status, and attr.NAME for attributes. An empty cell is absent. */
+/** Members of a row's one credential. Which client identifiers it may use is no text. */
+const credentialMembers = [
+  'kind',
+  'authId',
+  'secret',
+  'certificate',
+  'fingerprint',
+  'anchorId',
+  'publicKey',
+  'issuerId',
+  'notBefore',
+  'notAfter',
+] as const satisfies readonly (keyof NewCredentialInput)[];
+const columns = new Set([
+  'name',
+  'profile',
+  'groups',
+  'status',
+  ...credentialMembers.map((member) => `credential.${member}`),
+]);
+
+/**
+ * RFC 4180 with a header: name, profile, groups (separated by ;), status, attr.NAME for attributes and credential.MEMBER for a
+ * credential. An empty cell is absent.
+ */
 export function readCsv(text: string): BulkRow[] {
   const [header = [], ...records] = parseCsv(text);
   const errors = header.flatMap((name, index) => headerErrors(name, header.indexOf(name) !== index));
@@ -46,7 +65,7 @@ export function readCsv(text: string): BulkRow[] {
     errors.push({ pointer: '#/name', code: 'required', message: 'There is no column name.' });
   if (errors.length > 0) throw invalidBody(...errors);
   requireSize(records.length);
-  return records.map((cells, index) => {
+  return checkAll(records, (cells) => {
     const cell = (name: string): string | undefined => cells[header.indexOf(name)] || undefined;
     const attributes = header
       .filter((name) => name.startsWith('attr.') && cell(name) !== undefined)
@@ -54,13 +73,18 @@ export function readCsv(text: string): BulkRow[] {
     const groups = cell('groups')
       ?.split(';')
       .map((name) => name.trim());
-    return check(index + 1, {
+    const credential = credentialMembers.flatMap((member) => {
+      const text = cell(`credential.${member}`);
+      return text === undefined ? [] : [[member, text] as const];
+    });
+    return {
       name: cell('name') ?? '',
       ...(cell('profile') === undefined ? {} : { profile: cell('profile') }),
       ...(groups === undefined ? {} : { groups: groups.filter((name) => name !== '') }),
       ...(cell('status') === undefined ? {} : { status: cell('status') }),
       attributes: Object.fromEntries(attributes),
-    });
+      ...(credential.length === 0 ? {} : { credentials: [Object.fromEntries(credential)] }),
+    };
   });
 }
 
@@ -87,7 +111,23 @@ function headerErrors(name: string, isRepeated: boolean): Omit<FieldError, 'in'>
   return [{ pointer, code: 'unknown', message: 'There is no such column.' }];
 }
 
+/** No further than there may be credentials. */
+function checkAll<T>(given: readonly T[], valueOf: (one: T) => unknown): BulkRow[] {
+  let credentials = 0;
+  return given.map((one, index) => {
+    const checked = check(index + 1, valueOf(one));
+    if ('device' in checked) credentials += checked.device.credentials.length;
+    if (credentials > maxBulkCredentials)
+      throw new Failure('too-large', `An upload has at most ${maxBulkCredentials} credentials.`);
+    return checked;
+  });
+}
+
 function check(row: number, value: unknown): BulkRow {
+  if (value === noJson) {
+    const error = { in: 'body', pointer: '#', code: 'malformed', message: 'This line is not JSON.' } as const;
+    return { row, name: null, errors: [error] };
+  }
   const parsed = bulkDevice.safeParse(value);
   if (parsed.success) return { row, device: parsed.data };
   return { row, name: nameOf(value), errors: fieldErrors(parsed.error, 'body') };

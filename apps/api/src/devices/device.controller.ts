@@ -25,6 +25,7 @@ import { InTenant, Requires } from '../http/requires.decorator.js';
 import { TakesUpload } from '../http/upload.interceptor.js';
 import type { TenantScope } from '../scope.js';
 import { readCsv, readNdjson } from './bulk.js';
+import { BulkService } from './bulk.service.js';
 import {
   bulkQuery,
   bulkView,
@@ -33,8 +34,8 @@ import {
   deviceQuery,
   deviceView,
   newDevice,
+  presentBulk,
   presentDevice,
-  type BulkResult,
   type DeviceListing,
   type DevicePatchInput,
   type NewDeviceInput,
@@ -45,7 +46,10 @@ type View = z.input<typeof deviceView>;
 
 @Controller('v1/tenants/:tenant/devices')
 export class DeviceController {
-  constructor(@Inject(DeviceService) private readonly devices: DeviceService) {}
+  constructor(
+    @Inject(DeviceService) private readonly devices: DeviceService,
+    @Inject(BulkService) private readonly bulk: BulkService,
+  ) {}
 
   @Post()
   @Requires('devices:write')
@@ -63,20 +67,23 @@ export class DeviceController {
   @Post('bulk')
   @Requires('devices:write')
   @TakesUpload(
-    'A device a line: NDJSON with name, profile, groups, attributes, status; or CSV with a header of name, profile, groups (separated by ;), status, attr.NAME',
+    'A device a line: NDJSON with name, profile, groups, attributes, status, credentials (each as POST …/credentials takes it); or CSV with a header of name, profile, groups (separated by ;), status, attr.NAME, credential.MEMBER',
   )
   @Answers(200, bulkView, {
-    summary: 'Register many devices; each row is taken or refused by itself',
-    description: 'At most 10 000 rows and 16 MiB.',
+    summary: 'Register many devices, with their credentials; each row is taken or refused by itself',
+    description: 'At most 10 000 rows, 500 credentials and 16 MiB.',
   })
   async createMany(
     @InTenant() scope: TenantScope,
     @Query({ schema: bulkQuery }) query: z.output<typeof bulkQuery>,
     @Body() text: string,
     @Headers('content-type') mediaType: string,
-  ): Promise<BulkResult> {
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<z.input<typeof bulkView>> {
     const rows = mediaType.startsWith('text/csv') ? readCsv(text) : readNdjson(text);
-    return this.devices.createMany(scope, rows, query.dryRun);
+    const result = await this.bulk.createMany(scope, rows, query.dryRun);
+    if (result.operation !== undefined) announceOperation(reply, scope, result.operation);
+    return presentBulk(result, scope.tenantSlug);
   }
 
   @Get()

@@ -18,7 +18,7 @@ export const deviceTypes = /* GraphQL */ `
 
   extend type Mutation {
     createDevice(tenant: ID!, input: NewDevice!): Device!
-    "Each is taken or refused by itself; dryRun says what would happen, and does nothing"
+    "Each is taken or refused by itself, with its credentials; dryRun says what would happen, and does nothing"
     createDevices(tenant: ID!, devices: [BulkDevice!]!, dryRun: Boolean = false): BulkDevicesPayload!
     updateDevice(tenant: ID!, id: ID!, expectedVersion: Int!, patch: DevicePatch!): DevicePayload!
     deleteDevice(tenant: ID!, id: ID!, expectedVersion: Int!): Deleted!
@@ -73,6 +73,7 @@ export const deviceTypes = /* GraphQL */ `
     groups: [String!]
     attributes: JSON
     status: String
+    credentials: [NewCredential!]
   }
 
   type BulkDevicesPayload {
@@ -80,6 +81,8 @@ export const deviceTypes = /* GraphQL */ `
     created: Int!
     refused: Int!
     rows: [BulkDeviceRow!]!
+    "Where certificates were pinned"
+    operation: ID
   }
 
   type BulkDeviceRow {
@@ -89,6 +92,8 @@ export const deviceTypes = /* GraphQL */ `
     "created, or refused; in a dry run what it would be"
     outcome: String!
     id: ID
+    "Those that came with it; null in a dry run, and where none did"
+    credentials: [NewCredentialPayload!]
     "[{ pointer, code, message }]"
     errors: JSON
   }

@@ -22,7 +22,8 @@ import { presentProfile } from '../profiles/profile.schema.js';
 import type { TenantScope } from '../scope.js';
 import { presentTelemetry } from '../telemetry/telemetry.schema.js';
 import { readList } from './bulk.js';
-import { devicePatch, deviceQuery, newDevice, presentDevice } from './device.schema.js';
+import { BulkService } from './bulk.service.js';
+import { devicePatch, deviceQuery, newDevice, presentDevice, presentError } from './device.schema.js';
 import { DeviceService } from './device.service.js';
 
 interface DeviceArguments extends PageArguments {
@@ -35,7 +36,10 @@ interface DeviceArguments extends PageArguments {
 
 @Resolver('Device')
 export class DeviceResolver {
-  constructor(@Inject(DeviceService) private readonly devices: DeviceService) {}
+  constructor(
+    @Inject(DeviceService) private readonly devices: DeviceService,
+    @Inject(BulkService) private readonly bulk: BulkService,
+  ) {}
 
   @Query('devices')
   @Requires('devices:read')
@@ -107,7 +111,20 @@ export class DeviceResolver {
     @Args('devices') devices: readonly object[],
     @Args('dryRun') dryRun: boolean | null,
   ) {
-    return this.devices.createMany(scope, readList(devices.map(withoutNulls)), dryRun === true);
+    const rows = readList(devices.map(withoutNulls).map(withPlainCredentials));
+    const { operation, ...result } = await this.bulk.createMany(scope, rows, dryRun === true);
+    return {
+      ...result,
+      operation: operation === undefined ? null : operationId(operation),
+      rows: result.rows.map(({ credentials, errors, ...row }) => ({
+        ...row,
+        credentials: credentials?.map(({ credential, password }) => ({
+          credential: presentCredential(credential, scope.tenantSlug),
+          password: password ?? null,
+        })),
+        errors: errors?.map(presentError),
+      })),
+    };
   }
 
   @Mutation('updateDevice')
@@ -130,4 +147,10 @@ type DeviceNode = ReturnType<typeof presentDevice>;
 
 function deviceNode(scope: TenantScope, row: Device): DeviceNode {
   return inScope(scope, presentDevice(row));
+}
+
+/** Of its credentials, too, null says as much as nothing. */
+function withPlainCredentials(device: object): object {
+  if (!('credentials' in device) || !Array.isArray(device.credentials)) return device;
+  return { ...device, credentials: device.credentials.map((one: object) => withoutNulls(one)) };
 }

@@ -2,8 +2,12 @@ import { z } from 'zod';
 import { addressRulesSchema, maxDeviceNameBytes } from '#access';
 import type { Device } from '#store';
 import { presentRules } from '../address-ranges/address-ranges.schema.js';
+import { issuedCredentialView, newCredential, presentIssued } from '../credentials/credential.schema.js';
+import type { FieldError } from '../failure.js';
 import { displayName, presentStamps, stamps, topicWord } from '../fields.js';
 import { pageQuery } from '../http/paging.js';
+import { quotas } from '../quotas.js';
+import type { BulkResult } from './bulk.service.js';
 
 const name = topicWord
   .refine((text) => Buffer.byteLength(text) <= maxDeviceNameBytes, {
@@ -131,6 +135,7 @@ export const bulkDevice = z.strictObject({
   groups: z.array(displayName).max(100).default([]),
   attributes: attributes.default({}),
   status: status.default('active'),
+  credentials: z.array(newCredential).max(quotas.credentials).default([]),
 });
 export type BulkDevice = z.output<typeof bulkDevice>;
 
@@ -153,9 +158,32 @@ export const bulkView = z
         name: z.string().nullable(),
         outcome: z.enum(['created', 'refused']).describe('In a dry run: what it would be'),
         id: z.uuid().optional(),
+        credentials: z
+          .array(issuedCredentialView)
+          .optional()
+          .describe('Those that came with it, with passwords that were generated: shown this once'),
         errors: z.array(z.object({ pointer: z.string(), code: z.string(), message: z.string() })).optional(),
       }),
     ),
   })
   .meta({ id: 'BulkDevices' });
-export type BulkResult = z.input<typeof bulkView>;
+
+export function presentBulk(
+  { dryRun, created, refused, rows }: BulkResult,
+  tenantSlug: string,
+): z.input<typeof bulkView> {
+  return {
+    dryRun,
+    created,
+    refused,
+    rows: rows.map(({ credentials, errors, ...row }) => ({
+      ...row,
+      ...(credentials && { credentials: credentials.map((one) => presentIssued(one, tenantSlug)) }),
+      ...(errors && { errors: errors.map(presentError) }),
+    })),
+  };
+}
+
+export function presentError({ pointer, code, message }: FieldError) {
+  return { pointer, code, message };
+}

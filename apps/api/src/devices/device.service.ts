@@ -3,15 +3,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import {
   clearHistory,
   createDevice,
-  createDevices,
   deleteDevice,
   findDevice,
   findGroups,
-  findGroupsByName,
   findProfile,
   findProfilesByName,
   listDevices,
-  takenDeviceNames,
   updateDevice,
   type ChangeProgress,
   type ControlStore,
@@ -33,14 +30,12 @@ import { Cursors, type Page } from '../http/paging.js';
 import { mergeMembers } from '../merge-patch.js';
 import { refusingTakenNames } from '../names.js';
 import { OperationService } from '../operations/operation.service.js';
-import { exceededDevices, requireRoomForDevices, requireRoomInGroups } from '../quotas.js';
+import { requireRoomForDevices, requireRoomInGroups } from '../quotas.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../injection-tokens.js';
-import type { BulkRow } from './bulk.js';
 import {
   attributesOf,
   deviceAttributes,
-  type BulkResult,
   type DeviceListing,
   type DevicePatchInput,
   type NewDeviceInput,
@@ -48,8 +43,6 @@ import {
 
 /** While broker processes that live have not confirmed that a device is gone. */
 const betweenClearingsMs = 250;
-
-type BulkOutcome = BulkResult['rows'][number];
 
 @Injectable()
 export class DeviceService {
@@ -133,49 +126,7 @@ export class DeviceService {
       await clearHistory(this.store, scope.tenantId, id);
     }
   }
-
-  /**
-   * Each row is taken or refused by itself; those that are taken are created together, or in a dry run not at all. Where a group has no
-   * room for all that would join it, or the tenant for all of them, nothing is.
-   */
-  async createMany(scope: TenantScope, rows: readonly BulkRow[], dryRun: boolean): Promise<BulkResult> {
-    const outcomes = await this.store.tenant(scope.tenantId, async (tx) => {
-      const { candidates, refused } = await resolveRows(tx, rows);
-      await exceededDevices(tx, 0); // counts, so that nobody else's come meanwhile
-      const names = candidates.map(({ device }) => device.name);
-      const taken = await takenDeviceNames(tx, names);
-      const newcomers = candidates.filter(({ device }) => !taken.has(device.name));
-      await requireRoomInGroups(
-        tx,
-        newcomers.flatMap(({ device }) => [...new Set(device.groupIds)]),
-      );
-      const ids = dryRun ? new Map<string, string>() : await insert(tx, newcomers);
-      const decided = candidates.map(({ row, device: { name } }): BulkOutcome => {
-        const id = ids.get(name);
-        const isNew = dryRun ? !taken.has(name) : id !== undefined;
-        if (!isNew) return refusal(row, name, [takenName]);
-        return { row, name, outcome: 'created', ...(id === undefined ? {} : { id }) };
-      });
-      const created = decided.filter(({ outcome }) => outcome === 'created').length;
-      // Those that are inserted are there already. Where there are too many, a list that brings none does no harm.
-      if (created > 0) await requireRoomForDevices(tx, dryRun ? created : 0);
-      if (ids.size > 0) {
-        const detail = { devices: ids.size };
-        await audit(tx, scope, {
-          kind: 'device',
-          action: 'device.create-many',
-          subjectId: scope.tenantId,
-          detail,
-        });
-      }
-      return [...refused, ...decided].sort((a, b) => a.row - b.row);
-    });
-    const created = outcomes.filter(({ outcome }) => outcome === 'created').length;
-    return { dryRun, created, refused: outcomes.length - created, rows: outcomes };
-  }
 }
-
-// ------------------------------------------------------------------------------------------------------------ one device
 
 async function existing(tx: TenantTx, id: string): Promise<Device> {
   const device = await findDevice(tx, id);
@@ -240,93 +191,3 @@ async function requireReferences(
   }
   if (errors.length > 0) throw invalidBody(...errors);
 }
-
-const takenName = {
-  in: 'body',
-  pointer: '#/name',
-  code: 'taken',
-  message: 'There is a device of this name.',
-} as const;
-
-// --------------------------------------------------------------------------------------------------------------- many
-
-interface Candidate {
-  readonly row: number;
-  readonly device: NewDevice;
-}
-
-/** Rows with their profile and groups found, and those that cannot be: malformed, referring to nothing, or named twice. */
-async function resolveRows(
-  tx: TenantTx,
-  rows: readonly BulkRow[],
-): Promise<{ candidates: Candidate[]; refused: BulkOutcome[] }> {
-  const devices = rows.flatMap((row) => ('device' in row ? [row.device] : []));
-  const profiles = await findProfilesByName(tx, [
-    ...new Set(devices.map(({ profile }) => profile ?? 'default')),
-  ]);
-  const groups = await findGroupsByName(tx, [...new Set(devices.flatMap((device) => device.groups))]);
-  const profileIds = new Map(profiles.map(({ name, id }) => [name, id]));
-  const groupIds = new Map(groups.map(({ name, id }) => [name, id]));
-  const names = new Set<string>();
-  const candidates: Candidate[] = [];
-  const refused: BulkOutcome[] = [];
-  for (const row of rows) {
-    if (!('device' in row)) {
-      refused.push(refusal(row.row, row.name, row.errors));
-      continue;
-    }
-    const { name, profile = 'default', groups: groupNames, attributes, status } = row.device;
-    const profileId = profileIds.get(profile);
-    const errors = groupNames.flatMap((group, index) => (groupIds.has(group) ? [] : [unknownGroup(index)]));
-    if (profileId === undefined) errors.push(unknownProfile);
-    if (names.has(name)) errors.push(repeatedName);
-    names.add(name);
-    if (profileId === undefined || errors.length > 0) {
-      refused.push(refusal(row.row, name, errors));
-      continue;
-    }
-    const ids = groupNames.flatMap((group) => groupIds.get(group) ?? []);
-    candidates.push({ row: row.row, device: { name, profileId, attributes, status, groupIds: ids } });
-  }
-  return { candidates, refused };
-}
-
-async function insert(tx: TenantTx, candidates: readonly Candidate[]): Promise<Map<string, string>> {
-  const created = await createDevices(
-    tx,
-    candidates.map(({ device }) => device),
-  );
-  return new Map(created.map(({ id, name }) => [name, id]));
-}
-
-function refusal(row: number, name: string | null, errors: readonly FieldError[]): BulkOutcome {
-  return {
-    row,
-    name,
-    outcome: 'refused',
-    errors: errors.map(({ pointer, code, message }) => ({ pointer, code, message })),
-  };
-}
-
-function unknownGroup(index: number): FieldError {
-  return {
-    in: 'body',
-    pointer: `#/groups/${index}`,
-    code: 'unknown-reference',
-    message: 'There is no such group.',
-  };
-}
-
-const unknownProfile: FieldError = {
-  in: 'body',
-  pointer: '#/profile',
-  code: 'unknown-reference',
-  message: 'There is no such profile.',
-};
-
-const repeatedName: FieldError = {
-  in: 'body',
-  pointer: '#/name',
-  code: 'duplicate',
-  message: 'An earlier row has this name.',
-};

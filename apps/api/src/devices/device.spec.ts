@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { hashSecret } from '#access';
 import {
   queryAsSuperuser,
   startTestApi,
+  type Answer,
   type Json,
   type TestApi,
   type TestTenant,
 } from '../../../../test/support/api.js';
+import { makeSelfSigned } from '../../../../test/support/pki.js';
 import { eventually } from '../../../../test/support/product.js';
 
 let api: TestApi;
@@ -85,7 +88,7 @@ describe('devices', () => {
       'name-taken',
       '#/name',
     ]);
-    const other = await api.createTenant('neighbour');
+    const other = await api.createTenant('other-fleet');
     const profile = (await other.admin.get(`${other.path}/profiles`)).body.items[0].id;
     const group = (await other.admin.post(`${other.path}/groups`, { name: 'g' })).body.id;
     for (const id of [nobody, profile]) {
@@ -350,4 +353,268 @@ describe('many devices at once', () => {
     expect(first.body.created).toBe(1);
     expect((await send()).body).toEqual(first.body);
   });
+
+  describe('with their credentials', () => {
+    const bring = (rows: readonly object[], query = '', client = tenant.operator) =>
+      upload(rows.map((row) => JSON.stringify(row)).join('\n'), 'application/x-ndjson', query, client);
+    const told = (answer: Answer) =>
+      answer.body.rows.map(({ outcome, errors }: Json) => [
+        outcome,
+        ...(errors ?? []).map(({ pointer, code }: Json) => `${pointer} ${code}`),
+      ]);
+    const credentialsOf = async (id: string) =>
+      (await tenant.viewer.get(`${path}/${id}/credentials`)).body.items;
+
+    it('are made with what each device needs, and passwords that are generated are shown this once', async () => {
+      const own = await makeSelfSigned('own');
+      const answer = await bring([
+        { name: 'k1', credentials: [{ authId: 'k1-main' }, { kind: 'external' }] },
+        {
+          name: 'k2',
+          credentials: [{ authId: 'k2', secret: 'zH3-kq9.Lm2x-zH3', notAfter: '2099-01-01T00:00:00Z' }],
+        },
+        { name: 'k3', credentials: [{ kind: 'certificate', certificate: own.pem }] },
+        { name: 'k4' },
+        { name: 'k5', credentials: [] },
+      ]);
+      expect([answer.status, answer.body.created]).toEqual([200, 5]);
+      const [k1, k2, k3, k4, k5] = answer.body.rows;
+      expect(k1.credentials).toMatchObject([
+        { kind: 'password', username: `k1-main@${tenant.slug}`, deviceId: k1.id, version: 1 },
+        { kind: 'external', deviceId: k1.id },
+      ]);
+      expect(k1.credentials[0].password).toMatch(/^[\w-]{43,}$/);
+      expect(k2.credentials).toMatchObject([{ authId: 'k2', notAfter: '2099-01-01T00:00:00.000Z' }]);
+      expect(JSON.stringify([k1.credentials[1], k2, k3])).not.toContain('assword":');
+      expect(answer.text).not.toContain('zH3-kq9.Lm2x-zH3');
+      expect(k3.credentials).toMatchObject([{ kind: 'certificate', fingerprint: expect.any(String) }]);
+      expect([k4.credentials, k5.credentials]).toEqual([undefined, undefined]);
+      for (const { id, credentials } of [k1, k2, k3]) {
+        const stored = await credentialsOf(id);
+        expect(credentials).toMatchObject(stored);
+      }
+      const [{ hash }] = (await queryAsSuperuser(
+        api.database,
+        'SELECT secret_hash AS hash FROM credentials WHERE id = $1',
+        [k1.credentials[0].id],
+      )) as [Json];
+      expect(hash).toEqual(hashSecret(api.database.secretKey, k1.credentials[0].password));
+      // A certificate may have been somebody's by its name: brokers look again.
+      const operation = answer.headers.get('operation-location') ?? '';
+      expect((await tenant.viewer.get(operation)).body).toMatchObject({ kind: 'credential' });
+      const audit = await tenant.admin.get(`${tenant.path}/audit?limit=10`);
+      const deeds = audit.body.items.map(({ action, detail }: Json) => [
+        action,
+        detail.authId ?? detail.devices,
+      ]);
+      expect(deeds).toEqual(
+        expect.arrayContaining([
+          ['device.create-many', 5],
+          ['credential.create', 'k1-main'],
+          ['credential.create', 'k2'],
+        ]),
+      );
+    });
+
+    it('are refused row by row, as a whole, each fault by its place', async () => {
+      const [expired, own] = await Promise.all([
+        makeSelfSigned('old', { notBefore: new Date(0), notAfter: new Date(1_000) }),
+        makeSelfSigned('one'),
+      ]);
+      const nobody = '018f4e8e-0000-7000-8000-000000000009';
+      await bring([{ name: 'r0', credentials: [{ authId: 'r0', kind: 'external' }, pin(own)] }]);
+      const answer = await bring([
+        { name: 'r1', credentials: [{ authId: 'r0' }] },
+        { name: 'r2', credentials: [{ authId: 'r2' }, { authId: 'r2' }] },
+        { name: 'r3', credentials: [{ authId: 'r3' }, { secret: 'password-2026' }, { secret: 'short' }] },
+        { name: 'r4', credentials: [pin(expired), { kind: 'certificate', certificate: 'x' }] },
+        { name: 'r5', credentials: [pin(own)] },
+        {
+          name: 'r6',
+          credentials: [
+            { kind: 'certificate', anchorId: nobody },
+            { kind: 'token', issuerId: nobody },
+          ],
+        },
+        { name: 'r7', credentials: [{ notAfter: '2020-01-01T00:00:00Z' }, { colour: 'red' }] },
+        { name: 'r0', credentials: [{ authId: 'r8' }] },
+        {
+          name: 'r9',
+          credentials: [
+            { authId: 'r9', kind: 'token', publicKey: 'x' },
+            { kind: 'external', secret: 'x' },
+          ],
+        },
+        { name: 'r10', credentials: [{ authId: 'a@b' }] },
+        { name: 'r11', credentials: Array.from({ length: 21 }, () => ({ kind: 'external' })) },
+        { name: 'r12', credentials: [{ authId: 'r12' }] },
+        { name: 'r13', credentials: [{ authId: 'r12' }] },
+      ]);
+      expect(told(answer)).toEqual([
+        ['refused', '#/credentials/0/authId taken'],
+        ['refused', '#/credentials/1/authId duplicate'],
+        ['refused', '#/credentials/1/secret trivial', '#/credentials/2/secret too-short'],
+        ['refused', '#/credentials/0/certificate expired', '#/credentials/1/certificate malformed'],
+        ['refused', '#/credentials/0/certificate taken'],
+        ['refused', '#/credentials/0/anchorId unknown', '#/credentials/1/issuerId unknown'],
+        ['refused', '#/credentials/0/notAfter past', '#/credentials/1/colour unknown'],
+        ['refused', '#/name taken'],
+        ['refused', '#/credentials/1/secret not-together'],
+        ['refused', '#/credentials/0/authId forbidden-character'],
+        ['refused', '#/credentials too-big'],
+        ['created'],
+        ['refused', '#/credentials/0/authId duplicate'],
+      ]);
+      expect(
+        (await tenant.admin.get(`${path}?namePrefix=r`)).body.items.map(({ name }: Json) => name),
+      ).toEqual(['r0', 'r12']);
+    });
+
+    it('come from CSV too, one with each, and none where its cells are empty', async () => {
+      const own = await makeSelfSigned('csv');
+      const csv = [
+        'name,credential.kind,credential.authId,credential.secret,credential.certificate,credential.notAfter',
+        'v1,,v1,tiG4-mm0.Px8c-tiG4,,2099-01-01T00:00:00Z',
+        `v2,certificate,,,"${own.pem}",`,
+        'v3,,,,,',
+        'v4,password,,,,',
+        'v5,,,short,,soon',
+      ].join('\n');
+      const answer = await upload(csv, 'text/csv');
+      expect(told(answer)).toEqual([
+        ['created'],
+        ['created'],
+        ['created'],
+        ['created'],
+        ['refused', '#/credentials/0/notAfter invalid-format'],
+      ]);
+      const [v1, v2, v3, v4] = answer.body.rows;
+      expect(v1.credentials).toMatchObject([{ authId: 'v1', notAfter: '2099-01-01T00:00:00.000Z' }]);
+      expect(v2.credentials).toMatchObject([{ kind: 'certificate' }]);
+      expect(v3.credentials).toBeUndefined();
+      expect(v4.credentials).toMatchObject([{ kind: 'password', password: expect.any(String) }]);
+      expect((await upload('name,credential.nope\na,b\n', 'text/csv')).body.errors).toMatchObject([
+        { pointer: '#/credential.nope', code: 'unknown' },
+      ]);
+    });
+
+    it('in a dry run are judged, and nothing is made or shown', async () => {
+      const answer = await bring(
+        [
+          { name: 'w1', credentials: [{ authId: 'w1' }] },
+          { name: 'w2', credentials: [{ secret: 'short' }] },
+        ],
+        '?dryRun=true',
+      );
+      expect(told(answer)).toEqual([['created'], ['refused', '#/credentials/0/secret too-short']]);
+      expect(answer.text).not.toContain('"credentials"');
+      const [{ count }] = (await queryAsSuperuser(
+        api.database,
+        `SELECT count(*)::int AS count FROM credentials WHERE auth_id LIKE 'w%'`,
+      )) as [Json];
+      expect(count).toBe(0);
+    });
+
+    it('are five hundred in one upload at most, found before any is hashed', async () => {
+      const rows = Array.from({ length: 501 }, (_, index) => ({
+        name: `many-${index}`,
+        credentials: [{ secret: `zH3-kq9.Lm2x-${index}` }],
+      }));
+      const begun = performance.now();
+      const refused = await bring(rows);
+      expect([refused.status, refused.body.code]).toEqual([413, 'too-large']);
+      expect(performance.now() - begun).toBeLessThan(2_000);
+      expect((await tenant.admin.get(`${path}?namePrefix=many-`)).body.items).toEqual([]);
+    });
+
+    it('keep to how many devices the tenant may have: no row is taken then, and nothing is hashed', async () => {
+      const small = await api.createTenant('small-fleet');
+      await api.platform.patch(small.path, { limits: { maxDevices: 2 } });
+      const text = ['a', 'b', 'c'].map((name) => JSON.stringify({ name, credentials: [{}] })).join('\n');
+      const refused = await small.operator.call('POST', `${small.path}/devices/bulk`, {
+        text,
+        headers: { 'content-type': 'application/x-ndjson' },
+      });
+      expect([refused.status, refused.body.code]).toEqual([409, 'limit-reached']);
+      expect((await small.viewer.get(`${small.path}/devices`)).body.items).toEqual([]);
+    });
+
+    it('that two bring at the same moment are one of them’s; nobody gets an error of ours', async () => {
+      const answers = await Promise.all(
+        ['x', 'y', 'z'].map((name) =>
+          bring([{ name: `same-${name}`, credentials: [{ authId: 'same' }] }, { name: `also-${name}` }]),
+        ),
+      );
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+      const first = answers.map((answer) => told(answer)[0].join(' '));
+      expect(first.filter((one) => one === 'created')).toHaveLength(1);
+      expect(first.filter((one) => one.endsWith('/credentials/0/authId taken'))).toHaveLength(2);
+      expect(answers.every((answer) => told(answer)[1][0] === 'created')).toBe(true);
+    });
+
+    it('say nothing of other tenants: an authId is free, and an anchor unknown, that is another’s', async () => {
+      const other = await api.createTenant('neighbour');
+      const anchor = await other.admin.post(`${other.path}/issuing-authorities`, { name: 'theirs' });
+      await other.admin.call('POST', `${other.path}/devices/bulk`, {
+        text: JSON.stringify({ name: 'n', credentials: [{ authId: 'theirs' }] }),
+        headers: { 'content-type': 'application/x-ndjson' },
+      });
+      const answer = await bring([
+        { name: 'mine-1', credentials: [{ authId: 'theirs' }] },
+        { name: 'mine-2', credentials: [{ kind: 'certificate', anchorId: anchor.body.id }] },
+      ]);
+      expect(told(answer)).toEqual([['created'], ['refused', '#/credentials/0/anchorId unknown']]);
+    });
+
+    it('get the same answer again under the same Idempotency-Key, secrets too, and are made once', async () => {
+      const send = () =>
+        tenant.operator.call('POST', `${path}/bulk`, {
+          text: '{"name":"once","credentials":[{}]}',
+          headers: { 'content-type': 'application/x-ndjson', 'idempotency-key': 'fleet' },
+        });
+      const first = await send();
+      expect(first.body.rows[0].credentials[0].password).toMatch(/^[\w-]{43,}$/);
+      const second = await send();
+      expect([second.body, second.headers.get('idempotent-replayed')]).toEqual([first.body, 'true']);
+      expect(await credentialsOf(first.body.rows[0].id)).toHaveLength(1);
+    });
+
+    it('come by GraphQL as well', async () => {
+      const query = `mutation($devices: [BulkDevice!]!) {
+        createDevices(tenant: "${tenant.slug}", devices: $devices) {
+          created operation
+          rows { outcome errors credentials { password credential { username kind deviceId fingerprint } } }
+        }
+      }`;
+      const own = await makeSelfSigned('graph');
+      const devices = [
+        { name: 'g1', credentials: [{ authId: 'g1', secret: null, notAfter: null }] },
+        { name: 'g2', profile: null, credentials: [{ kind: 'certificate', certificate: own.pem }] },
+        { name: 'g3', credentials: [{ secret: 'short' }] },
+        { name: 'g4', credentials: null },
+      ];
+      const { body } = await tenant.operator.post('/graphql', { query, variables: { devices } });
+      const { created, operation, rows } = body.data.createDevices;
+      expect([created, operation]).toEqual([3, expect.stringMatching(/^\d+$/)]);
+      expect(rows).toMatchObject([
+        { credentials: [{ password: expect.any(String), credential: { username: `g1@${tenant.slug}` } }] },
+        { credentials: [{ password: null, credential: { kind: 'certificate' } }] },
+        {
+          outcome: 'refused',
+          credentials: null,
+          errors: [{ pointer: '#/credentials/0/secret', code: 'too-short' }],
+        },
+        { outcome: 'created', credentials: null },
+      ]);
+      const viewer = await tenant.viewer.post('/graphql', {
+        query,
+        variables: { devices: [{ name: 'g5' }] },
+      });
+      expect(viewer.body.errors[0].extensions.code).toBe('forbidden');
+    });
+  });
 });
+
+function pin({ pem }: { readonly pem: string }): object {
+  return { kind: 'certificate', certificate: pem };
+}
