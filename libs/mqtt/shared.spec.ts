@@ -272,6 +272,38 @@ describe('a shared subscription', () => {
       expect((await next.vault.open(again.tenantId)).sessions).toMatchObject([{ clientId: 'staying' }]);
     });
 
+    it('gives them on when the store is back, where that was away as its session ended', async () => {
+      const h = new Harness();
+      await leave(h, (publisher) => publishMany(publisher, 3, 1));
+      const staying = await h.connect('staying', { clean: false });
+      await staying.subscribe('$share/g/a');
+      const { vault } = h;
+      const read = vault.read.bind(vault);
+      vault.read = () => Promise.reject(new Error('away'));
+      await h.clock.advance(65_000);
+      vault.read = read;
+      await h.clock.advance(5_000);
+      await staying.settle();
+      expect(staying.messages()).toEqual(['a 0', 'a 1', 'a 2']);
+      expect((await vault.open(staying.tenantId)).sessions).toMatchObject([{ clientId: 'staying' }]);
+    });
+
+    it('leaves them to the next process where the store is away until this one stops', async () => {
+      const h = new Harness();
+      await leave(h, (publisher) => publishMany(publisher, 3, 1));
+      const staying = await h.connect('staying', { clean: false });
+      await staying.subscribe('$share/g/a');
+      await staying.cut();
+      h.vault.read = () => Promise.reject(new Error('away'));
+      await h.clock.advance(65_000);
+      await Promise.all([h.broker.stop(), h.clock.advance(1_000)]);
+      const next = await h.crash();
+      await next.clock.advance(1_000);
+      const again = await next.connect('staying', { clean: false });
+      await again.settle();
+      expect(again.messages()).toEqual(['a 0', 'a 1', 'a 2']);
+    });
+
     it('gives them on where its session has ended while no process ran, however long the others take to load', async () => {
       const h = new Harness();
       await leave(h, (publisher) => publishMany(publisher, 3, 1));

@@ -74,6 +74,7 @@ interface PutOff {
 }
 
 const noPayload = Buffer.alloc(0);
+const retryHandOverMs = 1_000;
 /** What it costs to begin a session's time. */
 const unitsOfExpiry = 8;
 
@@ -521,17 +522,22 @@ export class Space {
     this.leaving.set(session.clientId, this.#handOver(session, filters, shared));
   }
 
+  /** Until it is done, or the space is closed: then the next process finds the session, and ends it again. */
   async #handOver(
     session: Session,
     filters: readonly string[],
     shared: readonly SharedGroup[],
   ): Promise<void> {
-    try {
-      await handOver(session, filters, shared);
-    } catch {
-      this.stats.storeErrors += 1; // the store is away: the next process finds the session, and ends it again
-    }
-    this.vault.remove(session.key);
+    do {
+      try {
+        await handOver(session, filters, shared);
+        this.vault.remove(session.key);
+        break;
+      } catch {
+        this.stats.storeErrors += 1; // the store is away, and the session with what is left is safe there
+        await new Promise<void>((resolve) => this.clock.after(retryHandOverMs, resolve));
+      }
+    } while (!this.#isClosed);
     this.leaving.delete(session.clientId);
   }
 
