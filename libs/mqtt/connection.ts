@@ -16,7 +16,7 @@ import { subscribe } from './handlers/subscribe.js';
 import { unsubscribe } from './handlers/unsubscribe.js';
 import { Hold, type HoldBit } from './hold.js';
 import { Intake } from './intake.js';
-import { defaultLimits, type Limits } from './limits.js';
+import { defaultLimits, limitsBeforeSignIn, type Limits } from './limits.js';
 import type { Message, ProtocolVersion, Qos, Will } from './message.js';
 import { Outbox } from './outbox.js';
 import type { ClientPacket } from './packets.js';
@@ -68,7 +68,7 @@ export class Connection implements LinkSink {
   version: ProtocolVersion | undefined = undefined;
   session: Session | undefined = undefined;
   publishDenied: Grant['publishDenied'] = 'acknowledge';
-  limits: Limits = defaultLimits;
+  limits: Limits = limitsBeforeSignIn;
   /** What CONNACK said of Retain Available. */
   offersRetain = true;
   will: Will | undefined = undefined;

@@ -66,6 +66,12 @@ export const defaultLimits: Limits = Object.freeze({
   publishBytesRate: 0,
 });
 
+/**
+ * A CONNECT is read under them, before it is known whose limits hold; its will is then held against those. Its size bounds it anyway: a
+ * tenant may allow more than the default, and a will is to have what its owner may send.
+ */
+export const limitsBeforeSignIn: Limits = Object.freeze({ ...defaultLimits, maxUserProperties: 1_000 });
+
 /** Before sign-in there is no tenant yet: a CONNECT packet must fit in this, and arrive within the deadline. */
 export interface PreAuthLimits {
   readonly maxConnectBytes: number;

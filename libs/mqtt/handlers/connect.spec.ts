@@ -241,6 +241,23 @@ describe('signing in', () => {
     expect((await h.connect5('alice', { will: { topic: '$SYS/x' } })).connack?.code).toBe(0x87);
   });
 
+  it('takes a will with as many User Properties as its owner may send, and CONNECT with its own', async () => {
+    const h = new Harness();
+    h.gate.limits = { ...defaultLimits, maxUserProperties: 200 };
+    const pairs = (count: number) =>
+      Array.from({ length: count }, () => ['userProperty', ['a', 'b']] as const);
+    const connack = async (own: number, ofWill: number) =>
+      (
+        await h.connect5('alice', {
+          properties: pairs(own),
+          will: { topic: 'gone', properties: pairs(ofWill) },
+        })
+      ).connack?.code;
+    expect(await connack(1_000, 200)).toBe(0);
+    expect(await connack(0, 201)).toBe(0x97);
+    expect(await connack(1_001, 0)).toBe(0x97);
+  });
+
   it('refuses a will over the limits that its owner has for what it publishes', async () => {
     const h = new Harness();
     h.gate.limits = { ...defaultLimits, maxPacketBytes: 100, maxUserProperties: 2 };
