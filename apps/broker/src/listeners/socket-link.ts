@@ -18,7 +18,7 @@ interface LinkedSocket extends Socket {
   [linkOf]: SocketLink;
 }
 
-/** A TLS socket as a Link, or a TCP socket that is not taken by its handle (`tcp-link.ts`). */
+/** A TCP or TLS connection as a Link, where it is not taken by its handle (`handle-link.ts`): behind a proxy, for one. */
 export class SocketLink implements Link {
   readonly transport: Transport;
   readonly remoteAddress: string;

@@ -15,21 +15,19 @@ export interface Request {
 /** A TCP connection as libuv has it. What returns a number returns 0, or the system's error, which is negative. */
 export interface TcpHandle {
   /** Called for each read; what it returns is where the next one goes, undefined for where this one went. */
-  onread: ((this: this) => Uint8Array | undefined) | undefined;
+  onread: ((this: never) => Uint8Array | undefined) | undefined;
   /** Its reads go to there, which whoever gives it holds on to. */
   useUserBuffer(memory: Uint8Array): void;
   readStart(): number;
   readStop(): number;
   writeBuffer(request: Request, chunk: Uint8Array): number;
   writev(request: Request, chunks: readonly Uint8Array[], areBuffers: true): number;
-  /** Bytes that were to be written and the kernel has not taken. */
-  readonly writeQueueSize: number;
   /** Sends what is written and that it was the last. */
   shutdown(request: Request): number;
   getpeername(answer: { address?: string; port?: number }): number;
   setNoDelay(isOn: boolean): number;
   setKeepAlive(isOn: boolean, afterS: number): number;
-  close(closed?: (this: this) => void): void;
+  close(closed?: (this: never) => void): void;
   /** As `close`, and the peer is told that the connection was cut. */
   reset(closed?: () => void): number;
 }
@@ -75,9 +73,7 @@ const methods = [
 
 /** Whether it is as it is known here. */
 export function isTcpHandle(handle: unknown): handle is TcpHandle {
-  if (!hasMethods(handle, methods)) return false;
-  const { writeQueueSize } = handle as Partial<TcpHandle>;
-  return typeof writeQueueSize === 'number' && 'onread' in handle;
+  return hasMethods(handle, methods) && 'onread' in handle;
 }
 
 /** Whether it is an object that can do all of this. */

@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
 
 import { type Accept, listenTcp, type Listener, type ListenOptions } from './accept.js';
+import { HandleLink } from './handle-link.js';
+import { lent } from './lent-memory.js';
 import type { Source } from './proxy-protocol.js';
-import { SocketLink } from './socket-link.js';
-import { TcpLink } from './tcp-link.js';
+import { type Peer, SocketLink } from './socket-link.js';
 
 /** MQTT over TCP. */
 export function listenMqtt(options: ListenOptions): Promise<Listener> {
@@ -11,17 +12,24 @@ export function listenMqtt(options: ListenOptions): Promise<Listener> {
   return listenTcp(
     options,
     (socket, source) => openSocket(socket, source, accept),
-    (node, handle, source, left) => TcpLink.open(node, handle, source, accept, left),
+    (node, tcp, source, left) => {
+      tcp.useUserBuffer(lent);
+      new HandleLink(node, { tcp, tls: undefined }, tcpPeer(source), left).open(accept);
+    },
   );
 }
 
 /** Where the connection is Node's already. */
-export function openSocket(socket: Socket, { address, port }: Source, accept: Accept): void {
-  const peer = {
+export function openSocket(socket: Socket, source: Source, accept: Accept): void {
+  SocketLink.open(socket, tcpPeer(source), accept);
+}
+
+function tcpPeer({ address, port }: Source): Peer {
+  return {
+    transport: 'tcp',
     remoteAddress: address,
     remotePort: port,
     serverName: undefined,
     peerCertificate: undefined,
   };
-  SocketLink.open(socket, { transport: 'tcp', ...peer }, accept);
 }

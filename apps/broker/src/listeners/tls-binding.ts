@@ -16,13 +16,13 @@ export interface TlsHandle extends Pick<
   'useUserBuffer' | 'readStart' | 'readStop' | 'writeBuffer' | 'writev' | 'shutdown'
 > {
   /** As a TCP handle's. */
-  onread: ((this: this) => Uint8Array | undefined) | undefined;
+  onread: ((this: never) => Uint8Array | undefined) | undefined;
   /** Of each handshake: the first, and those that a client of TLS 1.2 begins later. */
-  onhandshakestart: ((this: this, nowMs: number) => void) | undefined;
-  onhandshakedone: ((this: this) => void) | undefined;
-  onerror: ((this: this, error: Error) => void) | undefined;
+  onhandshakestart: ((this: never, nowMs: number) => void) | undefined;
+  onhandshakedone: ((this: never) => void) | undefined;
+  onerror: ((this: never, error: Error) => void) | undefined;
   /** The handshake waits from here until `certCbDone`; where it has been asked to by `enableCertCb`. */
-  oncertcb: ((this: this, hello: { readonly servername?: string }) => void) | undefined;
+  oncertcb: ((this: never, hello: { readonly servername?: string }) => void) | undefined;
   /** Whose certificate is shown, if it is not the context's that it was made with. */
   sni_context: SecureContext['context'];
   enableCertCb(): void;

@@ -15,7 +15,7 @@ import { peerCertificate } from './peer-certificate.js';
 import type { Source } from './proxy-protocol.js';
 import { SocketLink } from './socket-link.js';
 import { tlsBindingFor } from './tls-binding.js';
-import { type Handshake, TlsLink } from './tls-link.js';
+import { type HandshakeOptions, TlsHandshake } from './tls-handshake.js';
 
 export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
 
@@ -70,15 +70,15 @@ export function tlsPeer(socket: TLSSocket): {
   };
 }
 
-/** MQTT over TLS: by handles where they are as they are known here (`tls-link.ts`), and by sockets of Node's where not. */
+/** MQTT over TLS: by handles where they are as they are known here (`tls-handshake.ts`), and by sockets of Node's where not. */
 export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
   const { identity } = options;
   const node = tlsBindingFor(identity.cert);
   if (node === undefined) return listenMqttsBySockets(options);
-  let handshake = handshakeOf(options);
-  identity.onRenewed?.(() => (handshake = handshakeOf(options)));
+  let handshake = handshakeOptions(options);
+  identity.onRenewed?.(() => (handshake = handshakeOptions(options)));
   return listenTcp(options, bySocket(options), (stream, handle, source, left) =>
-    TlsLink.open(stream, node, handle, handshake, source, left),
+    TlsHandshake.begin(stream, node, handle, handshake, source, left),
   );
 }
 
@@ -86,12 +86,12 @@ export function listenMqttsBySockets(options: SecureListenOptions): Promise<List
   return listenTcp(options, bySocket(options));
 }
 
-function handshakeOf({
+function handshakeOptions({
   identity,
   handshakeMs = defaultHandshakeMs,
   accept,
   refused,
-}: SecureListenOptions): Handshake {
+}: SecureListenOptions): HandshakeOptions {
   const { hasHosts = false } = identity;
   return {
     context: contextOf(identity),
