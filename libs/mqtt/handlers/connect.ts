@@ -241,14 +241,7 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   const { principal } = grant;
   const { clientId } = principal;
   if (connection.isClosed) return; // while it waited for its turn
-  const incumbent = space.sessions.get(clientId)?.connection;
-  if (incumbent !== undefined) {
-    if (!space.contests.take(clientId, grant.limits.maxTakeovers, space.clock.now())) {
-      space.stats.heldOff += 1;
-      return refuse(connection, packet, heldOff(grant));
-    }
-    incumbent.end(Reasons.sessionTakenOver, 'taken-over'); // MQTT-3.1.4-3. Its session may end with it.
-  }
+  if (!takeOver(space, grant)) return refuse(connection, packet, heldOff(grant));
   const leaving = space.leaving.get(clientId);
   if (leaving !== undefined) await leaving;
   let known = space.sessions.get(clientId);
@@ -290,15 +283,37 @@ async function takeSession(connection: Connection, admission: Admission): Promis
     current = await askAgain(connection, current, session);
   session.reviewed();
   if (connection.isClosed || 'kind' in current) {
-    space.wills.turnedAway(principal, session.epoch); // there was no CONNACK: there is no will
-    const mayReturn =
-      session.isDurable && expiryIntervalS > 0 && !connection.broker.isExpelled(principal.deviceId);
-    if (mayReturn) space.park(session);
-    else space.end(session);
+    turnAway(connection, admission, session);
     if ('kind' in current) refuse(connection, packet, current);
     return;
   }
   welcome(connection, current, session, claimed?.resumed === true);
+}
+
+/** Whoever has the session is shown out (MQTT-3.1.4-3), and it may end with that. False: the client identifier is fought over. */
+function takeOver(space: Space, { principal: { clientId }, limits }: Grant): boolean {
+  const incumbent = space.sessions.get(clientId)?.connection;
+  if (incumbent === undefined) return true;
+  if (!space.contests.take(clientId, limits.maxTakeovers, space.clock.now())) {
+    space.stats.heldOff += 1;
+    return false;
+  }
+  incumbent.end(Reasons.sessionTakenOver, 'taken-over');
+  return true;
+}
+
+/** There was no CONNACK: there is no will, and a session that may be come back for waits for that. */
+function turnAway(
+  connection: Connection,
+  { space, grant, expiryIntervalS }: Admission,
+  session: Session,
+): void {
+  const { principal } = grant;
+  space.wills.turnedAway(principal, session.epoch);
+  const mayReturn =
+    session.isDurable && expiryIntervalS > 0 && !connection.broker.isExpelled(principal.deviceId);
+  if (mayReturn) space.park(session);
+  else space.end(session);
 }
 
 /**
