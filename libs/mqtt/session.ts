@@ -6,6 +6,7 @@
  * back under it after a reconnect or a crash. What is in memory of it is a window on the vault's queue (`window.ts`).
  */
 import type { Connection } from './connection.js';
+import { Drops } from './drops.js';
 import { Flight, InFlight, packetIdOf } from './in-flight.js';
 import type { Limits } from './limits.js';
 import type { ClientId, Message, Qos, Subscription } from './message.js';
@@ -20,7 +21,6 @@ import type {
   StoredSession,
 } from './ports.js';
 import { keptBytes, type Publication } from './publication.js';
-import { Reasons } from './reason.js';
 import type { SharedGroup } from './shared.js';
 import type { Space } from './space.js';
 import { matches } from './topic.js';
@@ -32,7 +32,6 @@ export const neverExpires = 0xffff_ffff;
 const retryReadMs = 1_000;
 /** Of a queue, sent before others have their turn. */
 const mostAtOnce = 64;
-const gatherDropsMs = 250;
 /** What it costs to queue a message, or to find that there is no room for it. */
 const unitsOfQueued = 3;
 const unitsOfDrop = 1;
@@ -85,8 +84,7 @@ export class Session {
   readonly #flight = new InFlight();
   #sharedFlights: Map<number, SharedFlight> | undefined = undefined;
   #lostShares: Map<string, readonly string[]> | undefined = undefined;
-  /** Messages dropped since the tenant was told of it; undefined: none was lately. */
-  #untoldDrops: number | undefined = undefined;
+  #drops: Drops | undefined = undefined;
   #nextSequence = 1;
   #pace: Pace | undefined = undefined;
 
@@ -285,41 +283,12 @@ export class Session {
     return { owner: this, session: this.#key, sequence, qos, retain, subscriptionIds };
   }
 
-  /**
-   * The queue is full and the newest message goes; its publisher, who cannot help it, is not told. The tenant is: of the first at
-   * once, then of many together. A record for each cost more than delivering it would have, when a flood met twenty full queues.
-   */
+  /** The queue is full and the newest message goes; its publisher, who cannot help it, is not told. The tenant is. */
   #dropped(): undefined {
     this.space.stats.droppedQueueFull += 1;
     this.space.turns.spend(unitsOfDrop);
-    if (this.#untoldDrops !== undefined) {
-      this.#untoldDrops += 1;
-      return;
-    }
-    this.#untoldDrops = 0;
-    this.#noteDrops(1);
-    this.space.clock.after(gatherDropsMs, () => {
-      const count = this.#untoldDrops ?? 0;
-      this.#untoldDrops = undefined;
-      if (count > 0) this.#noteDrops(count);
-    });
-  }
-
-  #noteDrops(count: number): void {
-    const { space, principal, limits } = this;
-    space.journal.denied({
-      tenantId: principal.tenantId,
-      deviceId: principal.deviceId,
-      clientId: this.clientId,
-      username: principal.username,
-      remoteAddress: '',
-      action: 'receive',
-      topic: '',
-      reason: Reasons.quotaExceeded,
-      detail: `queue over the limit of ${limits.maxQueuedMessages} messages or ${limits.maxQueuedBytes} bytes`,
-      at: space.clock.now(),
-      count,
-    });
+    this.#drops ??= new Drops(this);
+    this.#drops.note();
   }
 
   /** The append of this sequence is committed, or never will be. */
