@@ -43,9 +43,9 @@ describe('the OpenAPI document', () => {
     for (const [name, operation] of operations()) {
       const isOpen = name === 'get /livez' || name === 'get /readyz';
       const takesKey = !isOpen && name !== 'post /v1/claims'; // where a claim token is shown instead
-      expect([name, operation.security !== undefined, operation['x-permission'] !== undefined]).toEqual([
+      expect([name, operation.security, operation['x-permission'] !== undefined]).toEqual([
         name,
-        takesKey,
+        takesKey ? [{ apiKey: [] }] : [],
         takesKey,
       ]);
       expect([name, typeof operation.summary]).toEqual([name, 'string']);
@@ -68,11 +68,19 @@ describe('the OpenAPI document', () => {
 
   it('has Idempotency-Key where one is heeded: on POST with an API key', () => {
     for (const [name, operation] of operations()) {
-      const takesOne = name.startsWith('post ') && operation.security !== undefined;
+      const takesOne = name.startsWith('post ') && operation.security.length > 0;
       const headers = (operation.parameters ?? []).filter((given: Json) => given.in === 'header');
       const isDeclared = headers.some((given: Json) => given.name === 'Idempotency-Key');
       expect([name, isDeclared]).toEqual([name, takesOne]);
     }
+  });
+
+  it('says where it is served, and that what is true or false is a boolean', () => {
+    expect(document.servers).toEqual([{ url: '/', description: expect.any(String) }]);
+    const parameters = operations().flatMap(([, operation]) => operation.parameters ?? []);
+    expect(parameters.filter((given: Json) => given.schema.enum?.includes('true'))).toEqual([]);
+    const dryRun = parameters.find((given: Json) => given.name === 'dryRun');
+    expect(dryRun.schema).toMatchObject({ type: 'boolean', default: false });
   });
 
   it('has no reference that leads nowhere', () => {

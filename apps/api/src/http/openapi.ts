@@ -29,6 +29,7 @@ function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
     )
     .setVersion('1')
     .setOpenAPIVersion('3.1.0')
+    .addServer('/', 'Where this document comes from')
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key: moo_…' }, apiKeyScheme)
     .build();
   const document = SwaggerModule.createDocument(app, config, {
@@ -73,7 +74,7 @@ const idempotencyKey = {
   required: false,
   description: 'The same request under the same key gets the first answer again, for a day',
   schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
-} satisfies NonNullable<Operation['parameters']>[number];
+} satisfies Parameter;
 
 /** What every route has because of the edge it stands behind: its path's parameters, what the edge takes, and the problems it may answer with. */
 function completeOperation(method: Method, path: string, operation: Operation): void {
@@ -85,7 +86,10 @@ function completeOperation(method: Method, path: string, operation: Operation): 
       parameters.unshift({ name, in: 'path', required: true, description, schema: { type: 'string' } });
     }
   }
+  for (const parameter of parameters) sayTrueOrFalse(parameter);
   const isGuarded = operation.security !== undefined;
+  // Said, not left out: this route takes no key.
+  operation.security ??= [];
   if (isGuarded && method === 'post') parameters.push(idempotencyKey);
   const statuses = [
     ...(parameters.some((given) => 'in' in given && given.in === 'query') ? [400] : []),
@@ -97,6 +101,17 @@ function completeOperation(method: Method, path: string, operation: Operation): 
   ];
   for (const status of new Set(statuses)) operation.responses[String(status)] ??= problemResponse(status);
   operation.responses['default'] ??= problemResponse(500);
+}
+
+type Parameter = NonNullable<Operation['parameters']>[number];
+
+/** A query's `true` and `false` are words to whoever reads them, and a boolean to whoever generates a client. */
+function sayTrueOrFalse(parameter: Parameter): void {
+  const schema = 'schema' in parameter ? parameter.schema : undefined;
+  if (schema === undefined || '$ref' in schema || String(schema.enum) !== 'true,false') return;
+  delete schema.enum;
+  schema.type = 'boolean';
+  if (schema.default !== undefined) schema.default = schema.default === 'true';
 }
 
 function problemResponse(status: number): NonNullable<Operation['responses'][string]> {
