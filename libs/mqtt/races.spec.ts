@@ -31,6 +31,21 @@ describe('a newcomer that is turned away', () => {
     expect(await seen(watcher)).toEqual(['will gone']);
   });
 
+  it('at a clean start has no session any more, rather than one with a gap', async () => {
+    const h = new Harness();
+    const alice = await h.connect('alice', { clean: false });
+    await alice.subscribe('a');
+    await alice.cut();
+    const { vault } = h;
+    const claim = vault.claim.bind(vault);
+    vault.claim = () => Promise.reject(new Error('away'));
+    expect((await h.connect5('alice', { expiry: 100, clean: true })).connack?.code).toBe(0x88);
+    vault.claim = claim;
+    await (await h.connect('bob')).publish('a', 'x', { qos: 1 });
+    const again = await h.connect('alice', { clean: false });
+    expect(again.connack).toMatchObject({ code: 0, sessionPresent: false });
+  });
+
   it('because it went before CONNACK leaves that will too, and none of its own', async () => {
     const h = new Harness();
     const watcher = await watching(h);

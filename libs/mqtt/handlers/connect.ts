@@ -252,9 +252,10 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   }
   if (connection.isClosed) return;
   const epoch = space.nextEpoch();
-  if (known !== undefined && packet.cleanStart) {
-    space.forget(known); // MQTT-3.1.2-4; what the vault has of it goes with the claim, or now
-    if (expiryIntervalS === 0) space.vault.remove(known.key);
+  const ended = known !== undefined && packet.cleanStart ? known : undefined;
+  if (ended !== undefined) {
+    space.forget(ended); // MQTT-3.1.2-4; what the vault has of it goes with the claim, or now
+    if (expiryIntervalS === 0) space.vault.remove(ended.key);
     known = undefined;
   }
   if (known !== undefined) {
@@ -272,6 +273,8 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   } catch (error) {
     space.wills.turnedAway(principal, epoch);
     if (known !== undefined) space.park(known);
+    // Nothing is queued for it any more: found again, it would have a gap. Under this epoch, for the claim may be stored all the same.
+    if (ended !== undefined) space.vault.remove({ ...ended.key, epoch });
     const isForGood = error instanceof Error && isRefused(error);
     return refuse(connection, packet, isForGood ? unstorable(grant) : unavailable(grant));
   }
