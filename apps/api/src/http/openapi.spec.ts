@@ -75,6 +75,17 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('has no header for the media type of a body, which is said beside the body', () => {
+    for (const [name, operation] of operations()) {
+      const headers = (operation.parameters ?? []).filter((given: Json) => given.in === 'header');
+      const names = headers.map((given: Json) => given.name);
+      expect([
+        name,
+        names.filter((header: string) => !['Idempotency-Key', 'If-Match'].includes(header)),
+      ]).toEqual([name, []]);
+    }
+  });
+
   it('says where it is served, and that what is true or false is a boolean', () => {
     expect(document.servers).toEqual([{ url: '/', description: expect.any(String) }]);
     const parameters = operations().flatMap(([, operation]) => operation.parameters ?? []);

@@ -78,7 +78,11 @@ const idempotencyKey = {
 
 /** What every route has because of the edge it stands behind: its path's parameters, what the edge takes, and the problems it may answer with. */
 function completeOperation(method: Method, path: string, operation: Operation): void {
-  const parameters = (operation.parameters ??= []);
+  // The media type of a body is its `content`; as a parameter OpenAPI ignores it, and generated clients ask for it.
+  const parameters = (operation.parameters ?? []).filter(
+    (given) => !('name' in given && given.in === 'header' && given.name === 'content-type'),
+  );
+  operation.parameters = parameters;
   for (const [, name = ''] of path.matchAll(/\{(\w+)\}/g)) {
     const isThere = parameters.some((given) => 'name' in given && given.in === 'path' && given.name === name);
     if (!isThere) {
