@@ -3,6 +3,9 @@ import { connect, createServer, Socket, type AddressInfo } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
 import { WebSocket } from 'ws';
 
 import type { Link, LinkSink } from '#mqtt';
@@ -79,7 +82,7 @@ interface Client {
 
 let certificates: TestCertificates;
 const listeners: Listener[] = [];
-const clients: Client[] = [];
+const clients: Pick<Client, 'close'>[] = [];
 const links: Recorded[] = [];
 let admission: Admission;
 
@@ -705,30 +708,90 @@ describe('a WebSocket listener', () => {
     expect(links[0]!.endings).toHaveLength(1);
   });
 
+  const upgrade =
+    'GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n';
+
+  /** Speaks frames, keeps its socket when the other side has ended its own, and goes on whatever it is told. */
+  async function openBare(transport: 'ws' | 'wss') {
+    const { port } = await listen(transport);
+    const arrived = new Promise<Recorded>((resolve) => (accepted = resolve));
+    const halfOpen = { port, host: '127.0.0.1', allowHalfOpen: true };
+    const { ca } = certificates;
+    const socket =
+      transport === 'ws' ? connect(halfOpen) : connectTls({ ...halfOpen, ca, servername: 'localhost' });
+    clients.push({ close: () => void socket.destroy() });
+    socket.on('error', () => undefined).write(upgrade);
+    const recorded = await arrived;
+    const received: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => received.push(chunk));
+    return { socket, recorded, received };
+  }
+
+  /** Masked by zeros, so that the payload is what it is. */
+  const frame = (opcode: number, payload: Buffer): Buffer =>
+    Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
+  const [text, binary, reserved] = [1, 2, 3];
+
   it.each(['ws', 'wss'] as const)(
     '(%s) tells the core of a close frame at once, though the client keeps its socket',
     async (transport) => {
-      const { port } = await listen(transport);
-      const recorded = new Promise<Recorded>((resolve) => (accepted = resolve));
-      const halfOpen = { port, host: '127.0.0.1', allowHalfOpen: true };
-      const { ca } = certificates;
-      const socket =
-        transport === 'ws' ? connect(halfOpen) : connectTls({ ...halfOpen, ca, servername: 'localhost' });
-      clients.push(overSocket(socket));
-      socket.write(
-        'GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
-          'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n',
-      );
-      const { until, endings } = await recorded.then((link) => ({
-        until: link.until.bind(link),
-        endings: link.endings,
-      }));
+      const { socket, recorded } = await openBare(transport);
       socket.write(Buffer.from([0x88, 0x80, 0, 0, 0, 0]));
-      await until(() => endings.length > 0);
-      expect(endings).toEqual([undefined]);
+      await recorded.until(() => recorded.endings.length > 0);
+      expect(recorded.endings).toEqual([undefined]);
       expect(socket.writable).toBe(true);
     },
   );
+
+  it.each([
+    ['ws', 'a reserved opcode', frame(reserved, Buffer.from('x')), 1002],
+    ['wss', 'a reserved opcode', frame(reserved, Buffer.from('x')), 1002],
+    ['ws', 'an unmasked frame', Buffer.from([0x82, 1, 0]), 1002],
+    ['ws', 'a text message', frame(text, Buffer.from('x')), 1003],
+  ] as const)(
+    '(%s) reads nothing more of who has sent %s, tells the core at once, and cuts the client off in about a second',
+    async (transport, _, fault, code) => {
+      const { socket, recorded, received } = await openBare(transport);
+      const begun = performance.now();
+      socket.write(Buffer.concat([fault, frame(binary, Buffer.from('after'))]));
+      await recorded.until(() => recorded.endings.length > 0);
+      const sending = setInterval(() => socket.write(frame(binary, Buffer.from('still here'))), 20);
+      await closed(socket);
+      clearInterval(sending);
+      expect(performance.now() - begun).toBeLessThan(2_500);
+      expect(recorded.bytes).toHaveLength(0);
+      expect(recorded.endings).toEqual([expect.any(Error)]);
+      const closing = Buffer.from([0x88, 2, code >> 8, code & 0xff]);
+      expect(Buffer.concat(received).includes(closing)).toBe(true);
+    },
+  );
+
+  it('keeps little of a large message that somebody goes on with after the end', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const { socket, recorded } = await openBare('ws');
+    recorded.link.takePackets?.(16 * 1024 * 1024);
+    recorded.link.write([Buffer.from('welcome')]);
+    recorded.link.end();
+    const [chunk, chunks] = [Buffer.alloc(64 * 1024), 128];
+    const header = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    header.writeUInt32BE(chunks * chunk.length + 1, 6);
+    collectGarbage();
+    const before = process.memoryUsage().arrayBuffers;
+    socket.write(header);
+    for (let sent = 0; sent < chunks; sent += 1) {
+      await new Promise((resolve) => socket.write(chunk, resolve));
+    }
+    // Buffers are swept beside what runs: not always by the first look. All of them go when the client is cut off, after three seconds.
+    const kept = (): number => process.memoryUsage().arrayBuffers - before;
+    for (let look = 0; look < 20 && kept() > 2 * 1024 * 1024; look += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      collectGarbage();
+    }
+    expect(kept()).toBeLessThan(2 * 1024 * 1024);
+    expect(recorded.bytes).toHaveLength(0);
+  });
 
   it('answers a ping', async () => {
     const { port } = await listen('ws');

@@ -16,6 +16,12 @@ const maxUnansweredBytes = 2 * defaultPreAuthLimits.maxConnectBytes;
 /** Of a message, beside one packet of the largest size: others that share the message with it, and what the next one begins with. */
 const roomBeside = 64 * 1024;
 
+/**
+ * Milliseconds in which somebody who has broken the protocol of WebSocket may close: nothing is read of it any more, and what it is told
+ * is a close frame and nothing else.
+ */
+const lingerAfterErrorMs = 1_000;
+
 /** Under it, chunks are copied into one frame; above it, copying costs more than a few frames. */
 const joinBytes = 64 * 1024;
 
@@ -38,6 +44,7 @@ export class WebSocketLink implements Link {
   #sink: LinkSink | undefined;
   #error: Error | undefined;
   #linger: NodeJS.Timeout | undefined;
+  #cutOffAt = Infinity;
   #isAnswered = false;
   /** What has come since the last whole message, and how much that may be. */
   #collectedBytes = 0;
@@ -67,7 +74,7 @@ export class WebSocketLink implements Link {
     for (const control of ['ping', 'pong'] as const) {
       webSocket.on(control, (data: Buffer) => (link.#collectedBytes -= controlHeaderBytes + data.length));
     }
-    webSocket.on('error', (error) => (link.#error = error));
+    webSocket.on('error', (error) => link.#failed(error));
     webSocket.on('close', () => link.#closed());
     // ws has answered a close frame: the link has ended, however long the client keeps its socket.
     socket.once('finish', () => link.#halfClosed());
@@ -107,7 +114,7 @@ export class WebSocketLink implements Link {
   }
 
   end(): void {
-    this.#close(normalClosure);
+    this.#close(normalClosure, lingerMs);
   }
 
   destroy(): void {
@@ -116,32 +123,53 @@ export class WebSocketLink implements Link {
 
   #collect(bytes: number): void {
     this.#collectedBytes += bytes;
-    if (this.#collectedBytes <= this.#maxCollectedBytes || this.#linger !== undefined) return;
+    if (this.#collectedBytes <= this.#maxCollectedBytes) return;
+    if (this.#linger !== undefined) return this.#readNothing();
     this.#error ??= new Error('a message larger than the largest packet');
     this.destroy(); // what is collected goes at once
+  }
+
+  /** What still comes is thrown away before ws collects it, a close frame too: it is cut off in time. */
+  #readNothing(): void {
+    this.#socket.removeAllListeners('data').resume();
+  }
+
+  /** Of WebSocket's own protocol: ws parses nothing more, and has answered by a close frame. */
+  #failed(error: Error): void {
+    this.#error ??= error;
+    this.#tellClosed();
+    this.#readNothing();
+    this.#cutOff(lingerAfterErrorMs);
   }
 
   #refuseText(): void {
     this.#error ??= new Error('a text message where MQTT needs binary ones');
     this.#tellClosed();
-    this.#close(unsupportedData);
+    this.#close(unsupportedData, lingerAfterErrorMs);
   }
 
-  /** What is written goes out before the close frame; the client answers it, or is cut off. */
-  #close(code: number): void {
+  /** What is written goes out before the close frame; the client answers it, or is cut off. Of what it sends meanwhile little is kept. */
+  #close(code: number, ms: number): void {
     this.#webSocket.removeAllListeners('message');
+    this.#collectedBytes = 0;
+    this.#maxCollectedBytes = maxUnansweredBytes;
     this.#webSocket.resume();
     this.#webSocket.close(code);
-    this.#cutOff();
+    this.#cutOff(ms);
   }
 
   #halfClosed(): void {
-    this.#cutOff();
+    this.#cutOff(lingerMs);
     this.#tellClosed();
   }
 
-  #cutOff(): void {
-    this.#linger ??= setTimeout(() => this.#webSocket.terminate(), lingerMs).unref();
+  /** A time that runs already is not prolonged. */
+  #cutOff(ms: number): void {
+    const at = performance.now() + ms;
+    if (at >= this.#cutOffAt) return;
+    this.#cutOffAt = at;
+    clearTimeout(this.#linger);
+    this.#linger = setTimeout(() => this.#webSocket.terminate(), ms).unref();
   }
 
   #closed(): void {
