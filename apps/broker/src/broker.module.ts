@@ -239,6 +239,8 @@ function makeChangeFeed({
   return new ChangeFeed({
     url: databaseUrl,
     processId,
+    // A hundred thousand messages take seconds, and nobody's rights wait for that.
+    laneOf: ({ kind, tenantId }) => (kind === 'retained' ? tenantId : undefined),
     onSeen: (change) => rememberingGate.forget(concernOf(change)),
     onHeard: (agoMs) => following.heard(agoMs),
     apply: async (change) => {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { ChangeFeed, type Change, type ChangeFeedOptions } from './change-feed.js';
@@ -161,6 +161,92 @@ describe('the change feed', () => {
     const [first, second] = [await record(), await record()];
     await applied;
     expect(order).toEqual([first, first, first, second]);
+  });
+
+  describe('applies what is in a lane beside what is not', () => {
+    const processId = randomUUID();
+    beforeEach(() =>
+      superuser.query(
+        `INSERT INTO broker_processes (id, lease_until, applied) VALUES ($1, now() + interval '1 minute', 0)`,
+        [processId],
+      ),
+    );
+    afterEach(() => superuser.query('DELETE FROM broker_processes WHERE id = $1', [processId]));
+
+    it('in its order there, and confirms each when it is done: no operation is told applied before', async () => {
+      const order: bigint[] = [];
+      const running = new Map<bigint, () => void>();
+      let failures = 1;
+      const { feed } = follow({
+        processId,
+        laneOf: ({ subject }) => subject['lane'] as string | undefined,
+        apply: async ({ number, subject }) => {
+          order.push(number);
+          if (subject['lane'] === 'b' && failures > 0) {
+            failures -= 1;
+            throw new Error('not now');
+          }
+          if (subject['lane'] === 'a') await new Promise<void>((resolve) => running.set(number, resolve));
+          return nothing;
+        },
+      });
+      await feed.start();
+      const waitingFor = async (number: bigint) =>
+        (await store.tenant(tenantId, (tx) => readReceipts(tx, number)))?.waitingFor.includes(processId);
+      const applied = async (number: bigint): Promise<void> => {
+        while ((await waitingFor(number)) !== false);
+      };
+      const appliedInTable = async (): Promise<bigint> => {
+        const { rows } = await superuser.query('SELECT applied::text FROM broker_processes WHERE id = $1', [
+          processId,
+        ]);
+        return BigInt(rows[0].applied);
+      };
+      const [a1, a2, plain, b, last] = [
+        await record({ lane: 'a' }),
+        await record({ lane: 'a' }),
+        await record(),
+        await record({ lane: 'b' }),
+        await record(),
+      ];
+      await Promise.all([applied(plain), applied(last)]);
+      await applied(b); // tried again, while the others went on
+      expect(order.toSorted((x, y) => Number(x - y))).toEqual([a1, plain, b, b, last]);
+      expect([await waitingFor(a1), await waitingFor(a2)]).toEqual([true, true]);
+      expect([feed.applied, (await appliedInTable()) < a1]).toEqual([a1 - 1n, true]);
+      running.get(a1)?.();
+      await applied(a1);
+      expect(await waitingFor(a2)).toBe(true);
+      while (!running.has(a2)) await new Promise(setImmediate);
+      running.get(a2)?.();
+      await applied(a2);
+      expect([feed.applied, await appliedInTable()]).toEqual([last, last]);
+    });
+
+    it('and finishes and confirms what it is about when it is stopped', async () => {
+      const running: (() => void)[] = [];
+      const { feed } = follow({
+        processId,
+        laneOf: () => 'a',
+        apply: async () => {
+          await new Promise<void>((resolve) => running.push(resolve));
+          return nothing;
+        },
+      });
+      await feed.start();
+      const [first, second] = [await record(), await record()];
+      while (running.length === 0) await new Promise(setImmediate);
+      const stopped = feed.stop();
+      running[0]?.();
+      await stopped;
+      const receipts = (number: bigint) => store.tenant(tenantId, (tx) => readReceipts(tx, number));
+      expect((await receipts(first))?.receipts).toMatchObject([{ processId }]);
+      expect(await receipts(second)).toMatchObject({
+        receipts: [],
+        waitingFor: expect.arrayContaining([processId]),
+      });
+      expect(running).toHaveLength(1);
+    });
   });
 
   it('goes on from a given number', async () => {

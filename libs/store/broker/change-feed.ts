@@ -1,4 +1,5 @@
 /** Changes of rights, from the broker's side: every one of them, in order, once. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { Receipt, TenantId } from '#mqtt';
 import { Channel } from './channel.js';
@@ -18,9 +19,14 @@ export interface ChangeFeedOptions {
   readonly processId: string;
   /** Applies one change and says what it did. Called for one at a time; should it reject, it is called again for the same one. */
   readonly apply: (change: Change) => Promise<Receipt> | Receipt;
+  /**
+   * For what may take seconds: the lane in which it is applied, after those before it in that lane and beside all others, which do not
+   * wait for it. Its own receipt says when it is applied. Undefined: every later change waits for it.
+   */
+  readonly laneOf?: (change: Change) => string | undefined;
   /** Told of each change as soon as it is read, before any that was read with it is applied: what it makes untrue is to be forgotten. */
   readonly onSeen?: (change: Change) => void;
-  /** Every change that was there so many milliseconds ago has been applied. */
+  /** Every change that was there so many milliseconds ago has been applied, but for those in lanes. */
   readonly onHeard?: (agoMs: number) => void;
   /** The connection is lost, or `apply` rejected; the feed goes on by itself. */
   readonly onError: (error: unknown) => void;
@@ -30,6 +36,8 @@ export interface ChangeFeedOptions {
 
 // Applied before they are confirmed together: bounds what a lost connection makes the api wait for.
 const batchSize = 100;
+/** Before a change in a lane that could not be applied is tried again. */
+const againAfterMs = 1_000;
 
 interface Confirmation {
   readonly tenantId: string;
@@ -44,7 +52,11 @@ interface Confirmation {
 export class ChangeFeed {
   readonly #options: ChangeFeedOptions;
   readonly #channel: Channel;
-  #applied = 0n;
+  /** Up to it changes were applied, or are being applied in a lane. */
+  #followed = 0n;
+  readonly #lanes = new Map<string, Promise<void>>();
+  /** Numbers of what is in lanes, in their order. */
+  readonly #beside = new Set<bigint>();
   #unconfirmed: Confirmation[] = [];
 
   constructor(options: ChangeFeedOptions) {
@@ -59,9 +71,10 @@ export class ChangeFeed {
     });
   }
 
-  /** Number of the last change applied here. */
+  /** Up to this number every change has been applied here. */
   get applied(): bigint {
-    return this.#applied;
+    const [first] = this.#beside;
+    return first === undefined ? this.#followed : first - 1n;
   }
 
   /**
@@ -70,14 +83,19 @@ export class ChangeFeed {
    */
   async start(after?: bigint): Promise<void> {
     await this.#channel.open(async (client) => {
-      this.#applied = after ?? (await newestChange(client));
+      this.#followed = after ?? (await newestChange(client));
       await this.#confirm(client);
     });
     this.#channel.follow();
   }
 
-  stop(): Promise<void> {
-    return this.#channel.stop();
+  /** What is being applied is finished and confirmed; what waits in a lane is left. */
+  async stop(): Promise<void> {
+    await this.#channel.stop(async (client) => {
+      await Promise.all(this.#lanes.values());
+      if (this.#unconfirmed.length > 0) await this.#confirm(client);
+    });
+    await Promise.all(this.#lanes.values()); // where there was no connection to confirm them by
   }
 
   async #follow(client: Client): Promise<boolean> {
@@ -94,16 +112,17 @@ export class ChangeFeed {
     const { rows } = await client.query<ChangeRow>(
       `SELECT c.number::text AS number, tenant_id, kind, subject, created_at FROM changes c
         WHERE c.number > $1 ORDER BY c.number LIMIT ${batchSize}` /* c.: the output column of that name is a text */,
-      [this.#applied],
+      [this.#followed],
     );
     const changes = rows.map(toChange);
     for (const change of changes) this.#options.onSeen?.(change);
     try {
       for (const change of changes) {
         if (this.#channel.isStopped) break;
-        const receipt = await this.#options.apply(change);
-        this.#applied = change.number;
-        this.#unconfirmed.push({ tenantId: change.tenantId, number: change.number, receipt });
+        const lane = this.#options.laneOf?.(change);
+        if (lane === undefined) this.#note(change, await this.#options.apply(change));
+        else this.#applyIn(lane, change);
+        this.#followed = change.number;
       }
     } finally {
       if (this.#unconfirmed.length > 0) await this.#confirm(client);
@@ -111,8 +130,36 @@ export class ChangeFeed {
     return rows.length === batchSize;
   }
 
+  #note({ tenantId, number }: Change, receipt: Receipt): void {
+    this.#unconfirmed.push({ tenantId, number, receipt });
+  }
+
+  #applyIn(lane: string, change: Change): void {
+    this.#beside.add(change.number);
+    const applying = this.#applyUntilDone(change, this.#lanes.get(lane)).finally(() => {
+      if (this.#lanes.get(lane) === applying) this.#lanes.delete(lane);
+    });
+    this.#lanes.set(lane, applying);
+  }
+
+  async #applyUntilDone(change: Change, earlier: Promise<void> | undefined): Promise<void> {
+    await earlier;
+    while (!this.#channel.isStopped) {
+      try {
+        const receipt = await this.#options.apply(change);
+        this.#beside.delete(change.number);
+        this.#note(change, receipt);
+        this.#channel.tell(); // it is confirmed by the next look
+        return;
+      } catch (error) {
+        this.#options.onError(error);
+        await sleep(againAfterMs);
+      }
+    }
+  }
+
   async #confirm(client: Client): Promise<void> {
-    const confirmed = this.#unconfirmed;
+    const confirmed = [...this.#unconfirmed]; // more may come while it is written
     await client.query(
       `WITH receipt AS (
          INSERT INTO change_receipts (tenant_id, number, process_id, result)
@@ -124,7 +171,7 @@ export class ChangeFeed {
         confirmed.map(({ tenantId }) => tenantId),
         confirmed.map(({ number }) => number),
         confirmed.map(({ receipt }) => JSON.stringify(receipt)),
-        this.#applied,
+        this.applied,
       ],
     );
     this.#unconfirmed = this.#unconfirmed.slice(confirmed.length);

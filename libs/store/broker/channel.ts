@@ -54,11 +54,20 @@ export class Channel {
     this.#running = this.#follow();
   }
 
-  async stop(): Promise<void> {
+  /** `last`: what is still to be done with the connection, if it is there. */
+  async stop(last?: (client: Client) => Promise<void>): Promise<void> {
     this.#isStopped = true;
-    this.#tell();
+    this.tell();
     await this.#running;
+    if (last !== undefined && this.#client !== undefined)
+      await last(this.#client).catch((error: unknown) => this.#options.onError(toStoreError(error)));
     await this.#disconnect();
+  }
+
+  /** There is something to look at. */
+  tell(): void {
+    this.#hasNews = true;
+    this.#wake?.();
   }
 
   async #follow(): Promise<void> {
@@ -92,11 +101,11 @@ export class Channel {
     const lost = (): void => {
       if (this.#client !== client) return; // it was never there, or is given up already: whoever cannot connect pauses
       this.#client = undefined;
-      this.#tell();
+      this.tell();
     };
     client.on('error', lost); // its queries' rejections say what happened
     client.on('end', lost);
-    client.on('notification', () => this.#tell());
+    client.on('notification', () => this.tell());
     await client.connect();
     this.#client = client;
     // Before the first look at the table: what commits after that look wakes us.
@@ -108,11 +117,6 @@ export class Channel {
     const client = this.#client;
     this.#client = undefined;
     await client?.end().catch(() => undefined); // it is given up, whatever its end is like
-  }
-
-  #tell(): void {
-    this.#hasNews = true;
-    this.#wake?.();
   }
 
   /** Resolves at once for news that came while nobody waited; without a time, only for news. */
