@@ -1,7 +1,7 @@
 import { parse, CsvError } from 'csv-parse/sync';
 import type { NewCredentialInput } from '../credentials/credential.schema.js';
 import { Failure, invalidBody, type FieldError } from '../failure.js';
-import { fieldErrors } from '../http/schema.pipe.js';
+import { fieldErrors, parsing } from '../http/schema.pipe.js';
 import { bulkDevice, type BulkDevice } from './device.schema.js';
 
 const maxBulkRows = 10_000;
@@ -128,7 +128,7 @@ function check(row: number, value: unknown): BulkRow {
     const error = { in: 'body', pointer: '#', code: 'malformed', message: 'This line is not JSON.' } as const;
     return { row, name: null, errors: [error] };
   }
-  const parsed = bulkDevice.safeParse(value);
+  const parsed = bulkDevice.safeParse(value, parsing);
   if (parsed.success) return { row, device: parsed.data };
   return { row, name: nameOf(value), errors: fieldErrors(parsed.error, 'body') };
 }

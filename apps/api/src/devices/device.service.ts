@@ -25,7 +25,7 @@ import {
   type ExpectedVersion,
   type FieldError,
 } from '../failure.js';
-import { fieldErrors } from '../http/schema.pipe.js';
+import { fieldErrors, parsing } from '../http/schema.pipe.js';
 import { Cursors, type Page } from '../http/paging.js';
 import { mergeMembers } from '../merge-patch.js';
 import { refusingTakenNames } from '../names.js';
@@ -147,7 +147,7 @@ function changeOf(current: Device, patch: DevicePatchInput): Partial<NewDevice> 
   };
   if (attributes === undefined) return change;
   // The whole must keep the rules too, e.g. how many there may be.
-  const merged = deviceAttributes.safeParse(mergeMembers(attributesOf(current), attributes));
+  const merged = deviceAttributes.safeParse(mergeMembers(attributesOf(current), attributes), parsing);
   if (!merged.success) {
     const errors = fieldErrors(merged.error, 'body').map((error) => ({ ...error, pointer: '#/attributes' }));
     throw invalidBody(...errors);

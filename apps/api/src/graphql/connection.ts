@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Failure } from '../failure.js';
 import { maxPageSize, type Page, type PageRequest } from '../http/paging.js';
-import { fieldErrors } from '../http/schema.pipe.js';
+import { fieldErrors, parsing } from '../http/schema.pipe.js';
 
 export interface Connection<N> {
   readonly edges: readonly { readonly cursor: string; readonly node: N }[];
@@ -65,7 +65,7 @@ export function withoutNulls(args: object): object {
 
 /** Where null has a meaning of its own: it removes. */
 export function checkPatch<T extends z.ZodType>(schema: T, patch: object): z.output<T> {
-  const parsed = schema.safeParse({ ...patch }, { reportInput: false });
+  const parsed = schema.safeParse({ ...patch }, parsing);
   if (parsed.success) return parsed.data;
   throw new Failure('invalid', 'An argument cannot be used.', fieldErrors(parsed.error, 'body'));
 }

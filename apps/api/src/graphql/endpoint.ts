@@ -9,7 +9,7 @@ import { Failure } from '../failure.js';
 import { AccessDesk, type Access } from '../http/access.js';
 import { KeptAnswers, replay, type KeptAnswer, type Reservation } from '../http/kept-answers.js';
 import { failureOf, problemOf } from '../http/problem.js';
-import { fieldErrors } from '../http/schema.pipe.js';
+import { fieldErrors, parsing } from '../http/schema.pipe.js';
 import { retryAfter, SignInThrottle } from '../http/throttle.js';
 import { LOGGER, STORE } from '../injection-tokens.js';
 import { GraphqlContext } from './context.js';
@@ -143,7 +143,7 @@ function asRecord(context: GraphqlContext): Record<string, unknown> {
 }
 
 function readOperation(body: unknown): Operation {
-  const parsed = operation.safeParse(body, { reportInput: false });
+  const parsed = operation.safeParse(body, parsing);
   if (parsed.success) return parsed.data;
   throw new Failure(
     'malformed',

@@ -101,8 +101,14 @@ describe('a request', () => {
       ]);
     }
     expect((await send('{"__proto__":{"a":1},"name":"x"}', 'application/json')).status).toBe(400);
-    expect((await send('name=x', 'application/x-www-form-urlencoded')).body).toMatchObject({ status: 415 });
-    expect((await send('{"name":"x"}', 'text/csv')).body).toMatchObject({ status: 415 });
+    expect((await send('name=x', 'application/x-www-form-urlencoded')).body).toMatchObject({
+      status: 415,
+      detail: expect.stringContaining('application/json') as string,
+    });
+    expect((await send('{"name":"x"}', 'text/csv')).body).toMatchObject({
+      status: 415,
+      detail: 'This route takes application/json.',
+    });
     expect(
       (await send(JSON.stringify({ name: 'x'.repeat(300_000) }), 'application/json')).body,
     ).toMatchObject({

@@ -101,7 +101,8 @@ const frameworkDetails = {
   'method-not-allowed': 'This resource does not offer the method.',
   'precondition-failed': 'It is not what the header asks for.',
   'too-large': 'The body is larger than this resource accepts.',
-  'unsupported-media-type': 'This resource does not accept the media type of the body.',
+  'unsupported-media-type':
+    'The body is of no media type that is taken here: most routes take application/json, and /docs says which take another.',
   'rate-limited': 'Too many requests: wait as long as Retry-After says.',
 } as const;
 

@@ -3,6 +3,13 @@ import { z } from 'zod';
 import { Failure, notFound, type FieldError } from '../failure.js';
 import { findUnstorable } from './storable.js';
 
+/** No issue holds what was given, which may be a secret; and of what is missing not the type is wrong. */
+export const parsing: z.core.ParseContext<z.core.$ZodIssue> = {
+  reportInput: false,
+  error: ({ code, input }) =>
+    code === 'invalid_type' && input === undefined ? 'This is required.' : undefined,
+};
+
 /**
  * Checks what a route declares by `{ schema }` and hands the handler the parsed value. A path that cannot name anything
  * names nothing (404, as for an unknown id); a bad query is 400; a bad body is 422, every fault with its place.
@@ -10,7 +17,7 @@ import { findUnstorable } from './storable.js';
 export class SchemaPipe implements PipeTransform {
   transform(value: unknown, { type, schema }: ArgumentMetadata): unknown {
     if (!(schema instanceof z.ZodType)) return value;
-    const parsed = schema.safeParse(value, { reportInput: false });
+    const parsed = schema.safeParse(value, parsing);
     if (parsed.success) {
       if (type === 'body') requireStorable(value);
       return parsed.data;
@@ -30,7 +37,7 @@ export class SchemaPipe implements PipeTransform {
 
 /** For a route whose body may be something else than what this schema is of. */
 export function checkBody<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
-  const parsed = schema.safeParse(body, { reportInput: false });
+  const parsed = schema.safeParse(body, parsing);
   if (!parsed.success) throw badBody(parsed.error);
   requireStorable(body);
   return parsed.data;

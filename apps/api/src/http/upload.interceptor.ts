@@ -56,19 +56,20 @@ export class UploadInterceptor implements NestInterceptor {
     const upload = this.reflector.get<Upload | undefined>(takesUpload, context.getHandler());
     const { body } = request;
     if (!(body instanceof Readable)) {
-      if (upload !== undefined && !upload.orJson) throw otherMediaType();
+      if (upload !== undefined && !upload.orJson) throw otherMediaType(upload);
       return next.handle();
     }
     const mediaType = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? '';
-    if (upload?.mediaTypes.includes(mediaType) !== true) throw otherMediaType();
+    if (upload?.mediaTypes.includes(mediaType) !== true) throw otherMediaType(upload);
     if (Number(request.headers['content-length'] ?? 0) > maxUploadBytes) throw tooLarge();
     request.body = await upload.read(body);
     return next.handle();
   }
 }
 
-function otherMediaType(): Failure {
-  return new Failure('unsupported-media-type', 'This resource does not accept the media type of the body.');
+function otherMediaType(upload: Upload | undefined): Failure {
+  const taken = [...(upload?.mediaTypes ?? []), ...((upload?.orJson ?? true) ? ['application/json'] : [])];
+  return new Failure('unsupported-media-type', `This route takes ${taken.join(' or ')}.`);
 }
 
 function tooLarge(): Failure {
