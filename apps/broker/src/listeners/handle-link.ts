@@ -132,6 +132,8 @@ export class HandleLink implements Link {
 
   #finished(): void {
     this.#isReading = false; // libuv has stopped by itself
+    // Where the peer has taken its leave in TLS's words it has not: what comes behind them would be kept, and never be read.
+    this.#tls?.readStop();
     this.#hasFinished = true;
     if (this.#hasEnded) return this.destroy();
     this.#sink?.finished();

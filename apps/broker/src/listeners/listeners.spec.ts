@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, Socket, type AddressInfo } from 'node:net';
+import { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
@@ -572,6 +573,41 @@ describe.each(['tls', 'tls-socket'] as const)('TLS 1.2 over %s', (transport) => 
   });
 });
 
+const upgrade =
+  'GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n';
+
+describe.each(['tls', 'tls-socket', 'wss'] as const)(
+  'a client over %s that has taken its leave',
+  (transport) => {
+    it('has nothing kept of what it sends behind that', async () => {
+      const { port } = await listen(transport);
+      const accepting = new Promise<Recorded>((resolve) => (accepted = resolve));
+      const raw = connect({ port, host: '127.0.0.1' });
+      raw.on('error', () => undefined);
+      // The words of leave go out; the end of sending, which would follow them, does not.
+      const below = new Duplex({
+        read: () => undefined,
+        write: (bytes: Buffer, _encoding, done) => void raw.write(bytes, () => done()),
+        final: (done) => done(),
+      });
+      raw.on('data', (bytes) => below.push(bytes));
+      const client = connectTls({ socket: below, ca: certificates.ca, servername: 'localhost' });
+      client.on('error', () => undefined);
+      if (transport === 'wss') client.write(upgrade);
+      const { link } = await accepting;
+      raw.pause();
+      link.write([Buffer.alloc(16 * megabyte.length)]); // it waits for somebody to read that
+      client.end();
+      for (let sent = 0; sent < 64; sent += 1) raw.write(megabyte);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      expect(raw.destroyed).toBe(false);
+      expect(raw.writableLength).toBeGreaterThan(32 * megabyte.length); // more than that the kernels do not hold
+      raw.destroy();
+    });
+  },
+);
+
 describe('a TLS listener', () => {
   it('takes a client certificate without asking whose it is, for the gate to judge', async () => {
     const listener = await listen('tls');
@@ -707,10 +743,6 @@ describe('a WebSocket listener', () => {
     expect(links[0]!.chunks).toEqual([]);
     expect(links[0]!.endings).toHaveLength(1);
   });
-
-  const upgrade =
-    'GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
-    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n';
 
   /** Speaks frames, keeps its socket when the other side has ended its own, and goes on whatever it is told. */
   async function openBare(transport: 'ws' | 'wss') {

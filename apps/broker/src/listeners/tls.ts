@@ -132,6 +132,7 @@ function bySocket({
       SocketLink.open(socket, { transport: 'tls', remoteAddress, remotePort, ...tlsPeer(socket) }, accept);
     });
     socket.on('_tlsError', onTlsError);
+    readNothingBehindLeave(socket);
   };
 }
 
@@ -142,6 +143,18 @@ function socketOptions(identity: ServerIdentity): TLSSocketOptions {
     ...certificateRequest,
     ...(identity.hasHosts === true ? { SNICallback: hostsCallback(identity) } : {}),
   };
+}
+
+/**
+ * A client that has taken its leave in TLS's words may send on all the same, and Node would keep that, for nobody. The handle is not
+ * documented.
+ */
+export function readNothingBehindLeave(socket: TLSSocket): void {
+  socket.once('end', onLeave);
+}
+
+function onLeave(this: TLSSocket): void {
+  (this as { readonly _handle?: { readStop?(): number } | null })._handle?.readStop?.();
 }
 
 function onLate(this: TLSSocket): void {

@@ -8,7 +8,13 @@ import { type WebSocket, WebSocketServer } from 'ws';
 
 import { defaultHandshakeMs, listenTcp, type Listener, type ListenOptions } from './accept.js';
 import { Sources } from './proxy-protocol.js';
-import { followIdentity, secureOptions, type SecureListenOptions, tlsPeer } from './tls.js';
+import {
+  followIdentity,
+  readNothingBehindLeave,
+  secureOptions,
+  type SecureListenOptions,
+  tlsPeer,
+} from './tls.js';
 import { WebSocketLink } from './websocket-link.js';
 
 export const webSocketPath = '/mqtt';
@@ -26,6 +32,7 @@ export function listenWebSocket(options: ListenOptions): Promise<Listener> {
 
 export function listenSecureWebSocket(options: SecureListenOptions): Promise<Listener> {
   const server = createSecureServer({ ...httpLimits, ...secureOptions(options) }, upgradeRequired);
+  server.on('secureConnection', readNothingBehindLeave);
   followIdentity(server, options);
   return listenOn(server, 'secureConnection', options);
 }
