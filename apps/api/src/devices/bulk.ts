@@ -7,6 +7,10 @@ import { bulkDevice, type BulkDevice } from './device.schema.js';
 const maxBulkRows = 10_000;
 /** Each takes some 20 ms of a processor where it is a password that somebody has chosen, and a few where it is generated. */
 const maxBulkCredentials = 500;
+/** As much as a request for one device may have. What a row says is looked at as a whole, and while it is nobody else is answered. */
+const maxRowLength = 256 * 1024;
+/** Each takes some 10 us to find and 100 bytes to tell. */
+const maxBulkFaults = 50_000;
 
 /** One row of an upload: what it says, or what is wrong with it. Rows count from 1. */
 export type BulkRow =
@@ -19,10 +23,12 @@ export function readList(devices: readonly object[]): BulkRow[] {
 }
 
 export function readNdjson(text: string): BulkRow[] {
-  const lines = text.split('\n').map((line) => line.trim());
-  const filled = lines.filter((line) => line !== '');
-  requireSize(filled.length);
-  return checkAll(filled, (line) => {
+  const lines: string[] = [];
+  // One line at a time, from what is no space on: an upload may have millions, empty ones too.
+  for (const [line] of text.matchAll(/\S[^\n]*/g)) if (lines.push(line.trimEnd()) > maxBulkRows) break;
+  requireSize(lines.length);
+  return checkAll(lines, (line) => {
+    if (line.length > maxRowLength) return tooLong;
     try {
       return JSON.parse(line) as unknown;
     } catch {
@@ -32,6 +38,7 @@ export function readNdjson(text: string): BulkRow[] {
 }
 
 const noJson = Symbol('no JSON');
+const tooLong = Symbol('too long');
 
 /** Members of a row's one credential. Which client identifiers it may use is no text. */
 const credentialMembers = [
@@ -60,16 +67,24 @@ const columns = new Set([
  */
 export function readCsv(text: string): BulkRow[] {
   const [header = [], ...records] = parseCsv(text);
-  const errors = header.flatMap((name, index) => headerErrors(name, header.indexOf(name) !== index));
-  if (!header.includes('name'))
+  // Looked up once, and not in each row: a header may have thousands of columns.
+  const places = new Map<string, number>();
+  const errors: Omit<FieldError, 'in'>[] = [];
+  for (const [index, name] of header.entries()) {
+    errors.push(...headerErrors(name, places.has(name)));
+    places.set(name, index);
+  }
+  if (!places.has('name'))
     errors.push({ pointer: '#/name', code: 'required', message: 'There is no column name.' });
   if (errors.length > 0) throw invalidBody(...errors);
   requireSize(records.length);
+  const attributePlaces = [...places].filter(([name]) => name.startsWith('attr.'));
   return checkAll(records, (cells) => {
-    const cell = (name: string): string | undefined => cells[header.indexOf(name)] || undefined;
-    const attributes = header
-      .filter((name) => name.startsWith('attr.') && cell(name) !== undefined)
-      .map((name) => [name.slice('attr.'.length), cell(name)] as const);
+    const cell = (name: string): string | undefined => cells[places.get(name) ?? -1] || undefined;
+    const attributes = attributePlaces.flatMap(([name, place]) => {
+      const text = cells[place];
+      return text ? [[name.slice('attr.'.length), text] as const] : [];
+    });
     const groups = cell('groups')
       ?.split(';')
       .map((name) => name.trim());
@@ -111,14 +126,21 @@ function headerErrors(name: string, isRepeated: boolean): Omit<FieldError, 'in'>
   return [{ pointer, code: 'unknown', message: 'There is no such column.' }];
 }
 
-/** No further than there may be credentials. */
+/** No further than there may be credentials, and faults. */
 function checkAll<T>(given: readonly T[], valueOf: (one: T) => unknown): BulkRow[] {
   let credentials = 0;
+  let faults = 0;
   return given.map((one, index) => {
     const checked = check(index + 1, valueOf(one));
     if ('device' in checked) credentials += checked.device.credentials.length;
+    else faults += checked.errors.length;
     if (credentials > maxBulkCredentials)
       throw new Failure('too-large', `An upload has at most ${maxBulkCredentials} credentials.`);
+    if (faults > maxBulkFaults)
+      throw new Failure(
+        'too-large',
+        `There are more than ${maxBulkFaults} faults in the first ${index + 1} rows.`,
+      );
     return checked;
   });
 }
@@ -127,6 +149,10 @@ function check(row: number, value: unknown): BulkRow {
   if (value === noJson) {
     const error = { in: 'body', pointer: '#', code: 'malformed', message: 'This line is not JSON.' } as const;
     return { row, name: null, errors: [error] };
+  }
+  if (value === tooLong) {
+    const message = `A line has at most ${maxRowLength} characters.`;
+    return { row, name: null, errors: [{ in: 'body', pointer: '#', code: 'too-big', message }] };
   }
   const parsed = bulkDevice.safeParse(value, parsing);
   if (parsed.success) return { row, device: parsed.data };
