@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { WebSocket as NodeWebSocket } from 'ws';
@@ -412,6 +412,23 @@ describe('an Idempotency-Key', () => {
     expect(rows).toHaveLength(1);
     expect(JSON.stringify(rows)).not.toContain(made.body.key);
     expect(Buffer.from(rows[0]!['body'], 'base64').toString('latin1')).not.toContain(made.body.key);
+  });
+
+  it('keeps no hash of a chosen password by which a reader of the database could guess it', async () => {
+    const { admin, path } = await api.createTenant('hashed');
+    const device = await admin.post(`${path}/devices`, { name: 'd' });
+    const url = `${path}/devices/${device.body.id}/credentials`;
+    const input = { authId: 'known', secret: 'fairly-long-one-42' };
+    expect((await admin.post(url, input, { 'idempotency-key': 'chosen' })).status).toBe(201);
+    const rows = await queryAsSuperuser(api.database, 'SELECT * FROM idempotency_keys WHERE key = $1', [
+      'chosen',
+    ]);
+    expect(rows).toHaveLength(1);
+    const guessed = createHash('sha256').update(`POST ${url}\napplication/json\n${JSON.stringify(input)}`);
+    expect(rows[0]!['request_hash'].toString('hex')).not.toBe(guessed.digest('hex'));
+    expect(
+      (await admin.post(url, input, { 'idempotency-key': 'chosen' })).headers.get('idempotent-replayed'),
+    ).toBe('true');
   });
 
   it('is refused for another request, and free for another caller', async () => {

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '#process';
@@ -32,7 +32,8 @@ export interface Reservation {
  *
  * The kept answer may hold a secret that is shown once. It is sealed (AES-256-GCM) under a key made from the installation's key and
  * from the presented API key, which is stored nowhere: the rows show nothing to who reads the database, even with the
- * installation's key, and the answer goes only to who got it the first time.
+ * installation's key, and the answer goes only to who got it the first time. The request may hold a password that somebody has chosen:
+ * its hash is under such a key, too, or whoever reads the row would guess at it faster than at what is stored for the sign-in.
  */
 @Injectable()
 export class KeptAnswers {
@@ -48,7 +49,7 @@ export class KeptAnswers {
     asker: Asker,
     key: string | string[],
   ): Promise<KeptAnswer | Reservation> {
-    const kept = keptRequest(request, asker, key);
+    const kept = keptRequest(request, asker, key, this.secretKey);
     const seal = new AnswerSeal(this.secretKey, asker, kept);
     const earlier = await this.store.platform((tx) => reserveRequest(tx, kept));
     if (earlier === undefined) {
@@ -93,7 +94,12 @@ export function replay({ status, headers, body }: KeptAnswer, reply: FastifyRepl
   return body;
 }
 
-function keptRequest(request: FastifyRequest, access: Asker, key: string | string[]): KeptRequest {
+function keptRequest(
+  request: FastifyRequest,
+  access: Asker,
+  key: string | string[],
+  secretKey: Buffer,
+): KeptRequest {
   if (Array.isArray(key) || !/^[\x21-\x7e]{1,255}$/.test(key)) {
     throw new Failure('malformed', 'Idempotency-Key is 1 to 255 visible ASCII characters.', [
       {
@@ -105,11 +111,15 @@ function keptRequest(request: FastifyRequest, access: Asker, key: string | strin
     ]);
   }
   const body = typeof request.body === 'string' ? request.body : JSON.stringify(request.body ?? null);
-  const requestHash = createHash('sha256')
+  const requestHash = createHmac('sha256', ownKey(secretKey, access, 'moorage idempotency request'))
     .update(`${request.method} ${request.url}\n${request.headers['content-type'] ?? ''}\n`)
     .update(body)
     .digest();
   return { scope: access.caller.actor, key, tenantId: access.scope?.tenantId ?? null, requestHash };
+}
+
+function ownKey(secretKey: Buffer, { holderKey }: Asker, purpose: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', holderKey, secretKey, purpose, 32));
 }
 
 class AnswerSeal {
@@ -117,7 +127,7 @@ class AnswerSeal {
   readonly #context: Buffer;
 
   constructor(secretKey: Buffer, access: Asker, kept: KeptRequest) {
-    this.#key = Buffer.from(hkdfSync('sha256', access.holderKey, secretKey, 'moorage idempotency', 32));
+    this.#key = ownKey(secretKey, access, 'moorage idempotency');
     this.#context = Buffer.from(`${kept.scope}\n${kept.key}`);
   }
 
