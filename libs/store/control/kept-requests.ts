@@ -50,6 +50,7 @@ export async function reserveRequest(
   };
 }
 
+/** Once: where the request was given up and came again, the first to end has done the work, and the other has found it done. */
 export async function keepAnswer(
   tx: PlatformTx,
   request: KeptRequest,
@@ -58,7 +59,7 @@ export async function keepAnswer(
 ): Promise<void> {
   const { scope, key } = request;
   await tx.db.idempotencyKey.updateMany({
-    where: { scope, key, requestHash: request.requestHash },
+    where: { scope, key, requestHash: request.requestHash, status: null },
     data: { status, body: sealed.toString('base64') },
   });
 }

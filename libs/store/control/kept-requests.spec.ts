@@ -1,0 +1,36 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { queryAsSuperuser } from '../../../test/support/api.js';
+import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
+import { openControlStore, type ControlStore } from './control-store.js';
+import { keepAnswer, reserveRequest } from './kept-requests.js';
+
+const request = { scope: 'mk_1', key: 'once', tenantId: null, requestHash: Buffer.alloc(32, 1) };
+
+describe('a kept request', () => {
+  let database: TestDatabase;
+  let store: ControlStore;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    store = openControlStore({ url: database.appUrl });
+  });
+
+  afterAll(async () => {
+    await store.close();
+    await database.drop();
+  });
+
+  it('that was given up too early, and came again, has the answer of whoever did the work', async () => {
+    const reserve = () => store.platform((tx) => reserveRequest(tx, request));
+    const keep = (answer: string) =>
+      store.platform((tx) => keepAnswer(tx, request, 200, Buffer.from(answer)));
+    expect(await reserve()).toBeUndefined();
+    await queryAsSuperuser(database, `UPDATE idempotency_keys SET created_at = now() - interval '2 minutes'`);
+    expect(await reserve()).toBeUndefined();
+    await keep('created, and these are the passwords');
+    await keep('everything is there already');
+    expect(Buffer.from((await reserve())?.answer ?? []).toString()).toBe(
+      'created, and these are the passwords',
+    );
+  });
+});
