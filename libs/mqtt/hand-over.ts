@@ -15,30 +15,37 @@ import { isShared, matches } from './topic.js';
 const pageMessages = 500;
 const pageBytes = 1024 * 1024;
 
+/** How far it has come: where the vault was away it goes on from there, for what went before has left the queue. */
+export interface Reached {
+  /** Of the next message. */
+  sequence: number;
+  /** How many there were before. */
+  place: number;
+}
+
 /** `session` has just ended, and is still in the vault; `filters` are those it had, `groups` those it was a member of. */
 export async function handOver(
   session: Session,
   filters: readonly string[],
   groups: readonly SharedGroup[],
+  reached: Reached,
 ): Promise<void> {
   const { space, key } = session;
   const ordinary = filters.filter((filter) => !isShared(filter));
-  let from = 1;
-  let place = 0;
   for (;;) {
-    const page = await space.vault.read(key, from, pageMessages, pageBytes);
+    const page = await space.vault.read(key, reached.sequence, pageMessages, pageBytes);
     const last = page.at(-1);
     if (last === undefined) return;
     for (const queued of page) {
       const { topic } = queued.message;
-      const wasSent = session.mayHaveSent(queued.sequence, place++);
+      const wasSent = session.mayHaveSent(queued.sequence, reached.place++);
       if (!mayGo(queued, wasSent) || ordinary.some((filter) => matches(filter, topic))) continue;
       const group = groups.find(({ filter, isEmpty }) => !isEmpty && matches(filter, topic));
       if (group === undefined) continue;
       space.passOn(queued.message, group);
       space.vault.settle(key, [queued.sequence]); // right behind its append, which the vault commits it with
     }
-    from = last.sequence + 1;
+    reached.sequence = last.sequence + 1;
   }
 }
 

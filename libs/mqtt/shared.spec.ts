@@ -9,6 +9,11 @@ async function publishMany(publisher: TestClient, count: number, qos: number): P
   for (let i = 0; i < count; i++) await publisher.publish('a', String(i), { qos });
 }
 
+/** What the vault says while the database cannot be used. */
+function away(): Error {
+  return Object.assign(new Error('away'), { code: 'vault.unavailable' });
+}
+
 async function counts(...members: TestClient[]): Promise<number[]> {
   for (const member of members) await member.settle();
   return members.map((member) => member.messages().length);
@@ -279,7 +284,7 @@ describe('a shared subscription', () => {
       await staying.subscribe('$share/g/a');
       const { vault } = h;
       const read = vault.read.bind(vault);
-      vault.read = () => Promise.reject(new Error('away'));
+      vault.read = () => Promise.reject(away());
       await h.clock.advance(65_000);
       vault.read = read;
       await h.clock.advance(5_000);
@@ -288,13 +293,47 @@ describe('a shared subscription', () => {
       expect((await vault.open(staying.tenantId)).sessions).toMatchObject([{ clientId: 'staying' }]);
     });
 
+    it('goes on from where it was, should the store be away in between: what is settled is no place of the queue any more', async () => {
+      const h = new Harness();
+      const leaving = h.open(5, 'leaving');
+      leaving.acknowledges = false;
+      const properties = [['sessionExpiryInterval', 60]] as const;
+      await leaving.send(connectBytes('leaving', { version: 5, clean: false, properties }));
+      await leaving.subscribe('$share/g/a', { qos: 2 });
+      const publisher = await h.connect('p');
+      await publishMany(publisher, 1_000, 1);
+      await publishMany(publisher, 20, 2);
+      const next = await h.crash(); // and a thousand may have been sent
+      const staying = await next.connect('staying', { clean: false });
+      await staying.subscribe('$share/g/a', { qos: 2 });
+      const { vault } = next;
+      const read = vault.read.bind(vault);
+      let reads = 0;
+      vault.read = (...page) => ((reads += 1) === 3 ? Promise.reject(away()) : read(...page));
+      await next.clock.advance(70_000);
+      await staying.settle();
+      expect(reads).toBeGreaterThan(3);
+      expect(staying.messages()).toHaveLength(1_020);
+    });
+
+    it('is not tried again for what is wrong with it, and nobody waits for that', async () => {
+      const h = new Harness();
+      await leave(h, (publisher) => publishMany(publisher, 3, 1));
+      const staying = await h.connect('staying', { clean: false });
+      await staying.subscribe('$share/g/a');
+      h.vault.read = () => Promise.reject(new Error('no such column'));
+      await h.clock.advance(65_000);
+      expect(h.faults).toMatchObject([{ message: 'no such column' }]);
+      expect((await h.vault.open(staying.tenantId)).sessions).toMatchObject([{ clientId: 'staying' }]);
+    });
+
     it('leaves them to the next process where the store is away until this one stops', async () => {
       const h = new Harness();
       await leave(h, (publisher) => publishMany(publisher, 3, 1));
       const staying = await h.connect('staying', { clean: false });
       await staying.subscribe('$share/g/a');
       await staying.cut();
-      h.vault.read = () => Promise.reject(new Error('away'));
+      h.vault.read = () => Promise.reject(away());
       await h.clock.advance(65_000);
       await Promise.all([h.broker.stop(), h.clock.advance(1_000)]);
       const next = await h.crash();

@@ -5,7 +5,7 @@
 import { Commit } from './commit.js';
 import type { Connection } from './connection.js';
 import { Contests } from './contests.js';
-import { handOver } from './hand-over.js';
+import { handOver, type Reached } from './hand-over.js';
 import { defaultLimits, type Limits } from './limits.js';
 import { MatchCache, mayReceive, type Match } from './matches.js';
 import type { ClientId, Message, Qos, Subscription, TenantId } from './message.js';
@@ -35,6 +35,7 @@ import { TenantNews } from './tenant-news.js';
 import { Deadline } from './timers.js';
 import { parseShared } from './topic.js';
 import { unitsOfLookUp, type Turns } from './turns.js';
+import { isUnavailable } from './vault-errors.js';
 import { Wills } from './will.js';
 
 /** What a space is given of the world. */
@@ -522,21 +523,26 @@ export class Space {
     this.leaving.set(session.clientId, this.#handOver(session, filters, shared));
   }
 
-  /** Until it is done, or the space is closed: then the next process finds the session, and ends it again. */
+  /** Tried until the store is there, or the space is closed: then the next process finds the session, and ends it again. */
   async #handOver(
     session: Session,
     filters: readonly string[],
     shared: readonly SharedGroup[],
   ): Promise<void> {
+    const reached: Reached = { sequence: 1, place: 0 };
     do {
       try {
-        await handOver(session, filters, shared);
-        this.vault.remove(session.key);
-        break;
-      } catch {
-        this.stats.storeErrors += 1; // the store is away, and the session with what is left is safe there
-        await new Promise<void>((resolve) => this.clock.after(retryHandOverMs, resolve));
+        await handOver(session, filters, shared, reached);
+      } catch (error) {
+        if (isUnavailable(error)) {
+          this.stats.storeErrors += 1; // the session with what is left is safe there
+          await new Promise<void>((resolve) => this.clock.after(retryHandOverMs, resolve));
+          continue;
+        }
+        this.onFault(error); // it would come again, and whoever waits for the session's end would wait for ever
       }
+      this.vault.remove(session.key);
+      break;
     } while (!this.#isClosed);
     this.leaving.delete(session.clientId);
   }

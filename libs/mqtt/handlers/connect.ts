@@ -13,7 +13,7 @@ import type { ClientId, ProtocolVersion, Will } from '../message.js';
 import type { ConnectPacket } from '../packets.js';
 import type { ClaimedSession, Grant, Link, Principal, Refusal, SignIn } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
-import { isRefused } from '../refused.js';
+import { isRefused } from '../vault-errors.js';
 import { mayPublish, reviewSubscriptions, whyNot } from '../rights.js';
 import { Session } from '../session.js';
 import type { Space } from '../space.js';

@@ -9,7 +9,7 @@ import type { PublishPacket } from '../packets.js';
 import type { PublishRight } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
 import type { ReceiptType } from '../receipts.js';
-import { isRefused } from '../refused.js';
+import { isRefused } from '../vault-errors.js';
 import { mayPublish, tooLongTopic, whyNot } from '../rights.js';
 import type { Session } from '../session.js';
 import { ProtocolViolation } from '../violation.js';

@@ -6,7 +6,7 @@ import type { SubscribePacket } from '../packets.js';
 import type { Policy } from '../ports.js';
 import { Reasons } from '../reason.js';
 import type { Walk } from '../retained.js';
-import { isRefused } from '../refused.js';
+import { isRefused } from '../vault-errors.js';
 import { reviewSubscriptions } from '../rights.js';
 import type { Session } from '../session.js';
 import { isShared, isTopicFilter, isWithinLimits, parseShared } from '../topic.js';
