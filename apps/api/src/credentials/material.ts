@@ -14,6 +14,7 @@ import {
 } from '#access';
 import type { NewSecret } from '#store';
 import { invalidBody } from '../failure.js';
+import { AtOnce } from './at-once.js';
 import { isInOrder, isPast, orderFault, type NewCredentialInput } from './credential.schema.js';
 
 /** What is stored, and what of it is shown once. */
@@ -26,6 +27,9 @@ export type MaterialInput = Pick<
   NewCredentialInput,
   'kind' | 'secret' | 'certificate' | 'fingerprint' | 'anchorId' | 'publicKey' | 'issuerId'
 > & { readonly notBefore?: Date | null };
+
+/** Each takes one of four threads, on which names are looked up and files read too, or two: whoever asks stands in one line. */
+const hashing = new AtOnce(2);
 
 /** A secret takes some 20 ms and 19 MiB: it is hashed when everything else has been looked at. */
 export type MakeMaterial = (secretKey: Buffer) => Promise<Material>;
@@ -59,7 +63,7 @@ function makeOf(
   const code = passwordFault(chosen, names);
   if (code !== undefined) throw invalidBody({ pointer: '#/secret', code, message: passwordFaults[code] });
   return async (secretKey) => {
-    const passwordHash = await hashPassword(secretKey, chosen);
+    const passwordHash = await hashing.run(() => hashPassword(secretKey, chosen));
     return { secret: { kind, passwordHash }, password: undefined };
   };
 }
@@ -71,7 +75,7 @@ function storedAs(secret: NewSecret): MakeMaterial {
 async function generatePassword(secretKey: Buffer): Promise<Material> {
   const password = generateSecret();
   const secretHash = Buffer.from(hashSecret(secretKey, password));
-  const scram = await deriveVerifiers(password);
+  const scram = await hashing.run(() => deriveVerifiers(password));
   return { secret: { kind: 'password', secretHash, scram }, password };
 }
 

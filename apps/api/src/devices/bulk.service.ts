@@ -87,7 +87,7 @@ export class BulkService {
     }
   }
 
-  /** Two at a time: each takes one of four threads, which others wait for. */
+  /** Two at a time, so that the next one of somebody else's comes between them. */
   async #makeMaterials(rows: readonly ReadRow[]): Promise<Map<Wanted, Material>> {
     const materials = new Map<Wanted, Material>();
     const left = rows.flatMap((row) => ('credentials' in row ? row.credentials : [])).values();
