@@ -18,14 +18,6 @@ import { BrokerProcess } from './broker-process.js';
 const weighBytesWithHeap = '--external-memory-accounted-in-global-limit';
 
 /**
- * How much the heap may grow until all of it is collected, V8 weighs anew each time: at the pace of a broker by a few megabytes, and a TLS
- * connection counts for 50 KB. So a hundred and fifty of them, all in use, were a reason to go through the 37 MB that stay, on other
- * threads: a tenth of a sign-in's processor time. Here it always grows by the most that V8 gives, to four times what lives
- * (bench/history.md). A V8 that does not know the flag says so and goes on.
- */
-const growBeforeCollecting = '--heap-growing-percent=300';
-
-/**
  * V8 compiles a function in full once it has run as much as 3 000 calls to its end: at 5 000 messages a second, of which most calls
  * return early, the path of a message was not there after eight seconds. With 400 it is after two, and messages cost less from then
  * on; the first two seconds have more to compile (bench/history.md). Said once the broker listens, for what only its start runs is
@@ -80,7 +72,6 @@ async function main(): Promise<void> {
 }
 
 setFlagsFromString(weighBytesWithHeap);
-setFlagsFromString(growBeforeCollecting);
 try {
   await main();
 } catch (err) {

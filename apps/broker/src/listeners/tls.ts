@@ -15,6 +15,7 @@ import { peerCertificate } from './peer-certificate.js';
 import type { Source } from './proxy-protocol.js';
 import { SocketLink } from './socket-link.js';
 import { tlsBindingFor } from './tls-binding.js';
+import { tlsCrowd } from './tls-crowd.js';
 import { type HandshakeOptions, TlsHandshake } from './tls-handshake.js';
 
 export type SecureListenOptions = ListenOptions & { readonly identity: ServerIdentity };
@@ -77,9 +78,10 @@ export function listenMqtts(options: SecureListenOptions): Promise<Listener> {
   if (node === undefined) return listenMqttsBySockets(options);
   let handshake = handshakeOptions(options);
   identity.onRenewed?.(() => (handshake = handshakeOptions(options)));
-  return listenTcp(options, bySocket(options), (stream, handle, source, left) =>
-    TlsHandshake.begin(stream, node, handle, handshake, source, left),
-  );
+  return listenTcp(options, bySocket(options), (stream, handle, source, left) => {
+    tlsCrowd.came();
+    TlsHandshake.begin(stream, node, handle, handshake, source, left);
+  });
 }
 
 export function listenMqttsBySockets(options: SecureListenOptions): Promise<Listener> {
@@ -121,6 +123,7 @@ function bySocket({
   let handshake = socketOptions(identity);
   identity.onRenewed?.(() => (handshake = socketOptions(identity)));
   return (raw, source) => {
+    tlsCrowd.came();
     const socket = new TLSSocket(raw, handshake);
     const fail = (): void => refused?.('handshake', source.address);
     socket.once('close', fail); // it came to nothing, whatever the reason

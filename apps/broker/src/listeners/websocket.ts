@@ -8,6 +8,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 
 import { defaultHandshakeMs, listenTcp, type Listener, type ListenOptions } from './accept.js';
 import { Sources } from './proxy-protocol.js';
+import { tlsCrowd } from './tls-crowd.js';
 import {
   followIdentity,
   readNothingBehindLeave,
@@ -33,6 +34,7 @@ export function listenWebSocket(options: ListenOptions): Promise<Listener> {
 export function listenSecureWebSocket(options: SecureListenOptions): Promise<Listener> {
   const server = createSecureServer({ ...httpLimits, ...secureOptions(options) }, upgradeRequired);
   server.on('secureConnection', readNothingBehindLeave);
+  server.on('secureConnection', () => tlsCrowd.came());
   followIdentity(server, options);
   return listenOn(server, 'secureConnection', options);
 }
