@@ -13,8 +13,10 @@ const asWeighed = '--heap-growing-percent=0';
 
 export class TlsCrowd {
   readonly #setFlag: (flag: string) => void;
+  /** In this second. */
   #came = 0;
   #isWatched = false;
+  #isCrowd = false;
 
   constructor(setFlag: (flag: string) => void) {
     this.#setFlag = setFlag;
@@ -23,7 +25,7 @@ export class TlsCrowd {
   /** One more connection. */
   came(): void {
     this.#came += 1;
-    if (this.#came === crowd) this.#setFlag(most);
+    if (this.#came === crowd && !this.#isCrowd) this.#turn(true);
     if (!this.#isWatched) this.#watch();
   }
 
@@ -36,9 +38,14 @@ export class TlsCrowd {
     const came = this.#came;
     this.#came = 0;
     this.#isWatched = false;
-    if (came < crowd) this.#setFlag(asWeighed);
+    if (came < crowd && this.#isCrowd) this.#turn(false);
     if (came > 0) this.#watch();
   };
+
+  #turn(isCrowd: boolean): void {
+    this.#isCrowd = isCrowd;
+    this.#setFlag(isCrowd ? most : asWeighed);
+  }
 }
 
 /** Of the process, as V8's flags are. A V8 that does not know the flag says so and goes on. */
