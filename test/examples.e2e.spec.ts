@@ -1,5 +1,5 @@
 // What the documents tell a reader to type, typed as it stands into a shell, in a folder whose name has a space; and what they show for it.
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   closeSync,
   mkdirSync,
@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { isInstalled, tellSkipped } from './support/installed.js';
 import { eventually, startProduct, type Product } from './support/product.js';
 
 /** A block of commands, and the block after it where that shows what they print. */
@@ -23,16 +24,10 @@ interface Example {
 }
 
 const root = join(import.meta.dirname, '..');
-const has = (command: string) => {
-  try {
-    execFileSync('sh', ['-c', `command -v ${command}`], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-};
-const itWithMosquitto = has('mosquitto_pub') ? it : it.skip;
-const itWithTools = ['mosquitto_pub', 'openssl', 'jq'].every(has) ? it : it.skip;
+const missing = ['mosquitto_pub', 'openssl', 'jq'].filter((program) => !isInstalled(program));
+if (missing.length > 0) tellSkipped(`what is typed with ${missing.join(', ')}: not installed`);
+const itWithMosquitto = missing.includes('mosquitto_pub') ? it.skip : it;
+const itWithTools = missing.length > 0 ? it.skip : it;
 
 function examplesOf(page: string): Example[] {
   const blocks = Array.from(

@@ -1,5 +1,5 @@
 // The README's tour, walked through real clients against the real product; then what may happen to it.
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
+import { isInstalled, tellSkipped } from './support/installed.js';
 import { eventually, isAlive, startProduct, type Bootstrap, type Product } from './support/product.js';
 
 interface Row {
@@ -18,14 +19,8 @@ interface List {
 
 const root = join(import.meta.dirname, '..');
 const mqttCommand = join(root, 'node_modules/mqtt/build/bin/mqtt.js');
-const hasMosquitto = (() => {
-  try {
-    execFileSync('mosquitto_pub', ['--help'], { stdio: 'ignore' });
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code !== 'ENOENT';
-  }
-})();
+const hasMosquitto = isInstalled('mosquitto_pub');
+if (!hasMosquitto) tellSkipped("the tour with mosquitto's clients: not installed");
 const itWithMosquitto = hasMosquitto ? it : it.skip;
 
 describe('the product', () => {
