@@ -7,11 +7,11 @@
  * to where it belongs. One write is under way at a time. By TCP the kernel nearly always takes at once all that is written; then that
  * was all. TLS is never done with a write before the loop's next turn, and would not take another meanwhile.
  */
-import type { Link, LinkSink, PeerCertificate, Transport } from '#mqtt';
+import type { Link, LinkSink } from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
 import { lent, viewOfLent } from './lent-memory.js';
-import type { Peer } from './socket-link.js';
+import { LinkToPeer, type Peer } from './peer.js';
 import {
   endOfFile,
   type Request,
@@ -47,13 +47,7 @@ export interface Handles {
   readonly tls: TlsHandle | undefined;
 }
 
-export class HandleLink implements Link {
-  readonly transport: Transport;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly serverName: string | undefined;
-  readonly peerCertificate: PeerCertificate | undefined;
-  readonly tlsVersion: string | undefined;
+export class HandleLink extends LinkToPeer implements Link {
   readonly #node: StreamBinding;
   readonly #tcp: TcpHandle;
   readonly #tls: TlsHandle | undefined;
@@ -83,18 +77,13 @@ export class HandleLink implements Link {
 
   /** `left`: called once, when the connection is closed. */
   constructor(node: StreamBinding, { tcp, tls }: Handles, peer: Peer, left: () => void) {
+    super(peer);
     this.#node = node;
     this.#tcp = tcp;
     this.#tls = tls;
     this.#stream = tls ?? tcp;
     this.#isReading = tls !== undefined;
     this.#left = left;
-    this.transport = peer.transport;
-    this.remoteAddress = peer.remoteAddress;
-    this.remotePort = peer.remotePort;
-    this.serverName = peer.serverName;
-    this.peerCertificate = peer.peerCertificate;
-    this.tlsVersion = peer.tlsVersion;
   }
 
   get isOpen(): boolean {

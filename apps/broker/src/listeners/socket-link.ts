@@ -1,17 +1,9 @@
 import type { Socket } from 'node:net';
 
-import type { Link, LinkSink, PeerCertificate, Transport } from '#mqtt';
+import type { Link, LinkSink } from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
-
-export interface Peer {
-  readonly transport: Transport;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly serverName: string | undefined;
-  readonly peerCertificate: PeerCertificate | undefined;
-  readonly tlsVersion?: string | undefined;
-}
+import { LinkToPeer, type Peer } from './peer.js';
 
 const linkOf = Symbol('link');
 interface LinkedSocket extends Socket {
@@ -19,13 +11,7 @@ interface LinkedSocket extends Socket {
 }
 
 /** A TCP or TLS connection as a Link, where it is not taken by its handle (`handle-link.ts`): behind a proxy, for one. */
-export class SocketLink implements Link {
-  readonly transport: Transport;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly serverName: string | undefined;
-  readonly peerCertificate: PeerCertificate | undefined;
-  readonly tlsVersion?: string | undefined;
+export class SocketLink extends LinkToPeer implements Link {
   readonly #socket: Socket;
   #sink: LinkSink | undefined;
   #error: Error | undefined;
@@ -35,13 +21,8 @@ export class SocketLink implements Link {
   #linger: NodeJS.Timeout | undefined;
 
   private constructor(socket: Socket, peer: Peer) {
+    super(peer);
     this.#socket = socket;
-    this.transport = peer.transport;
-    this.remoteAddress = peer.remoteAddress;
-    this.remotePort = peer.remotePort;
-    this.serverName = peer.serverName;
-    this.peerCertificate = peer.peerCertificate;
-    this.tlsVersion = peer.tlsVersion;
   }
 
   static open(socket: Socket, peer: Peer, accept: Accept): void {

@@ -4,7 +4,8 @@ import { type Accept, listenTcp, type Listener, type ListenOptions } from './acc
 import { HandleLink } from './handle-link.js';
 import { lent } from './lent-memory.js';
 import type { Source } from './proxy-protocol.js';
-import { type Peer, SocketLink } from './socket-link.js';
+import type { Peer } from './peer.js';
+import { SocketLink } from './socket-link.js';
 
 /** MQTT over TCP. */
 export function listenMqtt(options: ListenOptions): Promise<Listener> {

@@ -2,10 +2,10 @@ import type { Socket } from 'node:net';
 
 import type { WebSocket } from 'ws';
 
-import { defaultPreAuthLimits, type Link, type LinkSink, type PeerCertificate, type Transport } from '#mqtt';
+import { defaultPreAuthLimits, type Link, type LinkSink } from '#mqtt';
 
 import { type Accept, lingerMs } from './accept.js';
-import type { Peer } from './socket-link.js';
+import { LinkToPeer, type Peer } from './peer.js';
 
 /**
  * Bytes a client may send before it is answered. ws hands over whole messages, so until somebody has signed in it must not be
@@ -32,13 +32,7 @@ const normalClosure = 1000;
 const unsupportedData = 1003;
 
 /** A WebSocket as a Link: MQTT's bytes, in binary messages whose borders mean nothing (MQTT-6.0.0-2). */
-export class WebSocketLink implements Link {
-  readonly transport: Transport;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly serverName: string | undefined;
-  readonly peerCertificate: PeerCertificate | undefined;
-  readonly tlsVersion?: string | undefined;
+export class WebSocketLink extends LinkToPeer implements Link {
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;
   #sink: LinkSink | undefined;
@@ -51,14 +45,9 @@ export class WebSocketLink implements Link {
   #maxCollectedBytes = maxUnansweredBytes;
 
   private constructor(webSocket: WebSocket, socket: Socket, peer: Peer) {
+    super(peer);
     this.#webSocket = webSocket;
     this.#socket = socket;
-    this.transport = peer.transport;
-    this.remoteAddress = peer.remoteAddress;
-    this.remotePort = peer.remotePort;
-    this.serverName = peer.serverName;
-    this.peerCertificate = peer.peerCertificate;
-    this.tlsVersion = peer.tlsVersion;
   }
 
   static open(webSocket: WebSocket, socket: Socket, peer: Peer, accept: Accept): void {
