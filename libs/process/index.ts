@@ -11,6 +11,7 @@ export type { Readiness, ReadinessReport } from './readiness.js';
 export { createLifecycle } from './lifecycle.js';
 export type { Lifecycle } from './lifecycle.js';
 export { productVersion } from './version.js';
+export { WorkQueue } from './work-queue.js';
 export { Egress, EgressError, egressUrlFault } from './egress.js';
 export type { EgressOptions } from './egress.js';
 export { internalKey, isInternalKey } from './internal-key.js';

@@ -57,7 +57,7 @@ export class CredentialService {
 
   async create(scope: TenantScope, deviceId: string, input: NewCredentialInput): Promise<IssuedCredential> {
     const authId = input.authId ?? randomAuthId();
-    const { secret, password } = await this.#make(input, [authId, scope.tenantSlug]);
+    const { secret, password } = await this.#make(scope, input, authId);
     return refusingTaken(async () => {
       const credential = await this.store.tenant(scope.tenantId, async (tx) => {
         await requireDevice(tx, deviceId);
@@ -93,7 +93,7 @@ export class CredentialService {
     const { overlapS, notAfter, authId = randomAuthId(), ...given } = input;
     requireSomethingNew(old, given);
     requireMeaningOf(kind, given);
-    const { secret, password } = await this.#make({ kind, ...given }, [authId, scope.tenantSlug]);
+    const { secret, password } = await this.#make(scope, { kind, ...given }, authId);
     return refusingTaken(() =>
       this.store.tenant(scope.tenantId, async (tx) => {
         await requireRoom(tx, 'credentials', deviceId);
@@ -120,8 +120,12 @@ export class CredentialService {
     );
   }
 
-  async #make(input: MaterialInput, names: readonly string[]): Promise<Material> {
-    return readMaterial(input, names).make(this.secretKey);
+  async #make(
+    { tenantId, tenantSlug }: TenantScope,
+    input: MaterialInput,
+    authId: string,
+  ): Promise<Material> {
+    return readMaterial(input, [authId, tenantSlug]).make(this.secretKey, tenantId);
   }
 
   async list(scope: TenantScope, deviceId: string, query: PageRequest): Promise<Page<Credential>> {

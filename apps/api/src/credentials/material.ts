@@ -12,9 +12,9 @@ import {
   type Certificate,
   type PasswordFault,
 } from '#access';
+import { WorkQueue } from '#process';
 import type { NewSecret } from '#store';
-import { invalidBody } from '../failure.js';
-import { AtOnce } from './at-once.js';
+import { Failure, invalidBody } from '../failure.js';
 import { isInOrder, isPast, orderFault, type NewCredentialInput } from './credential.schema.js';
 
 /** What is stored, and what of it is shown once. */
@@ -28,11 +28,11 @@ export type MaterialInput = Pick<
   'kind' | 'secret' | 'certificate' | 'fingerprint' | 'anchorId' | 'publicKey' | 'issuerId'
 > & { readonly notBefore?: Date | null };
 
-/** Each takes one of four threads, on which names are looked up and files read too, or two: whoever asks stands in one line. */
-const hashing = new AtOnce(2);
+/** Each takes one of four threads, on which names are looked up and files read too, or two. Tenants take turns. */
+const hashing = new WorkQueue(2, 200);
 
 /** A secret takes some 20 ms and 19 MiB: it is hashed when everything else has been looked at. */
-export type MakeMaterial = (secretKey: Buffer) => Promise<Material>;
+export type MakeMaterial = (secretKey: Buffer, tenantId: string) => Promise<Material>;
 
 export interface MaterialReading {
   readonly make: MakeMaterial;
@@ -62,8 +62,8 @@ function makeOf(
   if (chosen === undefined) return generatePassword;
   const code = passwordFault(chosen, names);
   if (code !== undefined) throw invalidBody({ pointer: '#/secret', code, message: passwordFaults[code] });
-  return async (secretKey) => {
-    const passwordHash = await hashing.run(() => hashPassword(secretKey, chosen));
+  return async (secretKey, tenantId) => {
+    const passwordHash = await hashed(tenantId, () => hashPassword(secretKey, chosen));
     return { secret: { kind, passwordHash }, password: undefined };
   };
 }
@@ -72,11 +72,18 @@ function storedAs(secret: NewSecret): MakeMaterial {
   return () => Promise.resolve({ secret, password: undefined });
 }
 
-async function generatePassword(secretKey: Buffer): Promise<Material> {
+async function generatePassword(secretKey: Buffer, tenantId: string): Promise<Material> {
   const password = generateSecret();
   const secretHash = Buffer.from(hashSecret(secretKey, password));
-  const scram = await hashing.run(() => deriveVerifiers(password));
+  const scram = await hashed(tenantId, () => deriveVerifiers(password));
   return { secret: { kind: 'password', secretHash, scram }, password };
+}
+
+async function hashed<Hash>(tenantId: string, hash: () => Promise<Hash>): Promise<Hash> {
+  const done = await hashing.run(hash, tenantId);
+  if (done === undefined)
+    throw new Failure('unavailable', 'Too many secrets are waiting to be hashed: try again.');
+  return done;
 }
 
 const passwordFaults: Readonly<Record<PasswordFault, string>> = {

@@ -72,7 +72,7 @@ export class BulkService {
     const numbers = new Set(refused.map(({ row }) => row));
     const accepted = read.filter(({ row }) => !numbers.has(row));
     if (accepted.length === 0) return resultOf({ outcomes, operation: undefined }, dryRun);
-    const materials = await this.#makeMaterials(accepted);
+    const materials = await this.#makeMaterials(scope, accepted);
     const done = await this.#create(scope, accepted, materials);
     return resultOf({ ...done, outcomes: [...refused, ...done.outcomes] }, dryRun);
   }
@@ -88,11 +88,11 @@ export class BulkService {
   }
 
   /** Two at a time, so that the next one of somebody else's comes between them. */
-  async #makeMaterials(rows: readonly ReadRow[]): Promise<Map<Wanted, Material>> {
+  async #makeMaterials({ tenantId }: TenantScope, rows: readonly ReadRow[]): Promise<Map<Wanted, Material>> {
     const materials = new Map<Wanted, Material>();
     const left = rows.flatMap((row) => ('credentials' in row ? row.credentials : [])).values();
     const work = async (): Promise<void> => {
-      for (const one of left) materials.set(one, await one.make(this.secretKey));
+      for (const one of left) materials.set(one, await one.make(this.secretKey, tenantId));
     };
     await Promise.all([work(), work()]);
     return materials;

@@ -2,8 +2,7 @@ import { createHmac, createSecretKey, randomBytes, timingSafeEqual } from 'node:
 import { availableParallelism } from 'node:os';
 
 import { chosenPasswordLimits, hashPassword, verifyPassword } from '#access';
-
-import { WorkQueue } from './work-queue.js';
+import { WorkQueue } from '#process';
 
 export type Verdict = 'right' | 'wrong' | 'busy';
 

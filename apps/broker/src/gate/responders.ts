@@ -1,8 +1,6 @@
 import { type Certificate, maxOcspAnswerBytes, type OcspAnswer, ocspQuestion, readOcspAnswer } from '#access';
 import type { CertificateProof } from '#mqtt';
-import { type Egress, EgressError } from '#process';
-
-import { WorkQueue } from './work-queue.js';
+import { type Egress, EgressError, WorkQueue } from '#process';
 
 /** Of an anchor whose responder is to be asked. */
 export interface Responder {

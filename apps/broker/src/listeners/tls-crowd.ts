@@ -1,7 +1,7 @@
 /**
  * While many TLS connections come, the heap may grow for longer until all of it is collected. How much it may, V8 weighs anew each time: at
  * a broker's pace by a few megabytes, and with V8 each of these connections counts for 47 KB. So a hundred and fifty of them, all in use,
- * were a reason to go through the 37 MB that stay, on other threads: up to a quarter of a sign-in's processor time. In a crowd it is the
+ * were a reason to go through the 37 MB that stay, on other threads: up to a fifth of a sign-in's processor time. In a crowd it is the
  * most that V8 gives, to four times what lives. Otherwise V8 decides: else what sign-ins leave would lie for twenty minutes (bench/history.md).
  */
 import { setFlagsFromString } from 'node:v8';
