@@ -301,8 +301,8 @@ describe('requests at the same moment', () => {
         admin.post(`${path}/devices`, { name: `f${round}`, groupIds: [group], profileId: profile }),
         admin.delete(`${path}/profiles/${profile}`, '*'),
       ]);
-      for (const { status, body } of answers)
-        expect([201, 204, 404, 409, 422]).toContain(body?.status ?? status);
+      // A body's own `status` may be a device's.
+      for (const { status } of answers) expect([201, 204, 404, 409, 422]).toContain(status);
     }
   });
 });
