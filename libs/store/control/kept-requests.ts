@@ -5,6 +5,7 @@ export interface KeptRequest {
   /** Shown part of the API key: two callers' keys never meet. */
   readonly scope: string;
   readonly key: string;
+  /** Whose it is, as far as it is known: with the tenant it goes. */
   readonly tenantId: string | null;
   readonly requestHash: Buffer<ArrayBuffer>;
 }
@@ -57,10 +58,10 @@ export async function keepAnswer(
   status: number,
   sealed: Buffer,
 ): Promise<void> {
-  const { scope, key } = request;
+  const { scope, key, tenantId, requestHash } = request;
   await tx.db.idempotencyKey.updateMany({
-    where: { scope, key, requestHash: request.requestHash, status: null },
-    data: { status, body: sealed.toString('base64') },
+    where: { scope, key, requestHash, status: null },
+    data: { tenantId, status, body: sealed.toString('base64') },
   });
 }
 

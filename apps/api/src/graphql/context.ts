@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ControlStore } from '#store';
 import type { Access, AccessDesk } from '../http/access.js';
+import type { Right } from '../http/kept-answers.js';
 import type { Permission } from '../permissions.js';
 import type { Caller, TenantScope } from '../scope.js';
 import { TenantLoaders } from './loaders.js';
@@ -12,6 +13,7 @@ import { TenantLoaders } from './loaders.js';
 export class GraphqlContext {
   readonly #scopes = new Map<string, Promise<TenantScope>>();
   readonly #loaders = new Map<string, TenantLoaders>();
+  readonly #rights = new Map<string, Right>();
 
   constructor(
     readonly req: FastifyRequest,
@@ -31,6 +33,15 @@ export class GraphqlContext {
       this.#scopes.set(tenantRef, scope);
     }
     return scope;
+  }
+
+  noteRight(right: Right): void {
+    this.#rights.set(`${right.tenantId} ${right.permission}`, right);
+  }
+
+  /** All by which fields have been let through, by the guard of each. */
+  get rights(): readonly Right[] {
+    return [...this.#rights.values()];
   }
 
   /** For what outlives its request: whether the key still has the right it began with. */

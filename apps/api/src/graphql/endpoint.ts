@@ -1,7 +1,7 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { getOperationAST, GraphQLError, Kind, OperationTypeNode, parse } from 'graphql';
+import { getOperationAST, GraphQLError, Kind, OperationTypeNode, parse, type ExecutionResult } from 'graphql';
 import { z } from 'zod';
 import type { Logger } from '#process';
 import type { ControlStore } from '#store';
@@ -57,7 +57,12 @@ export class GraphqlEndpoint implements OnModuleInit {
       );
       const operation = readOperation(request.body);
       const reserved = await this.reserve(request, access, operation);
-      if (reserved !== undefined && 'body' in reserved) return replay(reserved, reply);
+      if (reserved !== undefined && 'body' in reserved) {
+        // No field is asked for again, and no guard with it.
+        for (const { tenantId, permission } of reserved.rights)
+          await this.desk.admit(authorization, tenantId, permission);
+        return replay(reserved, reply);
+      }
       const context = new GraphqlContext(
         request,
         reply,
@@ -109,20 +114,25 @@ async function execute(
   reserved: Reservation | undefined,
 ): Promise<unknown> {
   try {
-    const answer: { readonly errors?: unknown } = await reply.graphql(
+    const answer = await reply.graphql(
       query,
       asRecord(context),
       variables ?? undefined,
       operationName ?? undefined,
     );
-    // One mutation with an error has done nothing: it may succeed when it is sent again.
-    if (answer.errors === undefined) await reserved?.keep({ status: 200, headers: {}, body: answer });
+    if (isDone(answer))
+      await reserved?.keep({ status: 200, headers: {}, body: answer, rights: context.rights });
     else await reserved?.forget();
     return answer;
   } catch (error) {
     await reserved?.forget();
     throw error;
   }
+}
+
+/** One mutation that failed has done nothing: it may succeed when it is sent again. It is done where only what its answer leads to failed. */
+function isDone({ errors = [] }: ExecutionResult): boolean {
+  return errors.every(({ path = [] }) => path.length > 1);
 }
 
 /** Root fields of the mutation that would be executed; 0: it is none, or no document at all. A fragment counts as several. */

@@ -5,6 +5,7 @@ import { isObjectType, type GraphQLResolveInfo } from 'graphql';
 import { Failure } from '../failure.js';
 import { requiredPermission } from '../http/requires.decorator.js';
 import type { Permission } from '../permissions.js';
+import type { Caller } from '../scope.js';
 import { GraphqlContext } from './context.js';
 import { enteredScopes, scopeOfNode } from './scope.js';
 
@@ -24,23 +25,28 @@ export class FieldGuard implements CanActivate {
     const field = GqlExecutionContext.create(context);
     const request = field.getContext<unknown>();
     if (!(request instanceof GraphqlContext)) throw new Error('a field was asked for outside of a request');
-    const caller = await this.callerOf(field, request);
-    if (caller.permissions.has(permission)) return true;
-    throw new Failure('forbidden', `The role of this key does not include ${permission}.`);
+    const { caller, tenantId } = await this.placeOf(field, request);
+    if (!caller.permissions.has(permission))
+      throw new Failure('forbidden', `The role of this key does not include ${permission}.`);
+    request.noteRight({ tenantId, permission });
+    return true;
   }
 
-  private async callerOf(
-    field: GqlExecutionContext,
-    request: GraphqlContext,
-  ): Promise<GraphqlContext['caller']> {
+  private async placeOf(field: GqlExecutionContext, request: GraphqlContext): Promise<Place> {
     const info = field.getInfo<GraphQLResolveInfo>();
-    if (!isRoot(info)) return scopeOfNode(field.getRoot<unknown>()).caller;
+    if (!isRoot(info)) return scopeOfNode(field.getRoot<unknown>());
     const args = field.getArgs<{ tenant?: unknown }>();
-    if (typeof args.tenant !== 'string') return request.caller;
+    if (typeof args.tenant !== 'string') return { caller: request.caller };
     const scope = await request.enter(args.tenant);
     enteredScopes.set(args, scope);
-    return scope.caller;
+    return scope;
   }
+}
+
+/** A tenant, or the platform. */
+interface Place {
+  readonly caller: Caller;
+  readonly tenantId?: string;
 }
 
 function isRoot({ parentType, schema }: GraphQLResolveInfo): boolean {

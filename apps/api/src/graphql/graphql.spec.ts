@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { getIntrospectionQuery } from 'graphql';
-import { startTestApi, type ApiClient, type TestApi, type TestTenant } from '../../../../test/support/api.js';
+import {
+  queryAsSuperuser,
+  startTestApi,
+  type ApiClient,
+  type TestApi,
+  type TestTenant,
+} from '../../../../test/support/api.js';
 
 let api: TestApi;
 let acme: TestTenant;
@@ -443,5 +449,54 @@ describe('an Idempotency-Key', () => {
     expect((await send(mutation('kept-1'), 'again')).body.errors).toBeUndefined();
     const query = '{ tenant(tenant: "acme") { slug } }';
     expect((await send(query, 'again')).body).toEqual({ data: { tenant: { slug: 'acme' } } });
+  });
+
+  it('repeats nothing to a key whose role no longer has the right to ask for it', async () => {
+    const made = await acme.admin.post(`${acme.path}/api-keys`, { name: 'narrowed', role: 'admin' });
+    const client = api.anonymous.with(made.body.key);
+    const first = await send(apiKey('by-narrowed'), 'narrowed', client);
+    expect(first.body.data.createApiKey.key).toMatch(/^moo_/);
+    const narrow = (role: string) =>
+      queryAsSuperuser(api.database, 'UPDATE api_keys SET role = $1 WHERE id = $2', [role, made.body.id]);
+    for (const role of ['operator', 'viewer']) {
+      await narrow(role);
+      const refused = await send(apiKey('by-narrowed'), 'narrowed', client);
+      expect([role, refused.status, refused.body.data]).toEqual([role, 403, null]);
+      expect(refused.body.errors[0].extensions.code).toBe('forbidden');
+      expect(refused.headers.get('idempotent-replayed')).toBeNull();
+    }
+    await narrow('admin');
+    expect((await send(apiKey('by-narrowed'), 'narrowed', client)).body).toEqual(first.body);
+  });
+
+  it('repeats nothing of a tenant that is gone, nor of its successor under the slug, and keeps nothing of it', async () => {
+    const { id, path, admin } = await api.createTenant('passing');
+    const mutation = `mutation { createApiKey(tenant: "passing", input: { name: "k", role: "admin" }) { key } }`;
+    const repeat = () => send(mutation, 'passing', api.platform);
+    const first = await repeat();
+    expect(first.body.data.createApiKey.key).toMatch(/^moo_/);
+    await send(mutation, 'own', admin);
+    expect((await repeat()).body).toEqual(first.body);
+    await api.platform.delete(path, '*');
+    const kept = 'SELECT key FROM idempotency_keys WHERE tenant_id = $1 OR key = $2';
+    expect(await queryAsSuperuser(api.database, kept, [id, 'own'])).toEqual([]);
+    expect((await repeat()).body.errors[0].extensions.code).toBe('not-found');
+    await api.createTenant('passing');
+    const anew = await repeat();
+    expect(anew.headers.get('idempotent-replayed')).toBeNull();
+    expect(anew.body.data.createApiKey.key).not.toBe(first.body.data.createApiKey.key);
+  });
+
+  it('is not free again after a mutation that was done, of whose answer only a link could not be read', async () => {
+    const device = (await acme.admin.post(`${acme.path}/devices`, { name: 'linked' })).body.id;
+    const mutation = `mutation { updateDevice(tenant: "acme", id: "${device}", expectedVersion: 1, patch: { status: "disabled" }) { device { version presence { clientId } } } }`;
+    const rename = (from: string, to: string) =>
+      queryAsSuperuser(api.database, `ALTER TABLE ${from} RENAME TO ${to}`);
+    await rename('presence', 'presence_away');
+    const first = await send(mutation, 'link');
+    await rename('presence_away', 'presence');
+    expect(first.body.errors[0].extensions.code).toBe('internal');
+    const again = await send(mutation, 'link');
+    expect([again.headers.get('idempotent-replayed'), again.body]).toEqual(['true', first.body]);
   });
 });

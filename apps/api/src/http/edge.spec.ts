@@ -8,6 +8,7 @@ import { internalKey } from '#process';
 import {
   queryAsSuperuser,
   startTestApi,
+  type ApiClient,
   type TestApi,
   type TestTenant,
 } from '../../../../test/support/api.js';
@@ -457,6 +458,35 @@ describe('an Idempotency-Key', () => {
     const headers = { 'idempotency-key': 'retry' };
     expect((await admin.post(`${path}/groups`, { name: '' }, headers)).status).toBe(422);
     expect((await admin.post(`${path}/groups`, { name: 'fine' }, headers)).status).toBe(201);
+  });
+
+  it('repeats nothing to whoever may not ask for it any more: narrowed, suspended, revoked, or the tenant is gone', async () => {
+    const { admin, path } = await api.createTenant('may-not');
+    const key = (await admin.post(`${path}/api-keys`, { name: 'k', role: 'admin' })).body;
+    const ask = (client: ApiClient) =>
+      client.post(`${path}/api-keys`, { name: 'made', role: 'viewer' }, { 'idempotency-key': 'may-not' });
+    const made = [await ask(admin.with(key.key)), await ask(api.platform)];
+    const refused = async (client: ApiClient, status: number) => {
+      const answer = await ask(client);
+      expect([answer.status, answer.headers.get('idempotent-replayed')]).toEqual([status, null]);
+    };
+    const narrow = (role: string) =>
+      queryAsSuperuser(api.database, 'UPDATE api_keys SET role = $1 WHERE id = $2', [role, key.id]);
+    await narrow('operator');
+    await refused(admin.with(key.key), 403);
+    await narrow('admin');
+    expect((await ask(admin.with(key.key))).text).toBe(made[0]?.text);
+    await api.platform.patch(path, { status: 'suspended' });
+    await refused(admin.with(key.key), 403);
+    await api.platform.patch(path, { status: 'active' });
+    await admin.delete(`${path}/api-keys/${key.id}`);
+    await refused(admin.with(key.key), 401);
+    await api.platform.delete(path, '*');
+    await refused(api.platform, 404);
+    await api.createTenant('may-not');
+    const anew = await ask(api.platform);
+    expect([anew.status, anew.headers.get('idempotent-replayed')]).toEqual([201, null]);
+    expect(anew.body.key).not.toBe(made[1]?.body.key);
   });
 
   it('is 1 to 255 visible characters', async () => {

@@ -47,5 +47,6 @@ function answerOf(reply: FastifyReply, body: unknown): KeptAnswer {
     status: reply.statusCode,
     headers: Object.fromEntries(headers),
     body,
+    rights: [], // the guard has asked for the route's, and does so again
   };
 }

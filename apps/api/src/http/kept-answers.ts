@@ -5,6 +5,7 @@ import type { Logger } from '#process';
 import { forgetRequest, keepAnswer, reserveRequest, type ControlStore, type KeptRequest } from '#store';
 import { Failure } from '../failure.js';
 import { LOGGER, SECRET_KEY, STORE } from '../injection-tokens.js';
+import type { Permission } from '../permissions.js';
 import type { Access } from './access.js';
 
 export interface KeptAnswer {
@@ -12,6 +13,14 @@ export interface KeptAnswer {
   /** Those that mean something to the client of the second request. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: unknown;
+  /** What whoever gets it again has to be allowed, beside what the edge has asked for before it looks here. */
+  readonly rights: readonly Right[];
+}
+
+/** Inside a tenant, or of the platform. */
+export interface Right {
+  readonly tenantId?: string | undefined;
+  readonly permission: Permission;
 }
 
 /** Who asks, and what the seal is made from. */
@@ -54,7 +63,7 @@ export class KeptAnswers {
     const earlier = await this.store.platform((tx) => reserveRequest(tx, kept));
     if (earlier === undefined) {
       return {
-        keep: (answer) => this.keep(kept, answer.status, seal.close(answer)),
+        keep: (answer) => this.keep(kept, answer, seal.close(answer)),
         forget: () => this.forget(kept),
       };
     }
@@ -79,9 +88,10 @@ export class KeptAnswers {
     }
   }
 
-  private async keep(kept: KeptRequest, status: number, answer: Buffer): Promise<void> {
+  private async keep(kept: KeptRequest, { status, rights }: KeptAnswer, sealed: Buffer): Promise<void> {
+    const tenantId = kept.tenantId ?? rights.find((right) => right.tenantId !== undefined)?.tenantId ?? null;
     try {
-      await this.store.platform((tx) => keepAnswer(tx, kept, status, answer));
+      await this.store.platform((tx) => keepAnswer(tx, { ...kept, tenantId }, status, sealed));
     } catch (err) {
       this.log.warn('idempotency.answer-not-kept', { actor: kept.scope, err });
     }
@@ -115,7 +125,8 @@ function keptRequest(
     .update(`${request.method} ${request.url}\n${request.headers['content-type'] ?? ''}\n`)
     .update(body)
     .digest();
-  return { scope: access.caller.actor, key, tenantId: access.scope?.tenantId ?? null, requestHash };
+  const tenantId = access.scope?.tenantId ?? access.caller.tenantId ?? null;
+  return { scope: access.caller.actor, key, tenantId, requestHash };
 }
 
 function ownKey(secretKey: Buffer, { holderKey }: Asker, purpose: string): Buffer {
