@@ -48,7 +48,13 @@ export * from './control/audit-trail.js';
 export * from './control/changes.js';
 export { askBrokers, closeQuestion, countSilent } from './control/questions.js';
 export type { LiveAnswer, LiveClient, LiveQuestionRow, LiveSubscription } from './control/questions.js';
-export { forgetRequest, keepAnswer, reserveRequest, type KeptRequest } from './control/kept-requests.js';
+export {
+  countKept,
+  forgetRequest,
+  keepAnswer,
+  reserveRequest,
+  type KeptRequest,
+} from './control/kept-requests.js';
 export { clearHistory } from './control/device-history.js';
 export { keepHouse } from './control/housekeeping.js';
 

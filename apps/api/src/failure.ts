@@ -20,6 +20,7 @@ export type FailureCode =
   | 'limit-reached'
   | 'conflict'
   | 'idempotency-in-progress'
+  | 'idempotency-not-kept'
   | 'precondition-failed'
   | 'too-large'
   | 'unsupported-media-type'

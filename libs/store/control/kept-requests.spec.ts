@@ -1,8 +1,9 @@
+import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { queryAsSuperuser } from '../../../test/support/api.js';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.js';
 import { openControlStore, type ControlStore } from './control-store.js';
-import { keepAnswer, reserveRequest } from './kept-requests.js';
+import { countKept, keepAnswer, reserveRequest } from './kept-requests.js';
 
 const request = { scope: 'mk_1', key: 'once', tenantId: null, requestHash: Buffer.alloc(32, 1) };
 
@@ -32,5 +33,23 @@ describe('a kept request', () => {
     expect(Buffer.from((await reserve())?.answer ?? []).toString()).toBe(
       'created, and these are the passwords',
     );
+  });
+
+  it('is counted with its answer, whole, for its tenant', async () => {
+    const [tenantId, other] = [randomUUID(), randomUUID()];
+    const count = (id: string) => store.platform((tx) => countKept(tx, id));
+    for (const [key, bytes] of [
+      ['small', 100],
+      ['large', 300_000],
+    ] as const) {
+      const mine = { ...request, key, tenantId };
+      await store.platform((tx) => reserveRequest(tx, mine));
+      await store.platform((tx) => keepAnswer(tx, mine, 200, randomBytes(bytes)));
+    }
+    expect(await count(other)).toEqual({ requests: 0, bytes: 0 });
+    const { requests, bytes } = await count(tenantId);
+    expect(requests).toBe(2);
+    expect(bytes).toBeGreaterThan(400_000); // in base64
+    expect(bytes).toBeLessThan(410_000);
   });
 });

@@ -12,7 +12,8 @@ export interface KeptRequest {
 
 export interface EarlierRequest {
   readonly requestHash: Uint8Array;
-  /** Undefined while it runs. */
+  readonly isDone: boolean;
+  /** Undefined while it runs, and where it was too large to be kept. */
   readonly answer: Uint8Array | undefined;
 }
 
@@ -47,6 +48,7 @@ export async function reserveRequest(
   const sealed = row.body;
   return {
     requestHash: row.requestHash,
+    isDone: row.status !== null,
     answer: typeof sealed === 'string' ? Buffer.from(sealed, 'base64') : undefined,
   };
 }
@@ -56,18 +58,29 @@ export async function keepAnswer(
   tx: PlatformTx,
   request: KeptRequest,
   status: number,
-  sealed: Buffer,
+  sealed: Buffer | undefined,
 ): Promise<void> {
   const { scope, key, tenantId, requestHash } = request;
   await tx.db.idempotencyKey.updateMany({
     where: { scope, key, requestHash, status: null },
-    data: { tenantId, status, body: sealed.toString('base64') },
+    data: { tenantId, status, ...(sealed === undefined ? {} : { body: sealed.toString('base64') }) },
   });
 }
 
 export async function forgetRequest(tx: PlatformTx, request: KeptRequest): Promise<void> {
   const { scope, key, requestHash } = request;
   await tx.db.idempotencyKey.deleteMany({ where: { scope, key, requestHash, status: null } });
+}
+
+/** How many requests of a tenant are kept, and how many bytes their answers take. */
+export async function countKept(
+  { db }: PlatformTx,
+  tenantId: string,
+): Promise<{ readonly requests: number; readonly bytes: number }> {
+  const [row] = await db.$queryRaw<{ requests: number; bytes: number }[]>`
+    SELECT count(*)::int AS requests, coalesce(sum(pg_column_size(body)), 0)::float8 AS bytes
+      FROM idempotency_keys WHERE tenant_id = ${tenantId}::uuid`;
+  return row ?? { requests: 0, bytes: 0 };
 }
 
 /** Removes what is older than it is kept; for a timer. */

@@ -489,6 +489,61 @@ describe('an Idempotency-Key', () => {
     expect(anew.body.key).not.toBe(made[1]?.body.key);
   });
 
+  it('does not do again what has been done, where the answer was too large to be kept', async () => {
+    const { admin, path } = await api.createTenant('large');
+    const refused = `{"name":"","${'x'.repeat(1_000)}":1}`;
+    const text = ['{"name":"made"}', ...Array.from({ length: 4_000 }, () => refused)].join('\n');
+    const headers = { 'content-type': 'application/x-ndjson', 'idempotency-key': 'large' };
+    const upload = () => admin.call('POST', `${path}/devices/bulk`, { text, headers });
+    const first = await upload();
+    expect([first.status, first.body.created]).toEqual([200, 1]);
+    expect(first.text.length).toBeGreaterThan(4 * 1024 * 1024);
+    const device = (await admin.get(`${path}/devices`)).body.items[0].id;
+    await admin.delete(`${path}/devices/${device}`);
+    const again = await upload();
+    expect([again.status, again.body.code]).toEqual([409, 'idempotency-not-kept']);
+    expect((await admin.get(`${path}/devices`)).body.items).toEqual([]);
+  });
+
+  it('is refused, and nothing done, where a tenant has as many as are kept; what is kept is repeated, and others go on', async () => {
+    const [full, other] = [await api.createTenant('full'), await api.createTenant('not-full')];
+    const make = ({ admin, path }: TestTenant, name: string) =>
+      admin.post(`${path}/groups`, { name }, { 'idempotency-key': name });
+    const kept = await make(full, 'before');
+    const fill = (count: number) =>
+      queryAsSuperuser(
+        api.database,
+        `INSERT INTO idempotency_keys (scope, key, tenant_id, request_hash, status, body)
+         SELECT 'filler', n, $1::uuid, sha256('r'), 201, '""'
+           FROM generate_series(1, $2) n`,
+        [full.id, count],
+      );
+    await fill(99_999);
+    const restarted = await startTestApi({}, api.database);
+    try {
+      const on = (tenant: TestTenant): TestTenant => ({
+        ...tenant,
+        admin: restarted.anonymous.with(tenant.admin.key),
+      });
+      const refused = await make(on(full), 'one-more');
+      expect([refused.status, refused.body.code]).toEqual([409, 'limit-reached']);
+      const mutation = `mutation { createGroup(tenant: "full", input: { name: "one-more" }) { id } }`;
+      const byGraphql = await on(full).admin.post(
+        '/graphql',
+        { query: mutation },
+        { 'idempotency-key': 'g' },
+      );
+      expect([byGraphql.status, byGraphql.body.errors[0].extensions.code]).toEqual([409, 'limit-reached']);
+      expect((await make(on(full), 'before')).text).toBe(kept.text);
+      expect((await full.admin.get(`${full.path}/groups`)).body.items).toHaveLength(1);
+      expect((await make(on(other), 'one-more')).status).toBe(201);
+      const without = await on(full).admin.post(`${full.path}/groups`, { name: 'one-more' });
+      expect(without.status).toBe(201);
+    } finally {
+      await restarted.api.close();
+    }
+  });
+
   it('is 1 to 255 visible characters', async () => {
     const refused = await tenant.admin.post(
       `${tenant.path}/groups`,

@@ -7,6 +7,7 @@ import { Failure } from '../failure.js';
 import { LOGGER, SECRET_KEY, STORE } from '../injection-tokens.js';
 import type { Permission } from '../permissions.js';
 import type { Access } from './access.js';
+import { KeptRoom } from './kept-room.js';
 
 export interface KeptAnswer {
   readonly status: number;
@@ -37,7 +38,8 @@ export interface Reservation {
 /**
  * `Idempotency-Key`: the same key and request get the first answer again, for a day; the same key with another request is refused,
  * and so is one that comes while the first still runs. Only success is kept: a refused request has done nothing, and may succeed
- * when it is sent again.
+ * when it is sent again. What a tenant keeps has an end (kept-room.ts), and so has one answer: of a larger one it is known that the
+ * request was done.
  *
  * The kept answer may hold a secret that is shown once. It is sealed (AES-256-GCM) under a key made from the installation's key and
  * from the presented API key, which is stored nowhere: the rows show nothing to who reads the database, even with the
@@ -46,6 +48,8 @@ export interface Reservation {
  */
 @Injectable()
 export class KeptAnswers {
+  readonly #room = new KeptRoom();
+
   constructor(
     @Inject(STORE) private readonly store: ControlStore,
     @Inject(SECRET_KEY) private readonly secretKey: Buffer,
@@ -60,10 +64,14 @@ export class KeptAnswers {
   ): Promise<KeptAnswer | Reservation> {
     const kept = keptRequest(request, asker, key, this.secretKey);
     const seal = new AnswerSeal(this.secretKey, asker, kept);
-    const earlier = await this.store.platform((tx) => reserveRequest(tx, kept));
+    const earlier = await this.store.platform(async (tx) => {
+      const found = await reserveRequest(tx, kept);
+      if (found === undefined) await this.#room.require(tx, kept.tenantId);
+      return found;
+    });
     if (earlier === undefined) {
       return {
-        keep: (answer) => this.keep(kept, answer, seal.close(answer)),
+        keep: (answer) => this.keep(kept, answer, seal),
         forget: () => this.forget(kept),
       };
     }
@@ -73,8 +81,13 @@ export class KeptAnswers {
         'This Idempotency-Key has been used for a different request.',
       );
     }
-    if (earlier.answer === undefined) {
+    if (!earlier.isDone)
       throw new Failure('idempotency-in-progress', 'The first request with this Idempotency-Key still runs.');
+    if (earlier.answer === undefined) {
+      throw new Failure(
+        'idempotency-not-kept',
+        'The request with this Idempotency-Key has been done, and its answer was too large to be kept.',
+      );
     }
     return seal.open(earlier.answer);
   }
@@ -88,10 +101,13 @@ export class KeptAnswers {
     }
   }
 
-  private async keep(kept: KeptRequest, { status, rights }: KeptAnswer, sealed: Buffer): Promise<void> {
+  private async keep(kept: KeptRequest, answer: KeptAnswer, seal: AnswerSeal): Promise<void> {
+    const { status, rights } = answer;
     const tenantId = kept.tenantId ?? rights.find((right) => right.tenantId !== undefined)?.tenantId ?? null;
     try {
+      const sealed = seal.close(answer);
       await this.store.platform((tx) => keepAnswer(tx, { ...kept, tenantId }, status, sealed));
+      this.#room.taken(tenantId, sealed?.length ?? 0);
     } catch (err) {
       this.log.warn('idempotency.answer-not-kept', { actor: kept.scope, err });
     }
@@ -133,6 +149,9 @@ function ownKey(secretKey: Buffer, { holderKey }: Asker, purpose: string): Buffe
   return Buffer.from(hkdfSync('sha256', holderKey, secretKey, purpose, 32));
 }
 
+/** Bytes. An upload of 10 000 devices, 500 of them with passwords that are shown once, is answered with less. */
+const largestAnswer = 4 * 1024 * 1024;
+
 class AnswerSeal {
   readonly #key: Buffer;
   readonly #context: Buffer;
@@ -142,10 +161,13 @@ class AnswerSeal {
     this.#context = Buffer.from(`${kept.scope}\n${kept.key}`);
   }
 
-  close(answer: KeptAnswer): Buffer {
+  /** Undefined: it is too large. */
+  close(answer: KeptAnswer): Buffer | undefined {
+    const text = JSON.stringify(answer);
+    if (Buffer.byteLength(text) > largestAnswer) return undefined;
     const nonce = randomBytes(12);
     const cipher = createCipheriv('aes-256-gcm', this.#key, nonce).setAAD(this.#context);
-    const sealed = Buffer.concat([cipher.update(JSON.stringify(answer)), cipher.final()]);
+    const sealed = Buffer.concat([cipher.update(text), cipher.final()]);
     return Buffer.concat([nonce, cipher.getAuthTag(), sealed]);
   }
 

@@ -40,6 +40,7 @@ const answers: Readonly<Record<FailureCode, readonly [status: number, title: str
   'limit-reached': [409, 'Limit reached'],
   conflict: [409, 'Conflict'],
   'idempotency-in-progress': [409, 'Request in progress'],
+  'idempotency-not-kept': [409, 'Done, and its answer not kept'],
   'precondition-failed': [412, 'Precondition failed'],
   'too-large': [413, 'Too large'],
   'unsupported-media-type': [415, 'Unsupported media type'],
