@@ -4,9 +4,9 @@ import { Failure, invalidBody, type FieldError } from '../failure.js';
 import { fieldErrors, parsing } from '../http/schema.pipe.js';
 import { bulkDevice, type BulkDevice } from './device.schema.js';
 
-const maxBulkRows = 10_000;
+export const maxBulkRows = 10_000;
 /** Each takes some 20 ms of a processor where it is a password that somebody has chosen, and a few where it is generated. */
-const maxBulkCredentials = 500;
+export const maxBulkCredentials = 500;
 /** As much as a request for one device may have. What a row says is looked at as a whole, and while it is nobody else is answered. */
 const maxRowLength = 256 * 1024;
 /** Each takes some 10 us to find and 100 bytes to tell. */

@@ -21,6 +21,8 @@ describe('the cost of an operation', () => {
       depth: 3,
       rootFields: 2,
       cost: 2,
+      devices: 0,
+      credentials: 0,
     });
   });
 

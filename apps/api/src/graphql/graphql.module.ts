@@ -45,7 +45,7 @@ function examine(
   if (executed === OperationTypeNode.SUBSCRIPTION)
     throw new Failure('malformed', 'Subscriptions come by WebSocket: only queries and mutations come here.');
   refuseUnstorable(document, variables ?? {});
-  const excess = exceeds(measureOperation(schema, document, undefined, variables ?? {}), operationLimits);
+  const excess = exceeds(measureOperation(schema, document, operationName, variables ?? {}), operationLimits);
   if (excess !== undefined) throw new Failure('too-large', excess);
 }
 

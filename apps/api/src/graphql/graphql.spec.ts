@@ -414,6 +414,49 @@ describe('the GraphQL endpoint', () => {
   });
 });
 
+describe('devices made at once', () => {
+  const rows = (count: number, credentials: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      name: `m${index}`,
+      ...(credentials === 0 ? {} : { credentials: Array.from({ length: credentials }, () => ({})) }),
+    }));
+  const field = (alias: number, list: string) =>
+    `a${alias}: createDevices(tenant: "acme", devices: ${list}, dryRun: true) { created }`;
+  const twice = (list: string) => `${field(1, list)} ${field(2, list)}`;
+
+  it('are no more than one upload by REST, however many fields make them', async () => {
+    const asked: [query: string, variables: Record<string, unknown>][] = [
+      [`mutation($d: [BulkDevice!]!) { ${twice('$d')} }`, { d: rows(13, 20) }],
+      [
+        `mutation($d: [BulkDevice!]!) { ...F } fragment F on Mutation { ${twice('$d')} }`,
+        { d: rows(13, 20) },
+      ],
+      [`mutation($d: [BulkDevice!]!) { ${twice('$d')} }`, { d: rows(5_001, 0) }],
+      // A single value is a list of one, and a variable may be any part of it.
+      [
+        `mutation($c: [NewCredential!]!) { ${twice('{ name: "one", credentials: $c }')} }`,
+        { c: Array.from({ length: 251 }, () => ({})) },
+      ],
+      [
+        `mutation($d: [BulkDevice!]! = [{ name: "d", credentials: [${'{} '.repeat(100)}] }]) {
+          ${Array.from({ length: 6 }, (_, index) => field(index, '$d')).join(' ')} }`,
+        {},
+      ],
+    ];
+    for (const [query, variables] of asked) {
+      const { status, body } = await run(acme.admin, query, variables);
+      expect([query.slice(0, 40), status, body.errors?.[0].extensions.code]).toEqual([
+        query.slice(0, 40),
+        413,
+        'too-large',
+      ]);
+    }
+    const query = `mutation($d: [BulkDevice!]!) { ${twice('$d')} }`;
+    for (const d of [rows(25, 10), rows(5_000, 0)])
+      expect((await run(acme.admin, query, { d })).body.data).toMatchObject({ a1: { created: d.length } });
+  });
+});
+
 describe('an Idempotency-Key', () => {
   const send = (query: string, key: string, client = acme.admin) =>
     client.post('/graphql', { query }, { 'idempotency-key': key });
