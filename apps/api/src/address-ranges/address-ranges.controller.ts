@@ -31,6 +31,7 @@ export class AddressRangesController {
   @Answers(200, addressRangesView, {
     summary: 'Say from where clients may connect',
     description: 'At once, also for those who are connected: the operation tells when those outside are out.',
+    hasOperation: true,
   })
   async replace(
     @InTenant() scope: TenantScope,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { addressRulesSchema, type AddressRules } from '#access';
 import type { Tenant } from '#store';
+import { stamps } from '../fields.js';
 
 const ranges = z.array(z.string());
 
@@ -11,7 +12,7 @@ export const addressRangesView = z
   .object({
     allow: ranges.nullable().describe('From where clients may connect; null: from anywhere'),
     deny: ranges.describe('From where they may not; it wins'),
-    version: z.int().describe("As in ETag: the tenant's own"),
+    version: stamps.version, // the tenant's own
   })
   .meta({ id: 'AddressRanges' });
 

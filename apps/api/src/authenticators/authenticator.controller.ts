@@ -53,7 +53,10 @@ export class AuthenticatorController {
   @Requires('authenticator:write')
   @NeedsIfMatch()
   @ApiConsumes('application/merge-patch+json', 'application/json')
-  @Answers(200, authenticatorView, { summary: 'Change where and how it is asked, or stop asking' })
+  @Answers(200, authenticatorView, {
+    summary: 'Change where and how it is asked, or stop asking',
+    hasOperation: true,
+  })
   async update(
     @InTenant() scope: TenantScope,
     @IfMatch() expected: ExpectedVersion,
@@ -85,6 +88,7 @@ export class AuthenticatorController {
   @NeedsIfMatch()
   @Answers(204, undefined, {
     summary: 'Delete the authenticator; connections that rest on its word are closed',
+    hasOperation: true,
   })
   async delete(
     @InTenant() scope: TenantScope,

@@ -28,7 +28,11 @@ export class BanController {
 
   @Post()
   @Requires('bans:write')
-  @Answers(201, banView, { summary: 'Ban a client identifier, a username or addresses', description })
+  @Answers(201, banView, {
+    summary: 'Ban a client identifier, a username or addresses',
+    description,
+    hasOperation: true,
+  })
   async create(
     @InTenant() scope: TenantScope,
     @Body({ schema: newBan }) input: NewBanInput,
@@ -77,6 +81,7 @@ export class PlatformBanController {
   @Answers(201, banView, {
     summary: 'Ban a client identifier, a username or addresses from all tenants',
     description,
+    hasOperation: true,
   })
   async create(
     @By() caller: Caller,

@@ -56,6 +56,7 @@ export class CredentialController {
   @Answers(201, issuedCredentialView, {
     summary: 'Give a device a new credential in the place of this one, which ends after an overlap',
     description: 'Of the same kind and for the same client identifiers, with an authId of its own.',
+    hasOperation: true,
   })
   async rotate(
     @InTenant() scope: TenantScope,
@@ -103,7 +104,10 @@ export class CredentialController {
   @Requires('credentials:write')
   @NeedsIfMatch()
   @ApiConsumes('application/merge-patch+json', 'application/json')
-  @Answers(200, credentialView, { summary: 'Change the validity or the client identifiers of a credential' })
+  @Answers(200, credentialView, {
+    summary: 'Change the validity or the client identifiers of a credential',
+    hasOperation: true,
+  })
   async update(
     @InTenant() scope: TenantScope,
     @Param('device', { schema: devicePath }) deviceId: string,
@@ -119,7 +123,7 @@ export class CredentialController {
   @Delete(':credential')
   @Requires('credentials:write')
   @NeedsIfMatch()
-  @Answers(204, undefined, { summary: 'Delete a credential; its connections are closed' })
+  @Answers(204, undefined, { summary: 'Delete a credential; its connections are closed', hasOperation: true })
   async delete(
     @InTenant() scope: TenantScope,
     @Param('device', { schema: devicePath }) deviceId: string,

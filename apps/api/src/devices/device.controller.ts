@@ -72,6 +72,7 @@ export class DeviceController {
   @Answers(200, bulkView, {
     summary: 'Register many devices, with their credentials; each row is taken or refused by itself',
     description: 'At most 10 000 rows, 500 credentials and 16 MiB.',
+    hasOperation: true,
   })
   async createMany(
     @InTenant() scope: TenantScope,
@@ -113,7 +114,7 @@ export class DeviceController {
   @Requires('devices:write')
   @NeedsIfMatch()
   @ApiConsumes('application/merge-patch+json', 'application/json')
-  @Answers(200, deviceView, { summary: 'Change a device; its live connections follow' })
+  @Answers(200, deviceView, { summary: 'Change a device; its live connections follow', hasOperation: true })
   async update(
     @InTenant() scope: TenantScope,
     @Param('device', { schema: devicePath }) id: string,

@@ -99,7 +99,10 @@ export class GroupController {
   @Delete(':group')
   @Requires('groups:write')
   @NeedsIfMatch()
-  @Answers(204, undefined, { summary: 'Delete a group, not its devices; what was bound to it ends' })
+  @Answers(204, undefined, {
+    summary: 'Delete a group, not its devices; what was bound to it ends',
+    hasOperation: true,
+  })
   async delete(
     @InTenant() scope: TenantScope,
     @Param('group', { schema: groupPath }) id: string,
@@ -124,7 +127,11 @@ export class GroupController {
 
   @Put(':group/members/:device')
   @Requires('groups:write')
-  @Answers(204, undefined, { summary: 'Put a device into a group', description: membershipNote })
+  @Answers(204, undefined, {
+    summary: 'Put a device into a group',
+    description: membershipNote,
+    hasOperation: true,
+  })
   async addMember(
     @InTenant() scope: TenantScope,
     @Param('group', { schema: groupPath }) id: string,
@@ -137,7 +144,11 @@ export class GroupController {
 
   @Delete(':group/members/:device')
   @Requires('groups:write')
-  @Answers(204, undefined, { summary: 'Take a device out of a group', description: membershipNote })
+  @Answers(204, undefined, {
+    summary: 'Take a device out of a group',
+    description: membershipNote,
+    hasOperation: true,
+  })
   async removeMember(
     @InTenant() scope: TenantScope,
     @Param('group', { schema: groupPath }) id: string,

@@ -94,7 +94,7 @@ function completeOperation(method: Method, path: string, operation: Operation): 
   const isGuarded = operation.security !== undefined;
   // Said, not left out: this route takes no key.
   operation.security ??= [];
-  if (isGuarded && method === 'post') parameters.push(idempotencyKey);
+  if (isGuarded && method === 'post') completePost(parameters, operation);
   const statuses = [
     ...(parameters.some((given) => 'in' in given && given.in === 'query') ? [400] : []),
     // A key in the header, or what a device shows in the body.
@@ -104,9 +104,38 @@ function completeOperation(method: Method, path: string, operation: Operation): 
     ...(operation.requestBody === undefined ? [] : [400, 409, 413, 415, 422]),
   ];
   for (const status of new Set(statuses)) operation.responses[String(status)] ??= problemResponse(status);
-  operation.responses['default'] ??= problemResponse(500);
+  operation.responses['default'] ??= problemResponse();
 }
 
+function completePost(parameters: Parameter[], { responses }: Operation): void {
+  parameters.push(idempotencyKey);
+  for (const [status, response] of Object.entries(responses)) {
+    if (response === undefined || '$ref' in response) continue;
+    response.headers = {
+      ...response.headers,
+      ...(status === '201' ? { Location: location } : {}),
+      'Idempotent-Replayed': replayed,
+    };
+  }
+}
+
+const location = {
+  description: 'Path of what was made',
+  schema: { type: 'string', format: 'uri-reference' },
+} satisfies Header;
+
+const replayed = {
+  description: 'This is the first answer again, to the same request under the same Idempotency-Key',
+  schema: { type: 'string', enum: ['true'] },
+} satisfies Header;
+
+const retryAfterHeader = {
+  description: 'Seconds to wait',
+  schema: { type: 'integer', minimum: 0 },
+} satisfies Header;
+
+type Header = NonNullable<ResponseObject['headers']>[string];
+type ResponseObject = Exclude<Operation['responses'][string], undefined | { $ref: string }>;
 type Parameter = NonNullable<Operation['parameters']>[number];
 
 /** A query's `true` and `false` are words to whoever reads them, and a boolean to whoever generates a client. */
@@ -118,9 +147,12 @@ function sayTrueOrFalse(parameter: Parameter): void {
   if (schema.default !== undefined) schema.default = schema.default === 'true';
 }
 
-function problemResponse(status: number): NonNullable<Operation['responses'][string]> {
+/** Without a status: any other. */
+function problemResponse(status?: number): NonNullable<Operation['responses'][string]> {
   return {
-    description: problemTitles[status] ?? 'Any other problem',
+    description: problemTitles[status ?? 0] ?? 'Any other problem',
+    // Of the others 503 has it.
+    ...(status === 429 || status === undefined ? { headers: { 'Retry-After': retryAfterHeader } } : {}),
     content: { [problemMediaType]: { schema: { $ref: '#/components/schemas/Problem' } } },
   };
 }

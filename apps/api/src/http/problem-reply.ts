@@ -19,7 +19,6 @@ export function replyWithProblem(
   if (reply.sent) return;
   const failure = failureOf(error) ?? unexpected(error, request, log);
   if (failure.code === 'unauthenticated') void reply.header('WWW-Authenticate', 'Bearer realm="moorage"');
-  if (failure.code === 'unavailable') void reply.header('Retry-After', '2');
   retryAfter(reply, failure);
   const problem = problemOf(failure);
   void reply.status(problem.status).type(problemMediaType).send(JSON.stringify(problem));

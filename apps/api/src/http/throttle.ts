@@ -132,7 +132,8 @@ class RateLimited extends Failure {
   }
 }
 
-/** Says how long to wait, where the throttle refused; the limit for a whole key says so itself. */
+/** Says how long to wait, where the throttle refused, or the store is away; the limit for a whole key says so itself. */
 export function retryAfter(reply: FastifyReply, failure: Failure): void {
+  if (failure.code === 'unavailable') void reply.header('Retry-After', '2');
   if (failure instanceof RateLimited) void reply.header('Retry-After', String(failure.retryAfterS));
 }

@@ -79,6 +79,7 @@ export class DeviceCertificateController {
   @Requires('credentials:write')
   @Answers(200, deviceCertificateView, {
     summary: 'Revoke a certificate for good; its connections are closed',
+    hasOperation: true,
   })
   async revoke(
     @InTenant() scope: TenantScope,

@@ -102,6 +102,7 @@ export class IssuingAuthorityController {
   @NeedsIfMatch()
   @Answers(204, undefined, {
     summary: 'Delete an issuing authority, its key and all it has issued; their connections are closed',
+    hasOperation: true,
   })
   async delete(
     @InTenant() scope: TenantScope,

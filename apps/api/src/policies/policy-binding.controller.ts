@@ -38,7 +38,10 @@ export class PolicyBindingController {
 
   @Post()
   @Requires('policies:write')
-  @Answers(201, bindingView, { summary: 'Bind a policy to the tenant, a group, a profile or a device' })
+  @Answers(201, bindingView, {
+    summary: 'Bind a policy to the tenant, a group, a profile or a device',
+    hasOperation: true,
+  })
   async create(
     @InTenant() scope: TenantScope,
     @Body({ schema: newBinding }) body: NewBindingInput,
@@ -59,7 +62,7 @@ export class PolicyBindingController {
 
   @Delete(':binding')
   @Requires('policies:write')
-  @Answers(204, undefined, { summary: 'End a binding' })
+  @Answers(204, undefined, { summary: 'End a binding', hasOperation: true })
   async delete(
     @InTenant() scope: TenantScope,
     @Param('binding', id) bindingId: string,

@@ -90,7 +90,7 @@ export class PolicyController {
   @Patch(':policy')
   @Requires('policies:write')
   @NeedsIfMatch()
-  @Answers(200, policyView, { summary: 'Change the name or the description' })
+  @Answers(200, policyView, { summary: 'Change the name or the description', hasOperation: true })
   async update(
     @InTenant() scope: TenantScope,
     @Param('policy', id) policyId: string,
@@ -106,7 +106,10 @@ export class PolicyController {
   @Delete(':policy')
   @Requires('policies:write')
   @NeedsIfMatch()
-  @Answers(204, undefined, { summary: 'Delete a policy that is not bound, or with its bindings' })
+  @Answers(204, undefined, {
+    summary: 'Delete a policy that is not bound, or with its bindings',
+    hasOperation: true,
+  })
   async delete(
     @InTenant() scope: TenantScope,
     @Param('policy', id) policyId: string,
@@ -121,7 +124,10 @@ export class PolicyController {
   @Post(':policy/activate')
   @Requires('policies:write')
   @NeedsIfMatch()
-  @Answers(200, policyView, { summary: 'Put a version in force: a newer one, or an older one to roll back' })
+  @Answers(200, policyView, {
+    summary: 'Put a version in force: a newer one, or an older one to roll back',
+    hasOperation: true,
+  })
   async activate(
     @InTenant() scope: TenantScope,
     @Param('policy', id) policyId: string,
@@ -149,7 +155,10 @@ export class PolicyController {
 
   @Post(':policy/versions')
   @Requires('policies:write')
-  @Answers(201, policyVersionView, { summary: 'Add a version of the rules; it never changes afterwards' })
+  @Answers(201, policyVersionView, {
+    summary: 'Add a version of the rules; it never changes afterwards',
+    hasOperation: true,
+  })
   async addVersion(
     @InTenant() scope: TenantScope,
     @Param('policy', id) policyId: string,

@@ -67,7 +67,10 @@ export class ProfileController {
   @Requires('profiles:write')
   @NeedsIfMatch()
   @ApiConsumes('application/merge-patch+json', 'application/json')
-  @Answers(200, profileView, { summary: 'Change the name or the telemetry rules of a profile' })
+  @Answers(200, profileView, {
+    summary: 'Change the name or the telemetry rules of a profile',
+    hasOperation: true,
+  })
   async update(
     @InTenant() scope: TenantScope,
     @Param('profile', { schema: profilePath }) id: string,
@@ -82,7 +85,7 @@ export class ProfileController {
   @Delete(':profile')
   @Requires('profiles:write')
   @NeedsIfMatch()
-  @Answers(204, undefined, { summary: 'Delete a profile that no device has' })
+  @Answers(204, undefined, { summary: 'Delete a profile that no device has', hasOperation: true })
   async delete(
     @InTenant() scope: TenantScope,
     @Param('profile', { schema: profilePath }) id: string,

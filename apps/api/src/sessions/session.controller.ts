@@ -44,6 +44,7 @@ export class SessionController {
   @Answers(202, undefined, {
     summary: 'Disconnect a client',
     description: 'Operation-Location says where to see that it is done.',
+    hasOperation: true,
   })
   async disconnect(
     @InTenant() scope: TenantScope,

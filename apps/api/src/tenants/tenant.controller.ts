@@ -61,7 +61,10 @@ export class TenantController {
   @Requires('tenants:write')
   @NeedsIfMatch()
   @ApiConsumes('application/merge-patch+json', 'application/json')
-  @Answers(200, tenantView, { summary: 'Change name, status, limits or settings of a tenant' })
+  @Answers(200, tenantView, {
+    summary: 'Change name, status, limits or settings of a tenant',
+    hasOperation: true,
+  })
   async update(
     @InTenant() scope: TenantScope,
     @IfMatch() expected: ExpectedVersion,

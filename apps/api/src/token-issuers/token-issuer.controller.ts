@@ -69,7 +69,10 @@ export class TokenIssuerController {
   @Requires('token-issuers:write')
   @NeedsIfMatch()
   @ApiConsumes('application/merge-patch+json', 'application/json')
-  @Answers(200, tokenIssuerView, { summary: 'Change what is believed of an issuer, or stop believing it' })
+  @Answers(200, tokenIssuerView, {
+    summary: 'Change what is believed of an issuer, or stop believing it',
+    hasOperation: true,
+  })
   async update(
     @InTenant() scope: TenantScope,
     @Param('issuer', { schema: tokenIssuerPath }) id: string,
@@ -87,6 +90,7 @@ export class TokenIssuerController {
   @Answers(204, undefined, {
     summary: 'Delete a token issuer; connections that rest on its tokens are closed',
     description: 'Credentials that demand this issuer are deleted with it.',
+    hasOperation: true,
   })
   async delete(
     @InTenant() scope: TenantScope,

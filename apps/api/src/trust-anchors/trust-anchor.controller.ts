@@ -107,6 +107,7 @@ export class TrustAnchorController {
   @Answers(200, trustAnchorView, {
     summary:
       'Rename a trust anchor, renew its certificate, or say how revocations are learnt of and what it means if they are not',
+    hasOperation: true,
   })
   async update(
     @InTenant() scope: TenantScope,
@@ -127,6 +128,7 @@ export class TrustAnchorController {
   @Answers(200, trustAnchorView, {
     summary: 'Bring a newer revocation list; connections with what it revokes are closed',
     description: 'Takes no If-Match: the number of the list says which one is newer.',
+    hasOperation: true,
   })
   async revoke(
     @InTenant() scope: TenantScope,
@@ -145,6 +147,7 @@ export class TrustAnchorController {
   @Answers(204, undefined, {
     summary: 'Delete a trust anchor; connections that rest on it are closed',
     description: 'Credentials that demand this anchor are deleted with it.',
+    hasOperation: true,
   })
   async delete(
     @InTenant() scope: TenantScope,
