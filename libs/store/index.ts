@@ -17,7 +17,7 @@ export {
   type PlatformTx,
   type TenantTx,
 } from './control/control-store.js';
-export { isStoreUnavailable, isUniqueViolation, StoreError } from './database/errors.js';
+export { isUniqueViolation, StoreError } from './database/errors.js';
 export * from './control/tenants.js';
 export * from './control/hosts.js';
 export * from './control/quotas.js';

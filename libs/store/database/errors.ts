@@ -26,10 +26,6 @@ export class StoreError extends Error {
   }
 }
 
-export function isStoreUnavailable(error: unknown): boolean {
-  return error instanceof StoreError && error.code === 'store.unavailable';
-}
-
 /** Whether another transaction was faster, so that the same work may end otherwise when it is done again. */
 export function wasOvertaken(error: unknown): boolean {
   return (

@@ -8,7 +8,7 @@ import type { ControlStore } from '#store';
 import { Failure } from '../failure.js';
 import { AccessDesk, type Access } from '../http/access.js';
 import { KeptAnswers, replay, type KeptAnswer, type Reservation } from '../http/kept-answers.js';
-import { failureOf, problemOf } from '../http/problem.js';
+import { failureOf, problemOf, storeFailureOf } from '../http/problem.js';
 import { fieldErrors, parsing } from '../http/schema.pipe.js';
 import { retryAfter, SignInThrottle } from '../http/throttle.js';
 import { LOGGER, STORE } from '../injection-tokens.js';
@@ -96,7 +96,7 @@ export class GraphqlEndpoint implements OnModuleInit {
   private refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
     const causes = documentErrors(error) ?? [error];
     const errors = causes.map((cause) => formatError(cause, this.log, request.id));
-    const failure = failureOf(error);
+    const failure = failureOf(error) ?? storeFailureOf(error);
     const status =
       documentErrors(error) !== undefined ? 400 : failure === undefined ? 500 : problemOf(failure).status;
     if (failure !== undefined) retryAfter(reply, failure);

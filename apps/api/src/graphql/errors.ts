@@ -1,8 +1,7 @@
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import type { Logger } from '#process';
-import { isStoreUnavailable } from '#store';
 import { Failure } from '../failure.js';
-import { failureOf } from '../http/problem.js';
+import { failureOf, storeFailureOf } from '../http/problem.js';
 
 /** What the client of a field or a request is told: the code REST would answer with. Of our own faults only that there was one. */
 export function formatError(error: unknown, log: Logger, requestId: string): GraphQLFormattedError {
@@ -36,9 +35,10 @@ function placeOf({ locations, path }: GraphQLError): Pick<GraphQLFormattedError,
 }
 
 function unexpected(err: unknown, log: Logger, requestId: string): Failure {
-  if (isStoreUnavailable(err)) {
-    log.warn('graphql.store-unavailable', { requestId, err });
-    return new Failure('unavailable', 'The store cannot be reached just now: try again.');
+  const failure = storeFailureOf(err);
+  if (failure !== undefined) {
+    log.warn('graphql.refused-by-store', { requestId, err });
+    return failure;
   }
   log.error('graphql.failed', { requestId, err });
   return new Failure(

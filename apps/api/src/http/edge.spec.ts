@@ -306,6 +306,28 @@ describe('requests at the same moment', () => {
       for (const { status } of answers) expect([201, 204, 404, 409, 422]).toContain(status);
     }
   });
+
+  it('as the deletion of their tenant have been done, or find it gone: by REST and by GraphQL', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const { path, slug } = await api.createTenant(`passing-${round}`);
+      const made = Array.from({ length: 8 }, (_, index) => `n${index}`).flatMap((name) => [
+        api.platform.post(`${path}/api-keys`, { name, role: 'viewer' }),
+        api.platform.post(`${path}/groups`, { name }),
+        api.platform.post(`${path}/policies`, { name, rules: [] }),
+        api.platform.post(`${path}/bans`, { kind: 'client-id', value: name }),
+        api.platform.post('/graphql', {
+          query: `mutation { createApiKey(tenant: "${slug}", input: { name: "${name}", role: "viewer" }) { key } }`,
+        }),
+      ]);
+      const deleted = api.platform.delete(path, '*');
+      for (const { status, text, body } of await Promise.all(made)) {
+        const isDone = status < 300 && body.errors === undefined;
+        const code = body.errors?.[0].extensions?.code ?? body.code;
+        expect([text, isDone || code]).toEqual([text, isDone || 'not-found']);
+      }
+      expect((await deleted).status).toBe(204);
+    }
+  });
 });
 
 describe('If-Match', () => {
@@ -662,6 +684,9 @@ describe('health', () => {
     const refused = await lost.platform.get('/v1/tenants');
     expect([refused.status, refused.body.code]).toEqual([503, 'unavailable']);
     expect(refused.text).not.toMatch(/postgres|prisma|database/i);
+    const byGraphql = await lost.platform.post('/graphql', { query: '{ __typename }' });
+    expect([byGraphql.status, byGraphql.body.errors[0].extensions.code]).toEqual([503, 'unavailable']);
+    expect([refused, byGraphql].map(({ headers }) => headers.get('retry-after'))).toEqual(['2', '2']);
     expect((await lost.anonymous.get('/livez')).status).toBe(200);
     await lost.stop();
   });

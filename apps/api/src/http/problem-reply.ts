@@ -1,9 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '#process';
-import { StoreError } from '#store';
 import { Failure } from '../failure.js';
-import { failureOf, problemMediaType, problemOf } from './problem.js';
+import { failureOf, problemMediaType, problemOf, storeFailureOf } from './problem.js';
 import { retryAfter } from './throttle.js';
 
 /**
@@ -65,18 +64,10 @@ function unexpected(error: unknown, request: FastifyRequest, log: Logger): Failu
     route: request.routeOptions.url,
     err: error,
   };
-  // Both are worth trying again, and none of the client's fault.
-  if (
-    error instanceof StoreError &&
-    (error.code === 'store.unavailable' || error.code === 'store.contention')
-  ) {
-    log.warn('request.store-unavailable', fields);
-    return new Failure('unavailable', 'The store cannot do this just now: try again.');
-  }
-  if (error instanceof StoreError && error.code === 'store.check') {
-    // Bad input that got past its schema: the schema is at fault too, hence the log line.
+  const failure = storeFailureOf(error);
+  if (failure !== undefined) {
     log.warn('request.refused-by-store', fields);
-    return new Failure('invalid', 'A value of the request cannot be stored.');
+    return failure;
   }
   log.error('request.failed', fields);
   return new Failure(

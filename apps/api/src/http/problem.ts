@@ -1,5 +1,6 @@
 import { HttpException } from '@nestjs/common';
 import { z } from 'zod';
+import { StoreError } from '#store';
 import { Failure, notFound, type FailureCode } from '../failure.js';
 
 /** RFC 9457, with `code` (stable, for programs) and `errors` (one a field). */
@@ -73,6 +74,19 @@ export function failureOf(error: unknown): Failure | undefined {
   const unread = unreadBodies.get(error instanceof Error && 'code' in error ? error.code : undefined);
   if (unread !== undefined) return new Failure('malformed', unread);
   return code === 'not-found' ? notFound() : new Failure(code, frameworkDetails[code]);
+}
+
+/** What the store says that is no fault of ours alone: worth a line in the log all the same. */
+export function storeFailureOf(error: unknown): Failure | undefined {
+  if (!(error instanceof StoreError)) return undefined;
+  if (error.code === 'store.unavailable' || error.code === 'store.contention')
+    return new Failure('unavailable', 'The store cannot do this just now: try again.');
+  // Bad input that got past its schema: the schema is at fault too.
+  if (error.code === 'store.check') return new Failure('invalid', 'A value of the request cannot be stored.');
+  // The tenant was there when the request was let in, and has been deleted since.
+  if (error.code === 'store.reference' && error.constraint?.endsWith('_tenant_id_fkey') === true)
+    return notFound();
+  return undefined;
 }
 
 /** By Fastify's codes. */
