@@ -1,14 +1,21 @@
 // The README's tour, walked through real clients against the real product; then what may happen to it.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { isInstalled, tellSkipped } from './support/installed.js';
-import { eventually, isAlive, startProduct, type Bootstrap, type Product } from './support/product.js';
+import {
+  eventually,
+  freePorts,
+  isAlive,
+  startProduct,
+  type Bootstrap,
+  type Product,
+} from './support/product.js';
 
 interface Row {
   readonly [name: string]: unknown;
@@ -338,5 +345,42 @@ describe('the product', () => {
     expect(await telemetry()).toHaveLength(before);
     const client = await connect();
     await client.endAsync();
+  });
+
+  it('stops when the npm that has started it is told to', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'moorage-npm-'));
+    const { scripts, ...rest } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    // Nothing is built: other tests read what is.
+    writeFileSync(
+      join(folder, 'package.json'),
+      JSON.stringify({ ...rest, scripts: { ...scripts, build: 'true' } }),
+    );
+    for (const name of ['node_modules', 'dist']) symlinkSync(join(root, name), join(folder, name));
+    // A group of its own: what is left of it after a failure is told to stop, too.
+    const npm = spawn('npm', ['start'], {
+      cwd: folder,
+      detached: true,
+      env: { PATH: process.env['PATH'], HOME: folder, ...freePorts },
+    });
+    let output = '';
+    npm.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    try {
+      await eventually(
+        async () => output,
+        (text) => text.includes('Moorage is running.'),
+      );
+      const pids = Array.from(output.matchAll(/ pid=(\d+)/g), ([, pid]) => Number(pid));
+      npm.kill('SIGTERM');
+      await once(npm, 'exit');
+      expect(pids).toHaveLength(3);
+      expect(pids.filter(isAlive)).toEqual([]);
+    } finally {
+      try {
+        process.kill(-(npm.pid ?? 0), 'SIGINT');
+      } catch {
+        // None of them is left.
+      }
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });

@@ -38,7 +38,7 @@ export interface Product {
   childPid(name: 'api' | 'broker' | 'postgres'): number;
 }
 
-const freePorts = Object.fromEntries(
+export const freePorts = Object.fromEntries(
   ['HTTP', 'MQTT', 'MQTTS', 'WS', 'WSS', 'OPS', 'POSTGRES'].map((name) => [`MOORAGE_${name}_PORT`, '0']),
 );
 
