@@ -69,7 +69,10 @@ describe('a back-up', () => {
     expect(published).toBeGreaterThan(0);
 
     const to = join(place, 'to');
-    expect(await command('restore', to, file)).toMatchObject({ code: 0 });
+    expect(await command('restore', to, file)).toMatchObject({
+      code: 0,
+      output: expect.stringContaining(`MOORAGE_DATA_DIR=${to} npm start`),
+    });
     expect(await readdir(to)).not.toContain('restoring');
     const restored = start(to);
     const { open, mqtt: endpoint } = { ...(await restored.ready), open: bootstrap.open };

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { isInstalled, tellSkipped } from './support/installed.js';
@@ -92,9 +92,16 @@ describe('the product', () => {
       ]),
     );
     expect(product.output()).toMatch(/first accepted CONNECT: [\d.]+ s/);
-    expect(product.output()).toMatch(/Memory in use by all \d+ processes/);
+    expect(product.output()).toMatch(/Memory in use by all \d+ processes, PostgreSQL's included/);
     expect(product.output()).not.toContain(bootstrap.adminKey);
     expect(product.output()).not.toContain(bootstrap.open.password);
+  });
+
+  it('says how to try it: this installation, wherever its data directory is', async () => {
+    expect(product.output()).toContain(`${bootstrap.api}/docs`);
+    expect((await fetch(`${bootstrap.api}/docs`)).status).toBe(200);
+    const command = /npm run simulate -- --bootstrap (\S+) /.exec(product.output());
+    expect(resolve(command?.[1] ?? '')).toBe(join(dataDir, 'bootstrap.json'));
   });
 
   it('lets the demo credential "open" use any client identifier, and hear of its whole tenant', async () => {

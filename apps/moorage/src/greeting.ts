@@ -6,6 +6,8 @@ export interface Measured {
   /** From the command to the first CONNECT that was accepted. */
   readonly firstConnectMs: number | undefined;
   readonly memory: MemoryInUse | undefined;
+  /** Whether PostgreSQL is one of our processes. */
+  readonly isEmbedded: boolean;
 }
 
 /** What to do next, ready to paste. Secrets are not printed: the shell reads them from the data directory. */
@@ -15,7 +17,7 @@ export function greet(dataDir: string, bootstrap: Bootstrap, measured: Measured)
   console.log(`
 Moorage is running.
 
-  REST, OpenAPI   ${api}/v1   ${api}/openapi.json
+  REST            ${api}/v1   to browse ${api}/docs
   GraphQL         ${api}/graphql
   MQTT            ${mqtt.host}:${mqtt.port}
   MQTT over TLS   ${mqtts.host}:${mqtts.port}   trust ${shortest(mqtts.ca)}
@@ -29,13 +31,13 @@ In another terminal:
   npx mqtt pub -h $HOST -p $MQTT_PORT -i $DEVICE -u $DEVICE_USERNAME --password=$DEVICE_PASSWORD \\
     -q 1 -t devices/$DEVICE/telemetry -m '{"heartRate": 62}'
   curl -H "Authorization: Bearer $ADMIN_KEY" $API/v1/tenants/$TENANT/devices/$DEVICE_ID/telemetry
-  npm run simulate -- --devices 50 --duration 20
+  npm run simulate -- --bootstrap ${dir}/bootstrap.json --devices 50 --duration 20
 ${measuredLines(measured)}
 Ctrl-C stops everything.
 `);
 }
 
-function measuredLines({ firstConnectMs, memory }: Measured): string {
+function measuredLines({ firstConnectMs, memory, isEmbedded }: Measured): string {
   const lines: string[] = [];
   if (firstConnectMs !== undefined) {
     lines.push(`From the command to the first accepted CONNECT: ${(firstConnectMs / 1000).toFixed(1)} s.`);
@@ -43,7 +45,7 @@ function measuredLines({ firstConnectMs, memory }: Measured): string {
   if (memory !== undefined) {
     const mb = (bytes: number) => Math.round(bytes / 1e6);
     lines.push(
-      `Memory in use by all ${memory.processes} processes, PostgreSQL's included: ${mb(memory.pssBytes)} MB ` +
+      `Memory in use by all ${memory.processes} processes${isEmbedded ? ", PostgreSQL's included" : ''}: ${mb(memory.pssBytes)} MB ` +
         `(shared pages counted once; ${mb(memory.rssBytes)} MB counted in each process).`,
     );
   }

@@ -7,7 +7,7 @@ export interface MemoryInUse {
   readonly pssBytes: number;
 }
 
-/** Of this process and all its descendants, PostgreSQL's included. Undefined where the system has no /proc. */
+/** Of this process and all its descendants. Undefined where the system has no /proc. */
 export async function memoryInUse(): Promise<MemoryInUse | undefined> {
   const parents = await parentsByPid();
   if (parents.size === 0) return undefined;

@@ -30,7 +30,7 @@ await runCommand('restore', async (name) => {
         if (Reflect.get(Object(error), 'code') !== 'ENOENT') throw error;
       });
     const rows = tables.reduce((sum, table) => sum + table.rows, 0);
-    return `${dataDir} holds ${rows} rows of ${tables.length} tables, each compared with the back-up of ${header.madeAt}. Start it with npm start.`;
+    return `${dataDir} holds ${rows} rows of ${tables.length} tables, each compared with the back-up of ${header.madeAt}. Start it: MOORAGE_DATA_DIR=${dataDir} npm start`;
   } finally {
     await rm(draft, { recursive: true, force: true });
   }

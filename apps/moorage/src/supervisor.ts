@@ -98,6 +98,7 @@ async function start(settings: Settings, running: Running, log: Logger, startedA
   greet(settings.dataDir, bootstrap, {
     firstConnectMs: connectedAt === undefined ? undefined : connectedAt - startedAt,
     memory: await memoryInUse(),
+    isEmbedded: settings.databaseUrl === undefined,
   });
 }
 
