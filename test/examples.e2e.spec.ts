@@ -132,6 +132,11 @@ describe('the examples of the documents', () => {
     expect(await printedBy(examples)).toEqual(shownBy(examples));
   });
 
+  it('of policies print what they show', async () => {
+    const examples = examplesOf('docs/policies.md');
+    expect(await printedBy(examples)).toEqual(shownBy(examples));
+  });
+
   itWithTools('of provisioning let each device in', async () => {
     const [start, ...steps] = examplesOf('docs/provisioning.md');
     const count = {
