@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Json } from './support/api.js';
 import { isInstalled, tellSkipped } from './support/installed.js';
 import { eventually, startProduct, type Product } from './support/product.js';
 
@@ -135,6 +136,28 @@ describe('the examples of the documents', () => {
   it('of policies print what they show', async () => {
     const examples = examplesOf('docs/policies.md');
     expect(await printedBy(examples)).toEqual(shownBy(examples));
+  });
+
+  it('that the page at /docs begins with are taken as they stand', async () => {
+    const { api, adminKey } = await product.ready;
+    const { components }: Json = await (await fetch(`${api}/openapi.json`)).json();
+    const create = async (path: string, schema: string) => {
+      const answer = await fetch(api + path, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify(components.schemas[schema].example),
+      });
+      const made: Json = await answer.json();
+      expect([path, answer.status, made]).toEqual([path, 201, made]);
+      return made;
+    };
+    const { slug } = await create('/v1/tenants', 'NewTenant');
+    const tenant = `/v1/tenants/${slug}`;
+    await create(`${tenant}/profiles`, 'NewProfile');
+    const { id: device } = await create(`${tenant}/devices`, 'NewDevice');
+    await create(`${tenant}/devices/${device}/credentials`, 'NewCredential');
+    const { id: policy } = await create(`${tenant}/policies`, 'NewPolicy');
+    await create(`${tenant}/policies/${policy}/versions`, 'NewPolicyVersion');
   });
 
   itWithTools('of provisioning let each device in', async () => {

@@ -67,7 +67,7 @@ export const newCredential = z
   })
   .superRefine(requireOrder)
   .superRefine(requireOneMeaning)
-  .meta({ id: 'NewCredential' });
+  .meta({ id: 'NewCredential', example: { kind: 'password' } });
 export type NewCredentialInput = z.output<typeof newCredential>;
 
 export const credentialPatch = z

@@ -58,7 +58,7 @@ export const newDevice = z
       .default({})
       .describe("From where it may connect, of those addresses that the tenant's ranges let in"),
   })
-  .meta({ id: 'NewDevice' });
+  .meta({ id: 'NewDevice', example: { name: 'pump-1', attributes: { ward: '3b' } } });
 export type NewDeviceInput = z.output<typeof newDevice>;
 
 /** JSON Merge Patch: an attribute of null is removed. */

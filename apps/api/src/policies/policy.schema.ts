@@ -16,11 +16,14 @@ import { pageQuery } from '../http/paging.js';
 const name = displayName;
 const description = z.string().max(2_000);
 const rules = z.array(ruleSchema).max(ruleLimits.maxRules);
+const exampleRules = [
+  { effect: 'allow', actions: ['publish', 'subscribe'], topics: ['devices/${device}/#'] },
+];
 const targetKind = z.enum(['tenant', 'group', 'profile', 'device']);
 
 export const newPolicy = z
   .strictObject({ name, description: description.default(''), rules })
-  .meta({ id: 'NewPolicy' });
+  .meta({ id: 'NewPolicy', example: { name: 'own topics', rules: exampleRules } });
 export type NewPolicyInput = z.output<typeof newPolicy>;
 
 export const policyPatch = z
@@ -33,7 +36,7 @@ export const newPolicyVersion = z
     rules,
     activate: z.boolean().default(false).describe('Puts the new rules in force at once'),
   })
-  .meta({ id: 'NewPolicyVersion' });
+  .meta({ id: 'NewPolicyVersion', example: { rules: exampleRules, activate: true } });
 export type NewPolicyVersionInput = z.output<typeof newPolicyVersion>;
 
 /** PostgreSQL's integer: a larger one is no version of anything. */

@@ -18,9 +18,10 @@ const telemetry = telemetryRulesSchema
   })
   .describe(described);
 
-export const newProfile = z
-  .strictObject({ name: displayName, telemetry: telemetry.default([]) })
-  .meta({ id: 'NewProfile' });
+export const newProfile = z.strictObject({ name: displayName, telemetry: telemetry.default([]) }).meta({
+  id: 'NewProfile',
+  example: { name: 'pumps', telemetry: [{ filter: 'devices/${device}/telemetry' }] },
+});
 export type NewProfileInput = z.output<typeof newProfile>;
 
 export const profilePatch = z

@@ -95,7 +95,7 @@ export const newTenant = z
     limits: tenantLimits.default({}),
     settings: tenantSettings.default({}),
   })
-  .meta({ id: 'NewTenant' });
+  .meta({ id: 'NewTenant', example: { slug: 'clinics', name: 'Clinics' } });
 export type NewTenantInput = z.output<typeof newTenant>;
 
 /** JSON Merge Patch: a limit or setting of null goes back to the installation's. */
