@@ -4,8 +4,8 @@ import type { Session } from './session.js';
 const gatherMs = 250;
 
 /**
- * Tells a tenant of messages that a session's queue had no room for: of the first at once, then of many together. A record for each cost
- * more than delivering it would have, when a flood met twenty full queues.
+ * Tells a tenant of messages that a session's queue had no room for: of the first at once, then of those of 250 ms together. A record for
+ * each message cost more than delivering it would have, when a flood met twenty full queues.
  */
 export class Drops {
   readonly #session: Session;

@@ -7,28 +7,28 @@ import { Reasons } from './reason.js';
 import type { Session } from './session.js';
 import type { Space } from './space.js';
 
-/** What may arrive while reading is on hold: a few chunks that were on their way, beside the one that was being read. */
+/** What may still arrive while reading is on hold: the rest of the chunk that was being read, and a few that were on their way. */
 const mostHeldBytes = 1024 * 1024;
-/** What a packet costs that is read, and so many bytes of it, in `Turns`' units. */
+/** What it costs to read a packet, in units of `Turns`; and how many bytes of it cost one unit more. */
 const unitsOfPacket = 2;
 const bytesOfUnit = 512;
 /**
- * An acknowledgement costs so little that all those of a full window are one share. Of half of them, the other half would wait
- * behind messages for which there is no room in the window any more: they are queued, which costs three times as much.
+ * An acknowledgement costs so little that all those of a full window are one share. If only half of them were read, the others would wait
+ * behind messages that find the window full: those are queued, which costs three times as much.
  */
 const bytesOfAcknowledgement = 4;
 const unitsOfAcknowledgement = 0.5;
 const turnsUntilQuiet = 64;
 
 /**
- * What a client sends, frame by frame, and when it is not read on. It is not while there is a reason to wait (`Hold`): the frames
- * that are here already then stay here, and the link is told to read no more. One reason is of the intake's own: whoever has used
+ * Takes what a client sends, frame by frame, and decides when it is not read any further. That is so while there is a reason to wait
+ * (`Hold`): frames that are here already are kept, and the link is told to pause. One reason is the intake's own: a client that has used
  * up its share of the turn goes on after the others (`Turns`), and at the pace of those whose queues it fills (`Pace`).
  */
 export class Intake {
   /** When the bytes that are being handled arrived. */
   now: number;
-  /** It goes on when the client whose queue it filled has taken some of it. */
+  /** It waits until the client whose queue it filled has taken some of it (`Pace`). */
   isFollowing = false;
   followedInVainAt = -Infinity;
 
@@ -37,19 +37,19 @@ export class Intake {
   readonly #connection: Connection;
   readonly #framer: Framer;
   #holds = 0;
-  /** So the link was told. */
+  /** The link was told to pause. */
   #isPaused = false;
   #isReading = false;
-  /** What it has spent of its share of this turn. */
+  /** The turn in which it was last read, and what it has spent of its share of that. */
   #turn = 0;
   #spentInTurn = 0;
-  /** In this turn, with more than acknowledgements. */
+  /** It has sent more than acknowledgements in this turn. */
   #isHeard = false;
-  /** Likewise, in the chunk that came last. */
+  /** The chunk that came last has more than acknowledgements. */
   #isSpeech = false;
-  /** It used up its share; from that turn on it counts as one who does not. */
+  /** It has used up its share; from this turn on it counts as quiet again. */
   #quietFrom = 0;
-  /** Whose queue it has filled since it was held last. */
+  /** The session whose queue it has filled since it was last held. */
   #filled: Session | undefined = undefined;
 
   constructor(broker: Broker, link: Link, connection: Connection) {
@@ -60,7 +60,7 @@ export class Intake {
     this.now = broker.clock.now();
   }
 
-  /** A frame is being handled, or what comes of it. */
+  /** A frame is being handled. */
   get isReading(): boolean {
     return this.#isReading;
   }
@@ -69,7 +69,7 @@ export class Intake {
     return this.#framer.heldBytes > 0;
   }
 
-  /** By any of these, or by anything. */
+  /** Whether one of these reasons, or any at all, holds it. */
   isHeld(by = -1): boolean {
     return (this.#holds & by) !== 0;
   }
@@ -137,7 +137,7 @@ export class Intake {
     this.#pause();
   }
 
-  /** As `hold`, for what may well be over before anything else is read: the link hears of it at the end of the turn, if it is not. */
+  /** As `hold`, for what is likely to be over within the turn: only if it is not, the link is told to pause, at the end of the turn. */
   holdBriefly(why: HoldBit): void {
     this.#holds |= why;
     this.#broker.turns.addLast(this);
@@ -155,7 +155,7 @@ export class Intake {
     this.#link.pause();
   }
 
-  /** Returns whether that was the last, and all that had come is handled. */
+  /** Returns whether nothing holds it any more, and all that had come is handled. */
   release(why: HoldBit): boolean {
     if ((this.#holds & why) === 0) return false;
     this.#holds &= ~why;
@@ -183,7 +183,7 @@ export class Intake {
 
   // -------------------------------------------------------------------------------------------------- and others' turns
 
-  /** Whoever has had its share of the turn goes on after the others. */
+  /** Charges it for what it has sent. When its share of the turn is used up it waits in line. */
   #charge(units: number, isAnswer: boolean): void {
     const { turns } = this.#broker;
     if (this.#turn !== turns.number) {
@@ -220,7 +220,7 @@ export class Intake {
     this.#broker.turns.wait(this.#goOn);
   };
 
-  /** A message of this client's went to a queue in which many wait. */
+  /** A message of this client has gone to a queue in which many wait. */
   hasFilled(space: Space): void {
     this.#filled = space.crowded;
     space.crowded = undefined;

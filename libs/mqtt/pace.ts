@@ -1,20 +1,23 @@
 import type { Clock, Timer } from './ports.js';
 
-/** So many messages of its queue a client has to take in so long, or nobody waits for it, for a while; a large one is several. */
+/** A client is waited for while it takes at least this many messages of its queue in this time. */
 const leastTaken = 128;
-const bytesOfOne = 2_048;
 const withinMs = 50;
+/** A large message counts as one for each of so many bytes. */
+const bytesOfOne = 2_048;
+/** How long nobody waits for a client that took less. */
 const restMs = 1_000;
 
 /**
- * Publishers that never pause go on at the pace of those who read. A client that takes what it is sent, and acknowledges it, falls
- * behind all the same where messages come in faster than acknowledgements go round: its window is full, the rest is queued, which
- * costs several times what sending it would, so that it falls behind further, until the queue is full and messages are dropped.
- * So whoever used up its share of a turn and filled a queue with it waits until that has been taken.
+ * Makes publishers that never pause wait for the subscriber whose queue they fill.
  *
- * A client that is slow for reasons of its own must not slow its publishers: it is waited for only while it goes on taking
- * thousands of messages a second, and holds them up for a twentieth of the time where it does not. Nor must many such clients, one
- * after the other: who has just waited in vain waits only for those that were worth it when they were waited for last.
+ * Where messages come in faster than acknowledgements go round, even a client that reads and acknowledges falls behind: its window is
+ * full and the rest is queued. Queueing costs several times what sending does, so it falls behind further, until messages are dropped.
+ * So a publisher that has used up its share of a turn, and filled a queue with it, waits until the queue has been taken.
+ *
+ * A slow client must not slow its publishers: it is waited for only while it takes thousands of messages a second, and otherwise costs
+ * them a twentieth of their time (50 ms in a second). Many slow clients must not do so one after the other: a publisher that has just
+ * waited in vain waits only for clients that were worth it when they were waited for last.
  */
 export class Pace {
   readonly #clock: Clock;
@@ -30,8 +33,8 @@ export class Pace {
   }
 
   /**
-   * `goOn` is called when the queue is not crowded any more, or it is not worth waiting. False: it is not, already. `inVainAt`: when
-   * whoever wants to wait did so in vain.
+   * `goOn` is called when the queue is not crowded any more, or waiting has turned out not to be worth it. False: do not wait, it is not
+   * worth it now. `inVainAt`: when the one who wants to wait last waited in vain.
    */
   wait(inVainAt: number, goOn: (wasInVain: boolean) => void): boolean {
     const now = this.#clock.now();
@@ -67,7 +70,7 @@ export class Pace {
     if (!isCrowded && this.#waiting.length > 0) this.#release(!this.#judge());
   }
 
-  /** Whoever finds it crowded again when it is served waits again. */
+  /** Lets all who wait go on. Who then finds the queue crowded again waits again. */
   letGo(): void {
     if (this.#waiting.length > 0) this.#release(false);
   }

@@ -30,12 +30,12 @@ import { pageBytes, pageMessages, Window, type Delivery } from './window.js';
 export const neverExpires = 0xffff_ffff;
 
 const retryReadMs = 1_000;
-/** Of a queue, sent before others have their turn. */
+/** How many messages of a queue are sent before others have their turn. */
 const mostAtOnce = 64;
 /** What it costs to queue a message, or to find that there is no room for it. */
 const unitsOfQueued = 3;
 const unitsOfDrop = 1;
-/** Whoever adds to a queue of so much, and used up its share of a turn, waits until the client has taken some of it (`Pace`). */
+/** A publisher that has used up its share of a turn, and adds to a queue as long as this, waits until the client has taken some of it (`Pace`). */
 const crowdedMessages = 128;
 const crowdedBytes = 256 * 1024;
 
@@ -53,7 +53,7 @@ export interface Placed extends QueueEntry {
 export class Session {
   readonly space: Space;
   readonly clientId: ClientId;
-  /** Its own among all sessions of the space there have been. */
+  /** No other session of the space has it, or ever had. */
   readonly number: string;
   readonly subscriptions = new Map<string, Subscription>();
   /** Kept in the vault. A session that is not ends with its connection. */
@@ -65,9 +65,9 @@ export class Session {
   hasEnded = false;
   /** Reviews of its subscriptions that are under way (`reviewSubscriptions`). */
   unreviewed = 0;
-  /** Of the change of rights it was reviewed after last. */
+  /** The number of the last change of rights after which it was reviewed. */
   rightsVersion = 0;
-  /** Grows when somebody has signed in for it, or anew: an answer about who had it before is not about who has it now. */
+  /** Grows with each sign-in and re-authentication: an answer of the Gate that was asked before is about somebody else. */
   signIns = 0;
   /** The Gate has been asked about its rights, and has not answered. */
   reviewsUnderWay = 0;
@@ -78,7 +78,7 @@ export class Session {
   #policy: Policy;
 
   readonly #window = new Window();
-  /** With those that are in the vault alone. */
+  /** Also counts what is in the vault and not in memory. */
   #queuedMessages = 0;
   #queuedBytes = 0;
   readonly #flight = new InFlight();
@@ -88,9 +88,11 @@ export class Session {
   #nextSequence = 1;
   #pace: Pace | undefined = undefined;
 
-  // Of a durable session. What is below #storedTo is committed or has failed; what is below #loadedTo has passed through
-  // the window, #loaded messages; nothing but what is below #sentTo was sent before this connection. Where a process was killed
-  // while it sent that is in doubt: of what waits below, the first may have been sent, as many as may be in flight.
+  // Of a durable session, by sequences:
+  // - below #storedTo: committed, or failed
+  // - below #loadedTo: has been in the window; #loaded messages
+  // - below #sentTo: may have been sent on an earlier connection; nothing else was. Where a process was killed while it was sending
+  //   (#isSentInDoubt), of those that wait only as many as may be in flight, the first ones, may have been sent.
   #storedTo = 1;
   #loadedTo = 1;
   #loaded = 0;
@@ -134,7 +136,7 @@ export class Session {
     return this.#policy;
   }
 
-  /** What waits was accepted under the rights of before: it is held against these when its turn comes. */
+  /** What waits was accepted under the old rights: it is judged by the new ones when its turn comes. */
   set policy(policy: Policy) {
     this.#policy = policy;
     this.#reviewTo = this.#nextSequence;

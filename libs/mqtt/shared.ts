@@ -8,22 +8,21 @@ export interface SharedMember {
   readonly subscriptionIds: readonly number[];
 }
 
-/** Of those that took nothing when they were asked last, looked at again for each message. */
+/** So many of the resting members are looked at again with each message. */
 const lookedAtAgain = 2;
 
 /**
- * One shared subscription: a group name and a filter, and the sessions that share it. Messages go round. Whoever takes
- * messages right now comes before whoever only queues them; a member that can do neither is passed over.
+ * One shared subscription: a group name and a filter, and the sessions that share it. Members take turns. One that can send to its client
+ * right now comes before one that can only queue; a member that can do neither is passed over.
  *
- * There may be thousands of members, most of them away. Who was found not to take messages rests, so that it is not asked again
- * for each of them: until its client comes (`wake`), or the look at a few of those who rest, which goes with every message,
- * comes round to it.
+ * There may be thousands of members, most of them away. A member that does not take messages rests: it is not asked again for every
+ * message, but only when its client comes (`wake`), or when it is its turn among the few resting members that each message looks at.
  */
 export class SharedGroup {
   /** Without `$share` and the group's name. */
   readonly filter: string;
   readonly #members = new Map<Session, SharedMember>();
-  /** The next is at `#turn`. Every member is in one of the two. */
+  /** Every member is in one of these two. The next to be asked are at `#turn` and `#restingTurn`. */
   #taking: Session[] = [];
   #resting: Session[] = [];
   #turn = 0;

@@ -110,17 +110,17 @@ export class Space {
   readonly stats: SpaceStats = noStats();
   readonly sys = new Sys(this);
   readonly tenantNews = new TenantNews(this);
-  /** Of the last change that may have concerned somebody of here: a sign-in that was judged before it is judged again. */
+  /** The number of the last change of rights that may concern this tenant: a sign-in that was judged before it is judged again. */
   rightsVersion = 0;
-  /** Of each client identifier with newcomers between their sign-in and their session: when the last of them has its own. */
+  /** By client identifier: newcomers that have signed in and wait for the session. Resolved when the last of them has it. */
   readonly arriving = new Map<ClientId, Promise<void>>();
   readonly connections = new Set<Connection>();
   readonly contests = new Contests();
   /** Sessions that have ended and still hand on what their shared subscriptions left; a newcomer waits for it. */
   readonly leaving = new Map<ClientId, Promise<void>>();
-  /** Retained messages are being cleared, so many times over. */
+  /** How many clearings of retained messages are under way. */
   clearings = 0;
-  /** Of those whom the message that was published last was for, one that has many waiting. */
+  /** A session with a long queue that the last published message was added to. */
   crowded: Session | undefined = undefined;
 
   readonly #matches: MatchCache;
@@ -130,7 +130,7 @@ export class Space {
   #lastEpoch = 0;
   #sessionCount = 0;
   #isClosed = false;
-  /** The tenant's, as the last sign-in told them. */
+  /** The tenant's limits, as the last sign-in brought them. */
   #limits = defaultLimits;
 
   constructor(ports: SpacePorts, tenantId: TenantId) {
@@ -223,13 +223,13 @@ export class Space {
       if (session.connection === undefined) session.limits = limits;
   }
 
-  /** Grows with every sign-in, also over restarts: whatever an earlier one still writes is told from it. */
+  /** Grows with every sign-in, also over restarts, so that late writes of an earlier connection are recognised. */
   nextEpoch(): number {
     this.#lastEpoch = Math.max(this.clock.now() * 1024, this.#lastEpoch + 1);
     return this.#lastEpoch;
   }
 
-  /** Subscriptions are kept under it: those of a session that has ended go in their own time, also when its client is back. */
+  /** The key of its subscriptions: those of a session that has ended are removed bit by bit, perhaps when its client is back already. */
   nextSessionNumber(): string {
     return (this.#sessionCount++).toString(36);
   }

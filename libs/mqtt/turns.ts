@@ -1,22 +1,21 @@
 /**
- * One loop serves everybody: what one client asks for, all the others wait for. So work is counted, in units of about a quarter
- * of a microsecond (laying a small message into one more outbox), and a turn of the loop is shared out:
+ * One loop serves everybody: while it works for one client, all others wait. So work is counted, in units of about a quarter of a
+ * microsecond (what it costs to lay a small message into one more outbox), and a turn of the loop is shared out:
  *
- * - A connection that has used its share of a turn is not read on (`wait`); nor does a long piece of work go on (`work`). They stand
- *   in line, and after each turn in which whatever came in was read and sent on, those in front go on for one share together. So a
- *   newcomer's packet waits for one share, however many others have however much to do.
- * - What is to be sent goes out at the end of the turn, each outbox in one write; those first that whoever is not in line has to do
- *   with. What those in line send is written when they are done, or when enough was spent that the writes count for little beside
- *   it: no later than if their chunks were read to their ends. After a fan-out to thousands the writes are spread over turns.
- * - Where nearly every turn is one chunk, there is nothing to gather: the turn ends with the chunk, and the loop is not asked to call
- *   at its own end, which was a seventh of what a message costs at a steady rate (bench/history.md). One turn in sixteen ends with the
- *   loop's even so, and shows how many chunks come together by now.
+ * - A connection that has used up its share of a turn is not read any further (`wait`), and a long piece of work stops (`work`). Both
+ *   stand in line. In each turn all else that came in is read and sent on first; then those at the front of the line go on, for one
+ *   share, all of them together. So a newcomer's packet waits for one share at most, however much others have to do.
+ * - What is to be sent is written at the end of the turn, each outbox in one write; first the outboxes of messages from connections that
+ *   are not in line. For those in line the writes wait until they are done, or have done so much that the writes cost little beside
+ *   it. After a fan-out to thousands the writes are spread over turns.
+ * - Where nearly every turn reads one chunk only, there is nothing to gather: the turn ends with the chunk, and the loop is not asked to
+ *   call at its own end, which was a seventh of what a message costs at a steady rate (bench/history.md). Every sixteenth turn waits for
+ *   the loop's end all the same, to see whether chunks come together by now.
  *
- * How large a share is. The shorter a turn, the less it finds to read in each socket and has to write to each, and system calls are
- * most of what is paid: shares of a quarter cost a third of the throughput where many are equally busy. But beside somebody who says
- * little, that is just the wait. So a share is a few times what those use who do not use theirs up: small beside quiet company,
- * large among the busy, and at its largest while only one has anything to say. Acknowledgements are not company: whoever only
- * answers what it is sent waits for nothing.
+ * How large is a share? In a short turn there is little to read from each socket and to write to each, and system calls are most of the
+ * cost: shares of a quarter of the size cost a third of the throughput where many are equally busy. But others wait for as long as a
+ * share is. So it is a few times what those spend in a turn who do not use theirs up: small beside quiet connections, large among busy
+ * ones, largest where only one says anything. Acknowledgements do not count for this: a client that only acknowledges waits for nobody.
  */
 
 /** What is written to at the end of a turn. */
@@ -26,26 +25,27 @@ export interface Flushed {
 
 const smallestShare = 256;
 const largestShare = 4096;
-/** Of what a connection that does not use up its share spends in a turn, on the average. */
+/** A share is so many times what a connection that does not use up its share spends in a turn, on the average. */
 const timesCompany = 4;
-/** Acknowledgements may have as much in any turn: those of a full window. */
+/** The least share of acknowledgements in any turn: those of a full window fit into it. */
 const shareOfAnswers = 1024;
-/** For so many turns nobody but one connection has said anything: it is alone. */
+/** A connection is alone when nobody else has said anything for so many turns. */
 const turnsAlone = 1024;
-/** What those in line spend before what they send is written: at least, and at most if there are many to write to. */
+/** How much those in line spend before what they send is written: the least; and the most, where there are many outboxes. */
 const leastOfBatch = 4096;
 const mostOfBatch = 16_384;
-/** Of a share, for each outbox that is written to. */
+/** Those in line spend so many units for each outbox before it is written to, within these two bounds. */
 const unitsOfWrite = 64;
-/** Outboxes that are written to in one turn; so many of those that others wait with, or that earlier turns left, are among them. */
+/** How many outboxes are written to in one turn; and how many of them, at least, are of earlier turns or of those in line. */
 const mostWrites = 128;
 const leastOlder = 32;
 const leastOlderInCompany = 16;
-/** Chunks of a turn on the average: where there are fewer, the turn ends with the chunk that is read. */
+/** Where a turn has fewer chunks than this on the average, it ends with the chunk that is read. */
 const mostAlone = 1.5;
+/** After so many such turns one ends with the loop's, and its chunks are counted. */
 const turnsUncounted = 15;
 
-/** Of a topic, or filter, that is looked up in a tree for the first time. */
+/** What it costs to look up a topic or filter in a tree for the first time. */
 export function unitsOfLookUp(topic: string): number {
   return 8 + topic.length / 6;
 }
@@ -53,35 +53,36 @@ export function unitsOfLookUp(topic: string): number {
 export class Turns {
   /** What one connection, or all that stand in line together, may spend in a turn. */
   share = 1024;
-  /** Of this turn: connections that did not use up theirs of late, and what they spent on all but acknowledgements. */
+  /** In this turn: how many quiet connections (that have not used up a share of late) said something, and what they spent on it. */
   #quiet = 0;
   #quietUnits = 0;
-  /** What one of them spends in a turn, on the average of some turns. */
+  /** What a quiet connection spends in a turn, on the average of some turns. */
   #company = 256;
   /** Who said something last, and for how many turns it has been nobody else. */
   #speaker: object | undefined = undefined;
   #turnsAlone = 0;
-  /** Of the turn that is under way. */
+  /** The number of the turn that is under way. */
   number = 0;
   readonly #soon: (callback: () => void) => void;
   #isScheduled = false;
-  /** It is flushed when the chunk that is being read has been read, if nothing is scheduled by then. */
+  /** The turn ends when the chunk that is being read has been read, unless something is scheduled by then. */
   #endsWithChunk = false;
-  /** Of this turn, acknowledgements apart; and of one on the average, of those that end with the loop's. */
+  /** Chunks of this turn that are more than acknowledgements; and of a turn that ends with the loop's, on the average. */
   #chunks = 0;
   #chunksInTurn: number = mostAlone;
-  /** So many more may end with a chunk until one is counted. */
+  /** How many more turns may end with a chunk until one ends with the loop's. */
   #untilCounted = 0;
   #spent = 0;
   #isServing = false;
+  /** Outboxes that were written into in this turn. */
   #fresh: Flushed[] = [];
-  /** Where those begin in `#fresh` that the chunk which is being read has to do with. */
+  /** From here on they are those of the chunk that is being read. */
   #freshAt = 0;
-  /** Those that earlier turns left, from `#olderAt` on. */
+  /** Outboxes that earlier turns left, from `#olderAt` on. */
   #older: Flushed[] = [];
   #olderAt = 0;
   #line: (() => void)[] = [];
-  /** Those that whoever stands in line has to do with, and what was spent on them. */
+  /** Outboxes that those in line wrote into, and what they have spent since these were last written to. */
   #batch: Flushed[] = [];
   #batchSpent = 0;
 
@@ -89,7 +90,7 @@ export class Turns {
     this.#soon = soon;
   }
 
-  /** All that has been spent in this turn: who wants to know what something cost looks before and after. */
+  /** All that has been spent in this turn. The difference before and after a piece of work is what it cost. */
   get spent(): number {
     return this.#spent;
   }
@@ -98,17 +99,17 @@ export class Turns {
     this.#spent += units;
   }
 
-  /** A chunk is read, or what is held of one. */
+  /** Before a chunk is read, or the rest of one that was held. */
   begin(): void {
     this.#freshAt = this.#fresh.length;
   }
 
-  /** A chunk has come. What is added until `endChunk` may well be flushed there. */
+  /** Before a chunk that has just come. What is added from here on may be flushed by `endChunk` already. */
   beginChunk(): void {
     this.#endsWithChunk = !this.#isScheduled && this.#chunksInTurn < mostAlone && this.#untilCounted > 0;
   }
 
-  /** All of it is read. `isSpeech`: not only acknowledgements. */
+  /** After the whole chunk. `isSpeech`: it had more than acknowledgements. */
   endChunk(isSpeech: boolean): void {
     if (isSpeech) this.#chunks += 1;
     if (!this.#endsWithChunk) return;
@@ -127,7 +128,7 @@ export class Turns {
     if (isQuiet) this.#quiet += 1;
   }
 
-  /** It has not used up its share of late, nor with this. */
+  /** What a quiet connection has spent on something that is not an acknowledgement. */
   spentQuietly(units: number): void {
     this.#quietUnits += units;
   }
@@ -144,13 +145,13 @@ export class Turns {
     if (!this.#endsWithChunk) this.#schedule();
   }
 
-  /** As `add`, and not before what has been promised already and can be had without waiting. */
+  /** As `add`, but at the loop's end: what is about to happen without waiting comes first. */
   addLast(outbox: Flushed): void {
     this.add(outbox);
     this.#schedule();
   }
 
-  /** Whoever is being read goes on when others have had their turn. `goOn` must not throw. */
+  /** As `wait`, for the connection that is being read: what it has just sent to others waits with it. */
   waitToRead(goOn: () => void): void {
     while (this.#fresh.length > this.#freshAt) this.#batch.push(this.#fresh.pop() as Flushed);
     this.wait(goOn);
@@ -229,7 +230,7 @@ export class Turns {
     const fresh = this.#fresh;
     this.#fresh = [];
     this.#freshAt = 0;
-    // The last first: they are of what came in just now.
+    // The last ones now, for they are of what came in just now; the others are left for later turns.
     const left = Math.max(0, fresh.length - mostWrites);
     for (let i = left; i < fresh.length; i++) (fresh[i] as Flushed).flush();
     for (let i = 0; i < left; i++) this.#older.push(fresh[i] as Flushed);
