@@ -22,7 +22,7 @@ import { StoreGate } from './gate/gate.js';
 import { RememberingGate } from './gate/remembering-gate.js';
 import { Admission, maxConnectionsOf } from './listeners/admission.js';
 import { ServerIdentities } from './listeners/identities.js';
-import { exposeBroker } from './metrics.js';
+import { counter, exposeBroker } from './metrics.js';
 import type { BrokerOptions } from './options.js';
 
 /** Every part of the process, by the name under which others ask for it. */
@@ -174,26 +174,18 @@ function makeRememberingGate({
     isFull: () => vault.isFull,
   });
   metrics.registerMetric(
-    new Counter({
-      name: 'moorage_sign_ins_remembered_total',
-      help: 'Sign-ins that were let in by what was read before, because nothing has changed since',
-      registers: [],
-      collect() {
-        this.reset();
-        this.inc(remembering.readmitted + gate.recognised);
-      },
-    }),
+    counter(
+      'moorage_sign_ins_remembered_total',
+      'Sign-ins that were let in by what was read before, because nothing has changed since',
+      () => remembering.readmitted + gate.recognised,
+    ),
   );
   metrics.registerMetric(
-    new Counter({
-      name: 'moorage_sign_ins_without_store_total',
-      help: 'Sign-ins that were let in by the rights of before, while the store could not be asked',
-      registers: [],
-      collect() {
-        this.reset();
-        this.inc(remembering.recalled);
-      },
-    }),
+    counter(
+      'moorage_sign_ins_without_store_total',
+      'Sign-ins that were let in by the rights of before, while the store could not be asked',
+      () => remembering.recalled,
+    ),
   );
   return remembering;
 }

@@ -76,64 +76,44 @@ export function exposeBroker(
   const statsOfBroker = oncePerTurn(() => broker.stats);
   const statsOfStore = oncePerTurn(() => store.stats);
   const add = (metric: Gauge | Counter): void => registry.registerMetric(metric);
-  for (const [name, help] of Object.entries(gauges) as [GaugeName, string][]) {
-    add(
-      new Gauge({
-        name: `moorage_${snakeCase(name)}`,
-        help,
-        registers: [],
-        collect() {
-          this.set(statsOfBroker()[name]);
-        },
-      }),
-    );
-  }
-  for (const [name, help] of Object.entries(counters) as [CounterName, string][]) {
-    add(
-      new Counter({
-        name: `moorage_${snakeCase(name)}_total`,
-        help,
-        registers: [],
-        collect() {
-          this.reset();
-          this.inc(statsOfBroker()[name]);
-        },
-      }),
-    );
-  }
+  for (const [name, help] of Object.entries(gauges) as [GaugeName, string][])
+    add(gauge(`moorage_${snakeCase(name)}`, help, () => statsOfBroker()[name]));
+  for (const [name, help] of Object.entries(counters) as [CounterName, string][])
+    add(counter(`moorage_${snakeCase(name)}_total`, help, () => statsOfBroker()[name]));
   add(
-    new Gauge({
-      name: 'moorage_open_connections',
-      help: 'TCP connections that were admitted, in a handshake or beyond',
-      registers: [],
-      collect() {
-        this.set(admission.open);
-      },
-    }),
+    gauge(
+      'moorage_open_connections',
+      'TCP connections that were admitted, in a handshake or beyond',
+      () => admission.open,
+    ),
   );
-  for (const [name, help, read] of storeGauges)
-    add(
-      new Gauge({
-        name,
-        help,
-        registers: [],
-        collect() {
-          this.set(read(statsOfStore()));
-        },
-      }),
-    );
-  for (const [name, help, read] of storeCounters)
-    add(
-      new Counter({
-        name,
-        help,
-        registers: [],
-        collect() {
-          this.reset();
-          this.inc(read(statsOfStore()));
-        },
-      }),
-    );
+  for (const [name, help, read] of storeGauges) add(gauge(name, help, () => read(statsOfStore())));
+  for (const [name, help, read] of storeCounters) add(counter(name, help, () => read(statsOfStore())));
+}
+
+/** A number that is counted elsewhere, read when somebody asks for metrics. */
+function gauge(name: string, help: string, read: () => number): Gauge {
+  return new Gauge({
+    name,
+    help,
+    registers: [],
+    collect() {
+      this.set(read());
+    },
+  });
+}
+
+/** As a gauge, of a number that only grows. */
+export function counter(name: string, help: string, read: () => number): Counter {
+  return new Counter({
+    name,
+    help,
+    registers: [],
+    collect() {
+      this.reset();
+      this.inc(read());
+    },
+  });
 }
 
 /** A reading asks all of its metrics in one turn of the loop. */
