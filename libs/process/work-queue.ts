@@ -1,11 +1,11 @@
 /**
- * Work that takes long and is done a little at a time: what does not fit into the queue is told so at once. Whose it is takes turns, and
- * of a full queue nobody has more than their share: a tenant whose devices ask for too much waits for itself.
+ * Runs a few pieces of long work at a time and lets the others wait; what has no room in the queue is refused at once. Tenants take turns,
+ * and none fills the queue for the others: one that asks for too much waits for itself.
  */
 export class WorkQueue {
   readonly #concurrency: number;
   readonly #maxWaiting: number;
-  /** Who waits, by whose it is; whose turn is next stands first. */
+  /** What waits, by tenant (`whose`). The one whose turn is next stands first. */
   readonly #waiting = new Map<string, ((isTurn: boolean) => void)[]>();
   #waitingCount = 0;
   #running = 0;
@@ -15,7 +15,7 @@ export class WorkQueue {
     this.#maxWaiting = maxWaiting;
   }
 
-  /** Whether there is no place for one more of theirs. */
+  /** Whether one more of this tenant's would be refused. */
   isFullFor(whose = ''): boolean {
     if (this.#running < this.#concurrency || this.#waitingCount < this.#maxWaiting) return false;
     return this.#longest().length <= (this.#waiting.get(whose)?.length ?? 0) + 1;
@@ -24,7 +24,7 @@ export class WorkQueue {
   /** Undefined: there was no place, or it had to be given to somebody who has fewer. Rejects as the work does. */
   async run<Result>(work: () => Promise<Result>, whose = ''): Promise<Result | undefined> {
     if (this.isFullFor(whose)) return undefined;
-    // Whoever is woken has been given the place of the one before: nobody who comes meanwhile can take it.
+    // Work that has waited takes the place of the work that has ended (`#wakeNext`): nothing that comes meanwhile can take it.
     if (this.#running >= this.#concurrency) {
       if (!(await this.#wait(whose))) return undefined;
     } else this.#running += 1;
@@ -48,7 +48,7 @@ export class WorkQueue {
   #wakeNext(): void {
     for (const [whose, own] of this.#waiting) {
       const wake = own.shift();
-      // Theirs goes behind all others'.
+      // This tenant is behind all others now.
       this.#waiting.delete(whose);
       if (own.length > 0) this.#waiting.set(whose, own);
       this.#waitingCount -= 1;
@@ -58,7 +58,7 @@ export class WorkQueue {
     this.#running -= 1;
   }
 
-  /** Who came last. */
+  /** Refuses what came last. */
   #turnAway(own: ((isTurn: boolean) => void)[]): void {
     const last = own.pop();
     this.#waitingCount -= 1;

@@ -12,8 +12,8 @@ export class UnansweredReviewError extends Error {
 }
 
 /**
- * Carries one change of rights to the live sessions. Who comes back is told apart from them already (`concernOf`); whoever is here
- * and concerned is asked about again, and the gate reads its rights from the store. A policy that thousands have is read once for all.
+ * Carries one change of rights to the live sessions: for each that it concerns the gate reads its rights from the store again. A policy
+ * that thousands have is read once for all of them. What is remembered for those who come back is forgotten before this (`concernOf`).
  */
 export async function applyChange(broker: Broker, gate: StoreGate, change: Change): Promise<Receipt> {
   const { clientId, deviceId } = change.subject;
@@ -38,10 +38,10 @@ export async function applyChange(broker: Broker, gate: StoreGate, change: Chang
   return receipt;
 }
 
-/** What is remembered and a change may have made untrue: whom it concerns signs in with the store again. */
+/** What of all that is remembered a change may have made untrue: it is forgotten, so that the next sign-in asks the store. */
 export function concernOf(change: Change): Concern {
   const { kind, subject } = change;
-  // It is another tenant's now, or nobody's: who came by it may have been anybody.
+  // The name is another tenant's now, or nobody's: whoever came by it is concerned.
   if (kind === 'host-name') {
     const { host } = subject;
     return {
@@ -52,14 +52,15 @@ export function concernOf(change: Change): Concern {
     };
   }
   const tenantId = change.tenantId === nobody ? undefined : change.tenantId;
-  const isOfHere = concernedBy(change);
-  const isOfCertificate = leadsElsewhere(change);
+  const isConcerned = concernedBy(change);
+  const mayLeadElsewhere = certificatesConcernedBy(change);
   return {
     tenantId,
     includes: (principal) =>
-      isOfHere(principal) || (principal.certificate !== undefined && isOfCertificate(principal.certificate)),
+      isConcerned(principal) ||
+      (principal.certificate !== undefined && mayLeadElsewhere(principal.certificate)),
     includesHolder:
-      kind === 'ban' || saysNothingOfRights(kind) || areNew(change)
+      kind === 'ban' || saysNothingOfRights(kind) || arePinnedToNewDevices(change)
         ? () => false
         : holdersConcernedBy(subject),
     includesBans: kind === 'ban',
@@ -67,19 +68,19 @@ export function concernOf(change: Change): Concern {
 }
 
 /**
- * Whose certificate may lead to another anchor, or to another credential, when it is shown again. Who is here stays what it was by that
- * certificate; a new sign-in looks for its path anew.
+ * Certificates that may lead to another anchor or another credential when they are shown again. Who is connected by one stays; a new
+ * sign-in has to look for its path anew.
  */
-function leadsElsewhere(change: Change): (certificate: CertificateProof) => boolean {
+function certificatesConcernedBy(change: Change): (certificate: CertificateProof) => boolean {
   const { kind, subject } = change;
   const { credentialId, fingerprint } = subject;
   if (kind === 'trust-anchor') return () => credentialId === undefined;
-  if (areNew(change)) return () => true;
+  if (arePinnedToNewDevices(change)) return () => true;
   if (kind !== 'credential' || typeof fingerprint !== 'string') return () => false;
   return (certificate) => certificate.fingerprint === fingerprint;
 }
 
-/** What the platform changes may concern every tenant. */
+/** A change by the platform (`nobody`'s) may concern every tenant. */
 async function reauthorize(
   broker: Broker,
   tenantId: TenantId,
@@ -98,7 +99,7 @@ async function reauthorize(
   };
 }
 
-/** Where a policy has changed, and not to whom it is bound; and where a tenant is suspended. */
+/** Defined where one answer does for all: a policy has changed (and not its bindings), or a tenant is suspended. */
 async function renewalOf(gate: StoreGate, { kind, tenantId, subject }: Change): Promise<Renewal | undefined> {
   const { policyId, targetKind } = subject;
   if (kind === 'tenant') return gate.suspension(tenantId);
@@ -106,11 +107,14 @@ async function renewalOf(gate: StoreGate, { kind, tenantId, subject }: Change): 
   return gate.renewal(tenantId, policyId);
 }
 
-/** Of who is here. The fewer it concerns, the fewer look-ups: a profile, or a policy that is bound to more than one device, may concern anybody. */
+/**
+ * Which clients a change may concern, as few as can be said, for each costs a look-up: a profile, or a policy that is bound to more than one
+ * device, may concern anybody.
+ */
 function concernedBy(change: Change): (principal: Principal) => boolean {
   const { kind, subject } = change;
   if (kind === 'ban') return isBannedBy(subject);
-  if (kind === 'host-name' || saysNothingOfRights(kind) || areNew(change)) return () => false;
+  if (kind === 'host-name' || saysNothingOfRights(kind) || arePinnedToNewDevices(change)) return () => false;
   if (kind === 'authenticator') return ({ voucher }) => voucher?.kind === 'authenticator';
   const { credentialId: changed, anchorId, issuerId } = subject;
   if (changed === undefined && typeof issuerId === 'string') {
@@ -127,12 +131,12 @@ function saysNothingOfRights(kind: Change['kind']): boolean {
   return kind === 'session' || kind === 'retained';
 }
 
-/** Credentials of devices that came with them: nobody has one yet, but a certificate may have been somebody's by its name. */
-function areNew({ kind, subject }: Change): boolean {
+/** Pinned certificates of devices that were made with them. Nobody can have signed in as these devices, but perhaps by such a certificate as another. */
+function arePinnedToNewDevices({ kind, subject }: Change): boolean {
   return kind === 'credential' && subject['arePinned'] === true;
 }
 
-/** Whose credential, device or rights it may have changed. */
+/** Which credentials and devices a change may concern. */
 function holdersConcernedBy(subject: ChangeSubject): (credentialId: string, deviceId: string) => boolean {
   const { credentialId, targetKind, targetId } = subject;
   const deviceId = targetKind === 'device' ? targetId : subject['deviceId'];

@@ -3,16 +3,16 @@ import type { Clock, Timer } from '#mqtt';
 /** What setTimeout can wait for; a longer time would fire at once. */
 const longestTimeoutMs = 2 ** 31 - 1;
 
-/** By less than this the time of day may be another: NTP sets a clock that is half a second off, and steers it up to there. */
+/** A smaller difference to the time of day is left as it is: NTP itself steers clocks that are up to half a second off. */
 const toleratedMs = 1_000;
-/** While the time of day is behind, so much of the time that passes is left out. Limits by the second are stricter by as much. */
+/** While the time of day is behind, this clock goes slower by so much; limits by the second are stricter by as much. */
 const slowerBy = 0.1;
 
 /**
- * The time of day, for it is what readings are stamped with, and it never steps back. How long the process has run says what time it is;
- * that leaves out how long the machine was asleep, or its virtual machine halted, and knows nothing of a clock that was wrong when the
- * process started. So where the time of day is ahead, this steps to it, and says by how much; where it is behind, this goes
- * slower until they meet, because what has been stamped is in its order.
+ * The time of day, which readings are stamped with, made so that it never goes back. It is the time at the process's start and how long the
+ * process has run since. That is wrong after the machine was asleep, or where its clock was wrong at the start. So where the machine's
+ * clock is ahead, this one steps to it (`setForwardMs`); where it is behind, this one goes slower until they meet, so that the order of
+ * what has been stamped stays.
  */
 export class SystemClock implements Clock {
   setForwardMs = 0;

@@ -3,7 +3,7 @@
 export interface Rate {
   /** In the long run. */
   readonly perSecond: number;
-  /** At once, for a key that has been quiet. */
+  /** How many at once, for a key that has been quiet. */
   readonly burst: number;
 }
 
@@ -47,7 +47,7 @@ export class TokenBuckets {
     return bucket;
   }
 
-  /** Several at once: a Map goes on holding the places of what was deleted for a while, and who begins at its front goes through them. */
+  /** Several at once: a Map keeps the empty places of what was deleted for a while, and goes through them to find its first. */
   #forgetOldest(): void {
     let wanted = maxKeys / 256;
     for (const key of this.#buckets.keys()) {

@@ -42,8 +42,8 @@ const stopDeadlineMs = 30_000;
 
 // Node would let the young generation grow to 3 x 16 MB, and what Nest leaves behind at its start fills it: 40 MB more in use.
 const apiFlags = ['--max-semi-space-size=4'];
-// Nobody is served while the young generation is collected. With 2 or 4 MB that is shorter, and comes so often that messages cost more.
-// As V8 has it it begins with less and grows by what survives: of messages next to nothing does, and each collection costs the same.
+// Nobody is served while the young generation is collected. With 2 or 4 MB a collection is shorter, but there are so many that messages
+// cost more. V8 would begin with less and grow when much survives; of messages next to nothing does, so it would stay small.
 const brokerFlags = ['--min-semi-space-size=8', '--max-semi-space-size=8'];
 
 /** What has been started so far, in the order in which it is to be stopped. */

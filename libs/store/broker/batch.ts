@@ -122,15 +122,15 @@ export interface Effects {
   readonly denials: readonly DenialCount[];
 }
 
-// The same order inside a batch as in the queue is kept by giving each session one epoch a batch: an operation under another
-// epoch, or a claim of a session already touched, waits for the next batch. That is as rare as a client that reconnects
-// within the milliseconds of a commit. What belongs to one message is never cut apart.
+// In a batch a session has one epoch, so that a batch keeps the order of the queue: an operation under another epoch, or a claim of
+// a session that the batch has already, waits for the next batch. That happens only where a client reconnects within the milliseconds
+// of a commit. What belongs to one message stays in one batch.
 export function takeBatch(queue: readonly Operation[], maxWeight: number): Batch {
   const sessions = new Map<string, SessionWrites>();
   const wills = new Map<string, WillWrite>();
   let weight = 0;
   let taken = 0;
-  /** Where what the last operation belongs to begins. */
+  /** Where the message begins that the last operation belongs to: the batch may end there. */
   let cut = 0;
   for (const operation of queue) {
     if (!belongTogether(queue[taken - 1], operation)) cut = taken;

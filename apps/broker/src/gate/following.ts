@@ -10,21 +10,21 @@ export interface Concern {
   readonly includesBans: boolean;
 }
 
-/** Twice as often as changes are looked for, where no notification comes: who has not looked for longer does not know. */
+/** Changes are looked for every second, also where no notification comes: who has not looked for twice as long may have missed one. */
 const knowsForMs = 2_000;
 
-/** Whether this process knows of every change of rights: then what was read before counts, unless one concerned it. */
+/** Whether this process knows of every change of rights. While it does, what was read before counts, unless a change concerned it. */
 export class Following {
   readonly #now: () => number;
   #heardAt = -Infinity;
-  /** Grows with each change that is seen. What was read while one came may be of before it. */
+  /** How many changes have been seen. Where it has grown while something was read, that may be what held before the change. */
   changes = 0;
 
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** All changes that there were so many milliseconds ago have been applied here. */
+  /** All changes that were made up to `agoMs` milliseconds ago have been applied here. */
   heard(agoMs: number): void {
     this.#heardAt = this.#now() - agoMs;
   }

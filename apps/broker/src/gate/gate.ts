@@ -119,7 +119,7 @@ export class StoreGate implements JudgingGate {
     return result;
   }
 
-  /** As `admit`, for who was granted this before by the same that it shows now, and whose rights have not changed since. */
+  /** As `admit`, for a client that was given this grant before, shows the same proofs again, and whose rights have not changed since. */
   readmit({ username, remoteAddress }: SignIn, grant: Grant): Grant | undefined {
     if (this.#isStoreDown() || this.#throttle.isThrottled(username, remoteAddress)) return undefined;
     const { tenantId, credentialId, certificate } = grant.principal;
@@ -202,8 +202,8 @@ export class StoreGate implements JudgingGate {
   }
 
   /**
-   * Who shows the password of a credential that was read before, and has not changed since. Only a yes is taken from memory: in every other
-   * case the store is asked as of anybody, and takes as long.
+   * For a client with the password of a credential that was read before and has not changed since. Only a yes comes from memory: otherwise
+   * the store is asked as for anybody, which takes as long.
    */
   async #recognise(request: SignIn): Promise<Grant | undefined> {
     const { username, password, peerCertificate } = request;
@@ -281,7 +281,7 @@ export class StoreGate implements JudgingGate {
     return this.#admitHolder(shown === undefined ? [proof] : [proof, shown], request);
   }
 
-  /** With the tenant that the client names, or under whose own host name it came. Undefined: it names none. */
+  /** The username, with the tenant that it names, or else the one whose own host name the client asked for. Undefined: there is none. */
   async #nameOf(
     username: string | undefined,
     { serverName }: SignIn,

@@ -6,8 +6,8 @@ import type { Concern, Following } from './following.js';
 const mostTenants = 5_000;
 
 /**
- * Who is kept out. Each tenant's bans are read once, with the platform's, as long as they are few: whoever none of them is on is free
- * without a question. Whoever one may be on is asked about, for its reason and its end.
+ * Who is banned. A tenant's bans are read once, with the platform's, where they are few: whoever is on none of them is let in without a
+ * question to the store. For whoever may be on one the store is asked, for the ban's reason and its end.
  */
 export class KnownBans {
   readonly #directory: Directory;
@@ -19,7 +19,7 @@ export class KnownBans {
     this.#following = following;
   }
 
-  /** By what is known now, without waiting. False: it has to be asked about. */
+  /** Whether no ban is on it, as far as is known without waiting. False: `find` has to be asked. */
   isFree(query: BanQuery): boolean {
     return this.#following.isCurrent && this.#lists.get(query.tenantId)?.list?.isFree(query) === true;
   }
@@ -35,7 +35,7 @@ export class KnownBans {
     else this.#lists.delete(tenantId);
   }
 
-  /** Whoever waits for a list that a change overtakes is still signing in: it is reviewed when the change is applied. */
+  /** A change that comes while the list is read is not in it. Who waits for that list is signing in, and is reviewed when the change is applied. */
   async #listOf(tenantId: string): Promise<BanList | undefined> {
     let listing = this.#lists.get(tenantId);
     if (listing === undefined) {
@@ -69,7 +69,7 @@ class BanList {
     this.#addresses = new AddressSet(bans.flatMap(({ kind, value }) => (kind === 'address' ? value : [])));
   }
 
-  /** False: one may be on it. One that is over is still listed for a while; and what is the platform's word may be the tenant's. */
+  /** False: a ban may be on it. It may have ended, or be the platform's where the tenant's is meant: the store decides. */
   isFree({ clientId, authId, username, address }: BanQuery): boolean {
     const texts = this.#texts;
     if (texts.size > 0) {

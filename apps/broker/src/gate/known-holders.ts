@@ -14,9 +14,9 @@ export interface KnownHolder {
 }
 
 /**
- * Credentials that somebody has proven to hold by a password, as they were read, with the mark of that password: a fleet whose identifiers
- * are new with each sign-in, or that shares a credential, has it read once, and its password judged once. What else is computed from it
- * (address, client identifier, bans, hours) is computed each time.
+ * Credentials with a password that was found right, as they were read from the store, and the mark of that password. Where many clients
+ * share a credential, or one comes with a new client identifier each time, the credential is read once, and its password verified once.
+ * Everything else (address, client identifier, bans, hours) is judged at each sign-in.
  */
 export class KnownHolders {
   readonly #following: Following;
@@ -30,7 +30,7 @@ export class KnownHolders {
     return this.#following.isCurrent ? this.#known.get(placeOf(tenantSlug, authId)) : undefined;
   }
 
-  /** `changes`: as many as had been seen before it was asked for. */
+  /** `changes`: how many had been seen before the store was asked. Where there are more by now, what was read may be out of date. */
   remember(tenantSlug: string, authId: string, known: KnownHolder, changes: number): void {
     if (changes !== this.#following.changes) return;
     this.#known.set(placeOf(tenantSlug, authId), known.entry.tenant.id as TenantId, known);

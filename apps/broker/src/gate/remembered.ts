@@ -1,14 +1,17 @@
 import type { TenantId } from '#mqtt';
 
-/** A tenant with no more than so many has them looked at when something changes; others, each when it is asked for. */
+/**
+ * A tenant with up to so many values has all of them looked at when something changes. With more, the change is noted, and each value is
+ * looked at when it is asked for; so many changes are noted of a tenant.
+ */
 const mostAtOnce = 256;
-/** Changes that are kept for those which have not been held against them yet. Of platform and host names, which concern all tenants: */
+/** The same of changes that concern all tenants: of the platform, and of host names. */
 const mostForAll = 1_024;
 
 interface Kept<Value> {
   readonly tenantId: TenantId;
   readonly value: Value;
-  /** The last change that it has been held against. */
+  /** The number of the last change that it has been held against. */
   readonly upTo: number;
 }
 
@@ -20,9 +23,9 @@ interface Own<Value> {
 }
 
 /**
- * What is remembered of tenants, by its place. Bounded: what was used last stays, and a tenant with more than its share of the room
- * makes room of its own. To look at fifty thousand for every change would hold up the loop for everybody: what is changed is noted, and
- * each value is held against what it has missed when it is asked for.
+ * What is remembered of tenants, by its place (a key). There is room for so many: what was used last stays, and a tenant that has more than
+ * its share loses its own first. To look at fifty thousand values for every change would hold up the loop for everybody; so changes are
+ * noted, and a value is held against those that it has missed when it is asked for.
  */
 export class Remembered<Value> {
   readonly #most: number;
@@ -35,7 +38,7 @@ export class Remembered<Value> {
     this.#most = most;
   }
 
-  /** Those that have not been asked for since something took them away among them. */
+  /** Counts also those that a change has made untrue, and that nobody has asked for since. */
   get size(): number {
     return this.#known.size;
   }
@@ -64,8 +67,8 @@ export class Remembered<Value> {
   }
 
   /**
-   * For several at once: a Map goes on holding the places of what was deleted for a while, and who begins at its front goes through them.
-   * For one newcomer after the other that took 16 µs each with fifty thousand kept.
+   * For several at once: the oldest is found at the front of a Map, which keeps the empty places of what was deleted for a while and
+   * goes through them each time. One by one that took 16 µs a newcomer with fifty thousand kept.
    */
   #makeRoom({ places }: Own<Value>): void {
     const overShare = places.size - this.#most / this.#own.size;
@@ -87,7 +90,7 @@ export class Remembered<Value> {
     if (own?.places.size === 0) this.#own.delete(known.tenantId);
   }
 
-  /** Undefined: of every tenant. */
+  /** Takes away what a change concerns: of one tenant, or of all (undefined). */
   forget(tenantId: TenantId | undefined, isConcerned: (value: Value) => boolean): void {
     this.#number += 1;
     if (tenantId === undefined) return this.#forAll.note(this.#number, isConcerned);
@@ -102,10 +105,11 @@ export class Remembered<Value> {
   }
 }
 
-/** The last changes, by number. What has missed one that is not kept any more is taken to be concerned by it. */
+/** The last changes, by number. A value that has missed one that is not kept any more counts as concerned. */
 class Changes<Value> {
   readonly #most: number;
   #kept: { readonly number: number; readonly isConcerned: (value: Value) => boolean }[] = [];
+  /** The number of the last one that is not kept any more. */
   #lostTo = 0;
 
   constructor(most: number) {
@@ -118,6 +122,7 @@ class Changes<Value> {
     this.#lostTo = this.#kept.shift()?.number ?? 0;
   }
 
+  /** Whether no change after `upTo` concerns the value. */
   isSpared(value: Value, upTo: number): boolean {
     if (upTo < this.#lostTo) return false;
     const missed = this.#kept.findLastIndex(({ number }) => number <= upTo) + 1;

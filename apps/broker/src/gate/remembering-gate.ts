@@ -35,8 +35,8 @@ const mostGrants = 50_000;
 
 export interface JudgingGate extends Gate {
   /**
-   * For who was granted this before, by the same that it shows now: does what a sign-in does besides judging proofs. Undefined: it
-   * must be judged.
+   * For a client that was given this grant before, and shows the same proofs again: does all of a sign-in but judging the proofs.
+   * Undefined: they must be judged.
    */
   readmit(request: SignIn, grant: Grant): Grant | undefined;
   /** What this concerns is read from the store again. */

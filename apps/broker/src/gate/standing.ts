@@ -14,8 +14,8 @@ import type { BoundRules } from './policies.js';
 import { type Proof, usernameOf } from './proof.js';
 
 /**
- * What an entry of the directory says, made ready: the same for everybody who comes with its credential. What goes by the moment, the
- * address or the client identifier is judged for each of them (`grants.ts`).
+ * What an entry of the directory says, parsed and compiled once: it is the same for everybody who comes with its credential. What depends
+ * on the time, the address or the client identifier is judged at each sign-in (`grants.ts`).
  */
 export interface Standing {
   readonly username: string;
@@ -28,11 +28,11 @@ export interface Standing {
   readonly signInGraceMs: number;
   /** A subscription that is covered in part is granted. */
   readonly grantsInPart: boolean;
-  /** Read for who has come as far as that: then there, as long as the entry is. */
+  /** Undefined until a sign-in first gets as far as its rules; from then on kept with the entry. */
   rules: BoundRules | undefined;
 }
 
-/** An entry that is remembered is made ready once. */
+/** Makes a standing of each entry once, however long the entry is remembered. */
 export class Standings {
   readonly #known = new WeakMap<Proof['entry'], Standing>();
   readonly #limits = new TenantLimits();
