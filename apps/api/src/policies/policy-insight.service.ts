@@ -27,7 +27,7 @@ import { LiveClientService } from '../live-clients.js';
 import type { TenantScope } from '../scope.js';
 import { grantsInPart } from '../tenants/tenant.schema.js';
 import { STORE } from '../injection-tokens.js';
-import { Comparison, trialsOf, type Trial, type Turn } from './trials.js';
+import { Comparison, trialsOf, type ChangedTrial, type Trial } from './trials.js';
 import type { DiffInput, diffView, suggestionView, unusedRulesView } from './policy-insight.schema.js';
 
 /** Bounds of one answer of a dry run; the rest of the devices is in the next answer. */
@@ -207,13 +207,13 @@ async function changesBy(
       documents.set(policyId, known);
       return known;
     });
-    const turns = comparison.turnsOf(own, device, stored);
-    changes.push(...turns.map((turn) => presentTurn(turn, device.name)));
+    const changed = comparison.changedOf(own, device, stored);
+    changes.push(...changed.map((one) => presentChange(one, device.name)));
   }
   return changes;
 }
 
-function presentTurn({ trial, before, after, reason }: Turn, device: string): Change {
+function presentChange({ trial, before, after, reason }: ChangedTrial, device: string): Change {
   const { deviceId, clientId, action, topic, source, isLive } = trial;
   return { deviceId, device, clientId, action, topic, source, isLive, before, after, reason };
 }

@@ -43,7 +43,8 @@ interface Arrival extends Omit<Circumstances, 'now'> {
 
 export type Word = 'allow' | 'narrow' | 'deny';
 
-export interface Turn {
+/** A trial that is decided otherwise after the change. */
+export interface ChangedTrial {
   readonly trial: Trial;
   readonly before: Word;
   readonly after: Word;
@@ -155,8 +156,8 @@ export class Comparison {
     this.#draft = draft;
   }
 
-  /** Of trials of one device: those that are decided otherwise. */
-  turnsOf(trials: readonly Trial[], device: Device, documents: readonly PolicyDocument[]): Turn[] {
+  /** Those of one device's trials that are decided otherwise. */
+  changedOf(trials: readonly Trial[], device: Device, documents: readonly PolicyDocument[]): ChangedTrial[] {
     const replaced = documents.map((one) => (one.policyId === this.#draft.policyId ? this.#draft : one));
     const known = new Map<string, readonly [before: CompiledPolicy, after: CompiledPolicy]>();
     return trials.flatMap((trial) => {
