@@ -288,6 +288,33 @@ describe('the product', () => {
     expect(received).toEqual(['before']);
   });
 
+  const simulate = (...options: string[]): Promise<{ code: unknown; said: string }> =>
+    new Promise((resolve) => {
+      const main = join(root, 'dist/apps/simulator/src/main.js');
+      const installation = ['--bootstrap', join(dataDir, 'bootstrap.json')];
+      execFile(process.execPath, [main, ...installation, ...options], (error, stdout, stderr) =>
+        resolve({ code: error?.code ?? 0, said: stdout + stderr }),
+      );
+    });
+
+  it('has a simulator that claims of QoS 0 only what it can know', async () => {
+    const { code, said } = await simulate('--qos', '0', '--devices', '2', '--duration', '1', '--no-faults');
+    expect([code, said]).toEqual([0, expect.stringContaining('Presence is right.')]);
+    expect(said).not.toContain('Acknowledged = stored');
+  });
+
+  it('has a simulator that says in a line that its key or its tenant is wrong, or nobody is there', async () => {
+    const wrongKey = await simulate('--key', 'moo_none');
+    expect([wrongKey.code, wrongKey.said]).toEqual([2, expect.stringContaining('401')]);
+    const wrongTenant = await simulate('--tenant', 'nobody');
+    expect([wrongTenant.code, wrongTenant.said]).toEqual([2, expect.stringContaining('404')]);
+    const elsewhere = join(dataDir, 'elsewhere.json');
+    writeFileSync(elsewhere, JSON.stringify({ ...bootstrap, api: 'http://127.0.0.1:1' }));
+    const nobody = await simulate('--bootstrap', elsewhere);
+    expect([nobody.code, nobody.said]).toEqual([2, expect.stringContaining('is Moorage running?')]);
+    expect(wrongKey.said + wrongTenant.said + nobody.said).not.toMatch(/^ +at /m);
+  });
+
   it('refuses a second start on its data directory, and names the process that has it', async () => {
     const second = startProduct(dataDir);
     expect(await second.ended).toBe(1);

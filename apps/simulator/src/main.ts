@@ -1,6 +1,6 @@
 import { createFleet, type Fleet } from './fleet.js';
 import { readOptions, usage, UsageError, type Options } from './options.js';
-import { endpointFor, inParallel, openPlatform, readBootstrap } from './platform.js';
+import { endpointFor, inParallel, openPlatform, PlatformError, readBootstrap } from './platform.js';
 import { checkWhenGone, checkWhileUp } from './presence-check.js';
 import { judge, type Verdict } from './verdict.js';
 
@@ -10,7 +10,7 @@ try {
   else process.exitCode = await simulate(options);
 } catch (error) {
   if (error instanceof UsageError) console.error(`${error.message}\n\n${usage}`);
-  else console.error(error);
+  else console.error(error instanceof PlatformError ? error.message : error);
   process.exitCode = 2;
 }
 
@@ -83,7 +83,7 @@ function report(
   for (const loser of verdict.losers.slice(0, 10)) console.log(`  lost readings of ${loser}`);
   for (const complaint of wrong.slice(0, 10)) console.log(`  presence: ${complaint}`);
   const isWhole = qos === 0 || (verdict.lost === 0 && verdict.acknowledged === verdict.stored);
-  console.log(isWhole ? 'Acknowledged = stored.' : 'ACKNOWLEDGED AND STORED DIFFER.');
+  if (qos > 0) console.log(isWhole ? 'Acknowledged = stored.' : 'ACKNOWLEDGED AND STORED DIFFER.');
   console.log(wrong.length === 0 ? 'Presence is right.' : `PRESENCE IS WRONG for ${wrong.length}.`);
   return isWhole && wrong.length === 0 ? 0 : 1;
 }

@@ -76,6 +76,11 @@ export async function endpointFor({ transport }: Options, places: Bootstrap): Pr
   return { transport, host, port, secureContext, ca };
 }
 
+/** The api is not there, or has said no: most likely the key or the tenant is wrong. */
+export class PlatformError extends Error {
+  override readonly name = 'PlatformError';
+}
+
 export function openPlatform(api: string, tenant: string, key: string): Platform {
   const base = `${api}/v1/tenants/${tenant}`;
 
@@ -91,11 +96,13 @@ export function openPlatform(api: string, tenant: string, key: string): Platform
           ...(init.type === undefined ? {} : { 'content-type': init.type }),
         },
         ...(init.body === undefined ? {} : { body: init.body }),
+      }).catch((cause: unknown) => {
+        throw new PlatformError(`${api} cannot be reached: is Moorage running?`, { cause });
       });
       const text = await response.text();
       if (response.ok) return JSON.parse(text);
       if (response.status !== 429)
-        throw new Error(`${init.method ?? 'GET'} ${path}: ${response.status} ${text}`);
+        throw new PlatformError(`${init.method ?? 'GET'} ${base}${path}: ${response.status} ${text}`);
       await pause(Number(response.headers.get('retry-after') ?? '1') * 1000);
     }
   }
