@@ -131,7 +131,10 @@ function saysNothingOfRights(kind: Change['kind']): boolean {
   return kind === 'session' || kind === 'retained';
 }
 
-/** Pinned certificates of devices that were made with them. Nobody can have signed in as these devices, but perhaps by such a certificate as another. */
+/**
+ * Pinned certificates of devices that were made with them. Nobody has signed in as such a device yet; but with such a certificate somebody
+ * may have, as another device that it names.
+ */
 function arePinnedToNewDevices({ kind, subject }: Change): boolean {
   return kind === 'credential' && subject['arePinned'] === true;
 }

@@ -1,7 +1,7 @@
 /**
- * What devices do and which rules let them: what unused grants and suggested policies are found by. Told by decisions that no
- * cache had, so at most once a topic and connection; written once a day for the same, in batches, and bounded for each device. It is
- * for people: what is lost with a process is noted again by the next one.
+ * What devices do, and which rules allow it: from this, unused rules are found and policies suggested. A decision is noted when it is made
+ * anew, not when it comes from a cache: at most once for a topic and connection. The same is written once a day, in batches, and only
+ * so much of a device. It is for people: what is lost with a process is noted again by the next one.
  */
 import type { Pool } from 'pg';
 
@@ -16,25 +16,25 @@ export interface Observation {
   readonly username: string;
   readonly action: 'publish' | 'subscribe';
   readonly topic: string;
-  /** That allowed it; undefined: none did by itself. */
+  /** The rule that allowed it; undefined: no single one did. */
   readonly rule: RuleName | undefined;
   readonly at: number;
 }
 
 const writeEveryMs = 5_000;
-/** Waiting to be written; what comes beyond is noted another time. */
+/** How many wait to be written; what comes beyond that is noted another time. */
 const mostWaiting = 20_000;
 /**
- * Of one statement. Twenty thousand at once, which ten thousand clients that come back make, took the loop and PostgreSQL hundreds of
- * milliseconds from everybody.
+ * How many go into one statement. Twenty thousand at once, as when ten thousand clients come back, kept the loop and PostgreSQL busy for
+ * hundreds of milliseconds.
  */
 const mostAtOnce = 500;
-/** Known to have been written today; and what their keys may take, for one tenant's long topics are everybody's memory. */
+/** How many are remembered as written today; and how long their keys may be in all, for the memory is everybody's. */
 const mostKnown = 100_000;
 const mostKnownCharacters = 16_000_000;
 /** An index of PostgreSQL's holds no more than 2 700; rules cannot name longer ones either. */
 const mostTopicBytes = 1_024;
-/** No more of them are noted in a day either: whoever publishes to ten thousand topics would keep everybody busy with it. */
+/** As many topics as are kept of a device; no more are noted in a day either, or a device with ten thousand would keep everybody busy. */
 export const mostTopicsOfDevice = 500;
 const dayMs = 86_400_000;
 
@@ -48,12 +48,12 @@ export class Observations {
   readonly #onError: (error: unknown) => void;
   #topics: Observation[] = [];
   #rules: RuleUse[] = [];
-  /** Of this day. A topic is the same under another version of its rule: after a change of policy there are new rules, not new topics. */
+  /** What has been noted today. A topic counts without its rule: after a change of policy the rules are new, and the topics are not. */
   #known = new Set<string>();
   #knownCharacters = 0;
-  /** Of this day, as the policies that are compiled now name them: mostly no key is made for a rule. */
+  /** The rules among them, by the object that a compiled policy has for each: so a key is seldom made for a rule. */
   #usedRules = new WeakSet<RuleName>();
-  /** How many of them are topics of a device. */
+  /** How many topics of each device have been noted today. */
   #topicsOf = new Map<string, number>();
   #day = 0;
   #timer: NodeJS.Timeout | undefined;

@@ -1,9 +1,10 @@
 /**
- * A tenant's news, from the store: who is here, and what was refused. Commits of every broker process announce what to look at (see
- * news-channels.ts); it is read after that, one reading at a time, so that what is told later was true later. What was announced
- * while the connection was lost is not known: then all that stands is told anew. Denials of that time are in the ledger alone.
+ * A tenant's news, from the store: which devices are here, and what was refused. Every broker process announces with its commits what to
+ * look at (news-channels.ts). It is read after that, one reading at a time, so that what is told later was true later. What was
+ * announced while the connection was lost is not known: then the presence of all devices is told anew, and denials of that time are
+ * not told; the api has them.
  *
- * Nobody follows, nothing runs: the connection that listens comes with the first follower and goes with the last.
+ * While nobody follows, nothing runs: the connection that listens comes with the first follower and goes with the last.
  */
 import { Client, type Pool } from 'pg';
 
@@ -22,13 +23,13 @@ const presenceTopics = '$tenant/presence/';
 const denialTopic = '$tenant/denials';
 const pageSize = 500;
 const retryMs = 1_000;
-/** A denial that goes on and on is told once in this time, with its count; and no more than so many of a tenant's. */
+/** A denial that is repeated is told once in this time, with its count; and at most so many denials of a tenant are. */
 const denialsEveryMs = 1_000;
 const mostDenials = 50;
 
 interface Follower {
   readonly tell: (item: NewsItem) => void;
-  /** Of each device told about, for the topic that it leaves when it goes or is renamed. */
+  /** Under which name each device was told: its topic has to be cleared when the device goes or is renamed. */
   readonly names: Map<string, string>;
   readonly changedDevices: Set<string>;
   readonly changedDenials: Set<string>;
@@ -82,7 +83,7 @@ export class PostgresNews implements News {
     });
   }
 
-  /** Something else than its clients decides about the device now: it was disabled, renamed, deleted. */
+  /** The device was disabled, renamed or deleted: what is told of it may be another, though no client has come or gone. */
   deviceChanged(tenantId: TenantId, deviceId: string): void {
     const follower = this.#followers.get(tenantId);
     if (follower === undefined) return;

@@ -37,10 +37,10 @@ export interface WriterOptions {
 }
 
 export interface WriterStats {
-  /** Operations submitted and not yet reported, and their bytes. */
+  /** Operations that were submitted and are not reported yet, and their bytes. */
   readonly waiting: number;
   readonly waitingBytes: number;
-  /** Transactions that were committed. And all that was to be written and has been answered. */
+  /** Transactions that were committed; and operations that were answered, committed or refused. */
   readonly batches: number;
   readonly operations: number;
   /** Transactions that failed and were begun again. */
@@ -54,7 +54,8 @@ export interface WriterStats {
 // Rows a batch may have. Its columns are built in one go on the event loop, at 2–3 µs a row: larger ones would be felt in
 // everyone's latency, and a thousand rows a commit are within a few per cent of five thousand.
 const maxBatchWeight = 2_000;
-// A transaction costs several times what a client's coming or going does in it. So of those with nothing else in them there is one in so long.
+// A transaction costs several times what a client's coming or going costs in it. So one with nothing else in it begins no sooner after
+// the last one than this.
 const betweenPresenceMs = 100;
 const firstRetryMs = 50;
 const longestRetryMs = 2_000;
@@ -80,7 +81,7 @@ export class Writer {
   #waiting = 0;
   #waitingBytes = 0;
   #whenReady: (() => void)[] = [];
-  /** Why nothing can be written now, until something has been again. */
+  /** Why nothing can be written at the moment; undefined again as soon as something has been. */
   #down: Error | undefined;
   /** Why nothing will ever be written again. */
   #ended: VaultError | undefined;
