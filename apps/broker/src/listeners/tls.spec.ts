@@ -5,6 +5,8 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 
 import { describe, expect, it } from '@jest/globals';
 
+import type { Link } from '#mqtt';
+
 import {
   megabyte,
   overSocket,
@@ -150,7 +152,12 @@ describe.each(['tls', 'tls-socket'] as const)('TLS 1.2 over %s', (transport) => 
 describe.each(['tls', 'tls-socket', 'wss'] as const)(
   'a client over %s that has taken its leave',
   (transport) => {
-    it('has nothing kept of what it sends behind that', async () => {
+    const readers = [
+      ['somebody reads', () => undefined],
+      ['nobody reads', (link: Link) => link.pause()],
+    ] as const;
+
+    it.each(readers)('has nothing kept of what it sends behind that, where %s', async (_who, before) => {
       const { port } = await h.listen(transport);
       const accepting = h.arrival();
       const raw = connect({ port, host: '127.0.0.1' });
@@ -168,7 +175,9 @@ describe.each(['tls', 'tls-socket', 'wss'] as const)(
       const { link } = await accepting;
       raw.pause();
       link.write([Buffer.alloc(16 * megabyte.length)]); // it waits for somebody to read that
-      client.end();
+      before(link);
+      client.end(Buffer.from([0x82, 0x81, 0, 0, 0, 0, 0])); // of WebSocket a message
+      await once(below, 'finish');
       for (let sent = 0; sent < 64; sent += 1) raw.write(megabyte);
       await new Promise((resolve) => setTimeout(resolve, 500));
       expect(raw.destroyed).toBe(false);

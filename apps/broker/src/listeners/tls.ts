@@ -149,15 +149,16 @@ function socketOptions(identity: ServerIdentity): TLSSocketOptions {
 }
 
 /**
- * A client that has taken its leave in TLS's words may send on all the same, and Node would keep that, for nobody. The handle is not
- * documented.
+ * A client that has taken its leave in TLS's words may send on all the same, and Node would keep that, for nobody. `end` would be too late: it
+ * waits until all that came before is asked for. The handle is not documented.
  */
 export function readNothingBehindLeave(socket: TLSSocket): void {
-  socket.once('end', onLeave);
+  socket.push = pushUntilLeave;
 }
 
-function onLeave(this: TLSSocket): void {
-  (this as { readonly _handle?: { readStop?(): number } | null })._handle?.readStop?.();
+function pushUntilLeave(this: TLSSocket, chunk: unknown, encoding?: BufferEncoding): boolean {
+  if (chunk === null) (this as { readonly _handle?: { readStop?(): number } | null })._handle?.readStop?.();
+  return TLSSocket.prototype.push.call(this, chunk, encoding);
 }
 
 function onLate(this: TLSSocket): void {
