@@ -344,7 +344,12 @@ export class Broker {
     for (const deadlines of [this.#idle, this.#wakes]) {
       for (const deadline of deadlines.values()) deadline.cancel();
     }
-    await Promise.all(spaces.flatMap(({ arriving, leaving }) => [...arriving.values(), ...leaving.values()]));
+    await Promise.all(
+      spaces.flatMap(({ arriving, leaving }) => [
+        ...arriving.values(),
+        ...Array.from(leaving.values(), ({ gone }) => gone),
+      ]),
+    );
     await this.vault.flush();
   }
 

@@ -190,7 +190,7 @@ export async function expel(
   }
   space.wills.suppress(concerns, tally);
   for (const session of expelled) space.end(session);
-  await Promise.all(expelled.flatMap(({ clientId }) => space.leaving.get(clientId) ?? []));
+  await Promise.all(expelled.flatMap(({ clientId }) => space.leaving.get(clientId)?.gone ?? []));
 }
 
 /** Somebody who may come back is shown out: its will is due. */

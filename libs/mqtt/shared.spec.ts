@@ -293,6 +293,61 @@ describe('a shared subscription', () => {
       expect((await vault.open(staying.tenantId)).sessions).toMatchObject([{ clientId: 'staying' }]);
     });
 
+    it.each([
+      ['says no', 5, 0x88, () => Promise.reject(away())],
+      ['says no', 4, 3, () => Promise.reject(away())],
+      ['says nothing', 5, 0x88, () => new Promise<never>(() => undefined)],
+    ])(
+      'has whoever comes by its client identifier told that the server is unavailable, while the store %s, level %i',
+      async (_what, version, code, read) => {
+        const h = new Harness();
+        await leave(h, (publisher) => publishMany(publisher, 3, 1));
+        h.vault.read = read;
+        await h.clock.advance(60_000);
+        const early = h.open(version, 'leaving');
+        await early.send(connectBytes('leaving', { version }));
+        expect(early.connack).toBeUndefined();
+        await h.clock.advance(3_000);
+        await early.settle();
+        const late = await h.connect('leaving', { version }); // the same has gone on for longer than anybody waits
+        expect([early.connack, late.connack]).toMatchObject([{ code }, { code }]);
+      },
+    );
+
+    it('has it told that the server is unavailable where it begins anew while the store is away, and lets it in afterwards', async () => {
+      const h = new Harness();
+      await leave(h, (publisher) => publishMany(publisher, 3, 1));
+      const staying = await h.connect('staying', { clean: false });
+      await staying.subscribe('$share/g/a');
+      const { vault } = h;
+      const read = vault.read.bind(vault);
+      vault.read = () => Promise.reject(away());
+      const refused = await h.connect5('leaving');
+      await h.clock.advance(3_000);
+      await refused.settle();
+      expect(refused.connack).toMatchObject({ code: 0x88 });
+      vault.read = read;
+      await h.clock.advance(1_000);
+      await staying.settle();
+      expect(staying.messages()).toEqual(['a 0', 'a 1', 'a 2']);
+      expect((await h.connect5('leaving')).connack).toMatchObject({ code: 0, sessionPresent: false });
+    });
+
+    it('lets whoever comes by its client identifier in as soon as it is done', async () => {
+      const h = new Harness();
+      await leave(h, (publisher) => publishMany(publisher, 3, 1));
+      const { vault } = h;
+      const read = vault.read.bind(vault);
+      vault.read = () => Promise.reject(away());
+      await h.clock.advance(60_500);
+      const newcomer = h.open(5, 'leaving');
+      await newcomer.send(connectBytes('leaving', { version: 5 }));
+      vault.read = read;
+      await h.clock.advance(1_000);
+      await newcomer.settle();
+      expect(newcomer.connack).toMatchObject({ code: 0, sessionPresent: false });
+    });
+
     it('goes on from where it was, should the store be away in between: what is settled is no place of the queue any more', async () => {
       const h = new Harness();
       const leaving = h.open(5, 'leaving');

@@ -74,8 +74,17 @@ interface PutOff {
   readonly acceptedUnder: Policy;
 }
 
+/** A session that has ended and is still in the vault. */
+interface Leaving {
+  readonly gone: Promise<void>;
+  /** For a newcomer with its client identifier: whether it is gone, as soon as it is, or has taken longer than who signs in can wait. */
+  readonly isGoneSoon: Promise<boolean>;
+}
+
 const noPayload = Buffer.alloc(0);
 const retryHandOverMs = 1_000;
+/** Of the ten seconds for a sign-in the Gate may have used five. */
+const newcomerWaitsMs = 3_000;
 /** What it costs to begin a session's time. */
 const unitsOfExpiry = 8;
 
@@ -116,8 +125,8 @@ export class Space {
   readonly arriving = new Map<ClientId, Promise<void>>();
   readonly connections = new Set<Connection>();
   readonly contests = new Contests();
-  /** Sessions that have ended and still hand on what their shared subscriptions left; a newcomer waits for it. */
-  readonly leaving = new Map<ClientId, Promise<void>>();
+  /** Sessions that have ended and still hand on what their shared subscriptions left. */
+  readonly leaving = new Map<ClientId, Leaving>();
   /** How many clearings of retained messages are under way. */
   clearings = 0;
   /** A session with a long queue that the last published message was added to. */
@@ -520,7 +529,12 @@ export class Space {
     const filters = [...session.subscriptions.keys(), ...besides.flat()];
     this.forget(session);
     if (shared.length === 0) return this.vault.remove(session.key);
-    this.leaving.set(session.clientId, this.#handOver(session, filters, shared));
+    const gone = this.#handOver(session, filters, shared);
+    const tooLong = new Promise<boolean>((resolve) => {
+      this.clock.after(newcomerWaitsMs, () => resolve(false));
+    });
+    const isGoneSoon = Promise.race([gone.then(() => true), tooLong]);
+    this.leaving.set(session.clientId, { gone, isGoneSoon });
   }
 
   /** Tried until the store is there, or the space is closed: then the next process finds the session, and ends it again. */

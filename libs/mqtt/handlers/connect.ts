@@ -243,14 +243,15 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   if (connection.isClosed) return; // while it waited for its turn
   if (!takeOver(space, grant)) return refuse(connection, packet, heldOff(grant));
   const leaving = space.leaving.get(clientId);
-  if (leaving !== undefined) await leaving;
+  let isFree = leaving === undefined || (await leaving.isGoneSoon);
   let known = space.sessions.get(clientId);
   if (known !== undefined && packet.cleanStart && space.sharedOf(known).length > 0) {
     space.end(known); // and hands on what its shared subscriptions left, before the claim empties it
-    await space.leaving.get(clientId);
+    isFree = (await space.leaving.get(clientId)?.isGoneSoon) ?? true;
     known = undefined;
   }
   if (connection.isClosed) return;
+  if (!isFree) return refuse(connection, packet, unavailable(grant));
   const epoch = space.nextEpoch();
   const ended = known !== undefined && packet.cleanStart ? known : undefined;
   if (ended !== undefined) {
