@@ -120,18 +120,19 @@ describe.each(['tcp', 'tls'] as const)('a link over %s, by its handle,', (transp
     expect(recorded.endings).toEqual([expect.objectContaining({ code: 'ECONNRESET' })]);
   });
 
-  it('ends with the error of a write to a peer that is gone', async () => {
+  it('ends with the error of the first write to a peer that is gone', async () => {
     const { port } = await h.listen(transport);
     const accepting = h.arrival();
     const { raw, stream } = h.dial(transport, { port });
     stream.on('error', () => undefined);
     const recorded = await accepting;
+    recorded.link.write([Buffer.from('x')]);
+    await once(stream, 'data'); // of TLS too its handshake is behind it
     recorded.link.pause();
     raw.resetAndDestroy();
-    while (recorded.endings.length === 0) {
-      recorded.link.write([Buffer.from('x')]);
-      await new Promise(setImmediate);
-    }
+    await once(raw, 'close');
+    recorded.link.write([Buffer.from('x')]);
+    await recorded.until(() => recorded.endings.length > 0);
     const [error] = recorded.endings as [NodeJS.ErrnoException];
     expect(['EPIPE', 'ECONNRESET']).toContain(error.code);
   });

@@ -156,9 +156,11 @@ export class HandleLink extends LinkToPeer implements Link {
     const bytes = bytesOf(chunks);
     if (bytes === 0) return; // a TLS handle would take it for the time to read
     const { WriteWrap, streamBaseState, kLastWriteWasAsync } = this.#node;
-    const request = spare ?? new WriteWrap();
+    const request: LinkRequest = spare ?? new WriteWrap();
     spare = undefined;
     this.#writing = bytes;
+    // TLS says that nobody is there any more while it is asked to write, and not by what it returns.
+    if (this.#tls !== undefined) this.#await(request);
     const [first] = chunks;
     const status =
       chunks.length === 1 && first !== undefined
@@ -168,13 +170,15 @@ export class HandleLink extends LinkToPeer implements Link {
     if (streamBaseState[kLastWriteWasAsync] === 0) {
       this.#writing = 0;
       spare = request;
-    } else this.#await(request, chunks);
+    } else if (this.#tls === undefined) {
+      this.#await(request);
+      request.chunks = chunks;
+    }
   }
 
-  #await(request: LinkRequest, chunks: readonly Buffer[]): void {
+  #await(request: LinkRequest): void {
     request.oncomplete = onWritten;
     request.link = this;
-    if (this.#tls === undefined) request.chunks = chunks;
   }
 
   #putBehind(chunks: readonly Buffer[]): void {
