@@ -59,9 +59,11 @@ export class WebSocketLink extends LinkToPeer implements Link {
       if (isBinary) link.#sink?.received(data);
       else link.#refuseText(); // MQTT-6.0.0-1
     });
-    // Between two messages, or in the middle of one: not what is collected.
+    // Between two messages, or in the middle of one: not what is collected. But nobody is kept alive who has not signed in: then all counts.
     for (const control of ['ping', 'pong'] as const) {
-      webSocket.on(control, (data: Buffer) => (link.#collectedBytes -= controlHeaderBytes + data.length));
+      webSocket.on(control, (data: Buffer) => {
+        if (link.#isAnswered) link.#collectedBytes -= controlHeaderBytes + data.length;
+      });
     }
     webSocket.on('error', (error) => link.#failed(error));
     webSocket.on('close', () => link.#closed());

@@ -7,7 +7,7 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from '@jest/globals';
 import { WebSocket } from 'ws';
 
-import { closed, upgrade, useListeners } from '../../../../test/support/listeners.js';
+import { closed, megabyte, upgrade, useListeners } from '../../../../test/support/listeners.js';
 
 const h = useListeners();
 
@@ -74,7 +74,7 @@ describe('a WebSocket listener', () => {
   /** Masked by zeros, so that the payload is what it is. */
   const frame = (opcode: number, payload: Buffer): Buffer =>
     Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
-  const [text, binary, reserved] = [1, 2, 3];
+  const [text, binary, reserved, pong] = [1, 2, 3, 10];
 
   it.each(['ws', 'wss'] as const)(
     '(%s) tells the core of a close frame at once, though the client keeps its socket',
@@ -167,6 +167,19 @@ describe('a WebSocket listener', () => {
     }
     expect(webSocket.readyState).toBe(WebSocket.OPEN);
     webSocket.terminate();
+  });
+
+  it('takes no more pongs than bytes of a CONNECT of somebody it has not answered yet', async () => {
+    const { socket, recorded } = await openBare('ws');
+    const pongs = Buffer.concat(Array.from({ length: 64 }, () => frame(pong, Buffer.alloc(125))));
+    let sent = 0;
+    while (recorded.endings.length === 0 && sent < 4 * megabyte.length) {
+      await new Promise((resolve) => socket.write(pongs, resolve));
+      sent += pongs.length;
+    }
+    await recorded.until(() => recorded.endings.length > 0);
+    await closed(socket);
+    expect(recorded.endings[0]?.message).toContain('larger');
   });
 
   it('does not collect a large message of somebody it has not answered yet', async () => {
