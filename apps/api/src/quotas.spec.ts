@@ -7,6 +7,8 @@ import {
   type TestTenant,
 } from '../../../test/support/api.js';
 import { makeAuthority } from '../../../test/support/pki.js';
+import { maxBans } from './bans/ban.service.js';
+import { maxPerTenant as maxHostNames } from './host-names/host-name.service.js';
 import { quotas } from './quotas.js';
 
 let api: TestApi;
@@ -228,6 +230,37 @@ describe('a tenant has room for so many and no more, also of two that come toget
     expect((await tenant.admin.call('DELETE', `${members}/${member.id}`)).status).toBeLessThan(300);
     expect((await tenant.admin.call('PUT', `${members}/${late.id}`)).status).toBeLessThan(300);
   }, 120_000);
+
+  it('host names, and one that is given twice at the same moment is there once', async () => {
+    const give = (host: string) => api.platform.call('PUT', `${tenant.path}/host-names/${host}.many.example`);
+    await fill(
+      "INSERT INTO tenant_hosts (tenant_id, host) SELECT $1::uuid, n || '.many.example'",
+      maxHostNames - 2,
+    );
+    const twice = await Promise.all(Array.from({ length: 8 }, () => give('twice')));
+    expect(twice.map(({ status }) => status)).toEqual(twice.map(() => 204));
+    const answers = await Promise.all(Array.from({ length: 8 }, (_, n) => give(`late-${n}`)));
+    expect(answers.filter(({ status }) => status === 204)).toHaveLength(1);
+    expect((await give('twice')).status).toBe(204);
+  });
+
+  it('bans, of a tenant and of the platform', async () => {
+    for (const [owner, tenantId] of [
+      [tenant.admin, tenant.id],
+      [api.platform, null],
+    ] as const) {
+      await queryAsSuperuser(
+        api.database,
+        `INSERT INTO bans (tenant_id, kind, value, created_by) SELECT $1::uuid, 'client-id', 'x' || n, 'me' FROM generate_series(2, $2::int) n`,
+        [tenantId, maxBans],
+      );
+      const path = tenantId === null ? '/v1/bans' : `${tenant.path}/bans`;
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, (_, n) => owner.post(path, { kind: 'client-id', value: `late-${n}` })),
+      );
+      expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
+    }
+  });
 
   it('devices, where the operator says how many', async () => {
     const small = await api.createTenant('small');

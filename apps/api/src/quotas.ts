@@ -10,7 +10,7 @@ import { Failure } from './failure.js';
 import { maxDevicesOf } from './tenants/tenant.schema.js';
 
 /** Of what every tenant may have so many of. How many devices it may have is said for each. */
-type FixedKind = Exclude<QuotaKind, 'devices'>;
+type FixedKind = Exclude<QuotaKind, 'devices' | 'host-names'>;
 
 /** How many there may be: of a tenant, of a policy (versions), of a device (credentials) … Documented in docs/api/rest.md. */
 export const quotas: Readonly<Record<FixedKind, number>> = {

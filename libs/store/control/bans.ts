@@ -51,7 +51,10 @@ export function findBan(tx: Tx, id: string): Promise<Ban | null> {
   return tx.db.ban.findFirst({ where: { id, tenantId: ownerOf(tx) } });
 }
 
-export function countBans(tx: Tx): Promise<number> {
+/** Whoever asks next waits until this transaction ends, so that what it adds is counted. */
+export async function countBans(tx: Tx): Promise<number> {
+  const lock = `bans of ${ownerOf(tx) ?? 'the platform'}`;
+  await tx.db.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${lock}, 0))`;
   return tx.db.ban.count({ where: { tenantId: ownerOf(tx) } });
 }
 

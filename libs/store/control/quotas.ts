@@ -15,6 +15,7 @@ export type QuotaKind =
   | 'bindings-of-target'
   | 'group-members'
   | 'api-keys'
+  | 'host-names'
   | 'devices';
 
 /** The table (of those in it that count), and the column of what they belong to where that is not the tenant as a whole. */
@@ -31,6 +32,7 @@ const tables: Readonly<Record<QuotaKind, readonly [table: string, owner?: string
   'bindings-of-target': ['policy_bindings', 'target_id'],
   'group-members': ['group_members', 'group_id'],
   'api-keys': ['api_keys', 'tenant_id', 'revoked_at IS NULL'],
+  'host-names': ['tenant_hosts'],
   devices: ['devices'],
 };
 

@@ -28,7 +28,7 @@ export interface BanOwner {
   readonly tenantId?: string;
 }
 
-const maxBans = 100_000;
+export const maxBans = 100_000;
 
 @Injectable()
 export class BanService {

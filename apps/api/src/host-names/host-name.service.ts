@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import {
   addTenantHost,
+  countHeld,
   isUniqueViolation,
   listTenantHosts,
   removeTenantHost,
@@ -12,7 +13,7 @@ import { Failure, notFound } from '../failure.js';
 import type { TenantScope } from '../scope.js';
 import { STORE } from '../injection-tokens.js';
 
-const maxPerTenant = 20;
+export const maxPerTenant = 20;
 
 /** Whoever comes by such a name is of this tenant, or is refused. Only the platform gives names away: they are in its DNS. */
 @Injectable()
@@ -27,9 +28,9 @@ export class HostNameService {
   async put(scope: TenantScope, host: string): Promise<void> {
     try {
       await this.store.tenant(scope.tenantId, async (tx) => {
-        const given = await listTenantHosts(tx);
-        if (given.some((known) => known.host === host)) return;
-        if (given.length >= maxPerTenant) {
+        const held = await countHeld(tx, 'host-names', maxPerTenant);
+        if ((await listTenantHosts(tx)).some((known) => known.host === host)) return;
+        if (held >= maxPerTenant) {
           throw new Failure('limit-reached', `A tenant has at most ${maxPerTenant} host names.`);
         }
         await addTenantHost(tx, host);
