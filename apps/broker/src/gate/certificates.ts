@@ -212,7 +212,7 @@ export class Certificates {
     const standing = await this.#standingOfAnchor(tenantId, proof);
     const fault = standingOf(proof, standing, this.#now());
     if (fault !== undefined) return refuse(fault, tenantId, holder?.device.id);
-    const asked = await this.#askResponder(proof, standing?.ocsp);
+    const asked = await this.#askResponder(tenantId, proof, standing?.ocsp);
     if (asked.fault !== undefined) return refuse(asked.fault, tenantId, holder?.device.id, asked.why);
     if (holder === undefined) return refuse('unknown-identity', tenantId);
     const certificate = { ...proof, credentialId: holder.credential.id };
@@ -221,11 +221,15 @@ export class Certificates {
   }
 
   /** Last of all, for it is asked of strangers, and takes long. */
-  async #askResponder(proof: CertificateProof, ocsp: DirectoryOcsp | undefined): Promise<Standing> {
+  async #askResponder(
+    tenantId: string,
+    proof: CertificateProof,
+    ocsp: DirectoryOcsp | undefined,
+  ): Promise<Standing> {
     if (ocsp === undefined) return { fault: undefined, until: undefined };
     const { mode, url, certificate } = ocsp;
     const authority = this.#authority(certificate, proof.anchorId);
-    return this.#responders.standingOf(proof, { authority, mode, url });
+    return this.#responders.standingOf(proof, { tenantId, authority, mode, url });
   }
 
   #anchor(row: DirectoryAnchor): Anchor {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
+import { readCertificate } from '#access';
 import { type Grant, Reasons, type Refusal } from '#mqtt';
 import { Egress, silentLogger } from '#process';
 import { type ControlStore, type Directory, openControlStore, openDirectory } from '#store';
@@ -9,6 +10,7 @@ import { makeAuthority, type Pair, x509Access } from '../../../../test/support/p
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/postgres.js';
 import { createTestTenant, type TestDevice, type TestTenant } from '../../../../test/support/tenant.js';
 import { StoreGate } from './gate.js';
+import { Responders } from './responders.js';
 
 const minuteMs = 60_000;
 
@@ -158,5 +160,31 @@ describe('a responder', () => {
     await granted(await authority.issue('meter-1'), by);
     expect(calls).toBe(1);
     counting.close();
+  });
+
+  it('of one tenant that is slow keeps its own waiting: every other free place is another’s', async () => {
+    const asked: { readonly url: string; readonly refuse: (why: Error) => void }[] = [];
+    const slow = new Egress();
+    slow.call = ({ url }) => new Promise((_, refuse) => void asked.push({ url, refuse }));
+    const responders = new Responders(slow, () => now);
+    const certificate = readCertificate(authority.der)!;
+    const ask = (tenantId: string, serial: string) =>
+      responders.standingOf(
+        { fingerprint: '', anchorId: tenantId, serial, notBefore: now, notAfter: now },
+        { tenantId, authority: certificate, mode: 'soft', url: `http://${tenantId}.example/` },
+      );
+    const floods = Array.from({ length: 200 }, (_, n) => ask('a', n.toString(16)));
+    const others = ask('b', '1');
+    await Promise.resolve();
+    const placesTaken = asked.length;
+    for (const { refuse } of asked.slice(0, 2)) refuse(new Error('no answer'));
+    await Promise.all(floods.slice(0, 2));
+    expect(asked.slice(placesTaken).map(({ url }) => url)).toEqual([
+      'http://a.example/',
+      'http://b.example/',
+    ]);
+    asked.at(-1)!.refuse(new Error('no answer'));
+    expect(await others).toMatchObject({ fault: undefined });
+    slow.close();
   });
 });

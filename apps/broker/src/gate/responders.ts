@@ -7,6 +7,8 @@ export interface Responder {
   readonly authority: Certificate;
   /** Whether its silence lets in. */
   readonly mode: 'soft' | 'hard';
+  /** Tenants take turns: those whose responder is slow wait for themselves. */
+  readonly tenantId: string;
   /** Undefined: where the certificate says. */
   readonly url: string | undefined;
 }
@@ -54,7 +56,7 @@ export class Responders {
     const url = responder.url ?? proof.responderUrl;
     if (url === undefined) return this.#silent(responder, 'the certificate names no responder', undefined);
     const source = this.#source(`${proof.anchorId ?? ''} ${proof.serial} ${url}`);
-    if (!this.#isCurrent(source)) await this.#ask(source, url, proof.serial, responder.authority);
+    if (!this.#isCurrent(source)) await this.#ask(source, url, proof.serial, responder);
     const { answer } = source;
     if (answer === undefined || !this.#isCurrent(source)) {
       return this.#silent(responder, source.why, this.#now() + reviewAfterMs);
@@ -93,7 +95,7 @@ export class Responders {
   }
 
   /** Once for all who want to know the same. */
-  #ask(source: Source, url: string, serial: string, authority: Certificate): Promise<void> {
+  #ask(source: Source, url: string, serial: string, { authority, tenantId }: Responder): Promise<void> {
     if (source.asking !== undefined) return source.asking;
     if (this.#now() - source.triedAt < betweenTriesMs) return Promise.resolve();
     source.why = 'too many questions are waiting for responders';
@@ -102,7 +104,7 @@ export class Responders {
       const answer = await this.#call(url, serial, authority);
       if (typeof answer === 'string') source.why = answer;
       else source.answer = answer;
-    });
+    }, tenantId);
     source.asking = asking.finally(() => {
       source.asking = undefined;
     });
