@@ -2,7 +2,7 @@
  * What an authority says of its certificates, as the platform asks it: revocation lists that the api fetches and OCSP that the broker asks,
  * with both as they run, and clients on TLS and WebSocket.
  */
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -288,6 +288,48 @@ describe('a revocation list that is fetched', () => {
     expect((await signIn('mqtts', fleet))[0]).toBe(code);
     await fleet.tenant.operator.patch(fleet.anchor, { crlUrls: [] });
     expect((await signIn('mqtts', fleet))[0]).toBe(0); // none is expected any more
+  });
+
+  it('is fetched before another of a tenant whose places have all been slow', async () => {
+    const held: ServerResponse[] = [];
+    const order: string[] = [];
+    const hold = (path: string): void =>
+      void published.set(path, (_, response) => {
+        order.push('slow');
+        held.push(response);
+      });
+    const slow = await makeFleet(() => ({}));
+    for (const name of ['a', 'b']) {
+      const paths = Array.from({ length: 4 }, (_, n) => `/slow-${name}-${n}.crl`);
+      paths.forEach(hold);
+      const authority = await makeAuthority(name);
+      const made = await slow.tenant.operator.post(`${slow.tenant.path}/trust-anchors`, {
+        name,
+        certificate: authority.pem,
+        crlUrls: paths.map((path) => url + path),
+      });
+      const proof = await authority.issue(made.body.challenge);
+      await slow.tenant.operator.post(`${slow.tenant.path}/trust-anchors/${made.body.id}/proof`, {
+        certificate: proof.pem,
+      });
+    }
+    await until(
+      async () => held.length,
+      (count) => count === 4,
+    ); // all that are fetched at once
+    const fleet = await makeFleet((path) => ({ crlUrls: [url + path] }));
+    published.set(fleet.path, (_, response) => {
+      order.push('other');
+      response.end();
+    });
+    held.shift()?.writeHead(404).end();
+    await until(
+      async () => order.length,
+      (count) => count > 4,
+    );
+    expect(order[4]).toBe('other');
+    for (const path of published.keys()) if (path.startsWith('/slow')) published.delete(path);
+    for (const response of held) response.writeHead(404).end();
   });
 
   it('is not fetched from where nobody may be called, from too many places, or for an authority of the platform', async () => {

@@ -29,14 +29,15 @@ export interface DueCrlSource {
 
 /**
  * Takes the next ones for this process: to others they are due again after `holdS`, should it die over them. One tenant's many, or slow
- * ones, do not keep the others': each tenant's first comes before anybody's second.
+ * ones, do not keep the others': each tenant's first comes before anybody's second, and of those the one whose turn was longest ago.
  */
 export function takeDueCrlSources({ db }: PlatformTx, limit: number, holdS: number): Promise<DueCrlSource[]> {
   return db.$queryRaw`
     UPDATE crl_sources s SET due_at = now() + ${holdS} * interval '1 second', tried_at = now()
       FROM (SELECT tenant_id, anchor_id, url, due_at,
                    row_number() OVER (PARTITION BY tenant_id ORDER BY due_at) AS turn
-              FROM crl_sources WHERE due_at <= now() ORDER BY turn, due_at LIMIT ${limit}) next
+              FROM (SELECT *, max(tried_at) OVER (PARTITION BY tenant_id) AS served_at FROM crl_sources) every
+             WHERE due_at <= now() ORDER BY turn, served_at NULLS FIRST, due_at LIMIT ${limit}) next
      WHERE s.tenant_id = next.tenant_id AND s.anchor_id = next.anchor_id AND s.url = next.url AND s.due_at <= now()
     RETURNING s.tenant_id AS "tenantId", s.anchor_id AS "anchorId", s.url`;
 }
