@@ -10,6 +10,7 @@ import {
   queryAsSuperuser,
   startTestApi,
   type ApiClient,
+  type Json,
   type TestApi,
   type TestTenant,
 } from './support/api.js';
@@ -32,12 +33,17 @@ let ids: Readonly<
   >
 >;
 
+let theirs: typeof ids;
+let newRequest: string;
+
 beforeAll(async () => {
   api = await startTestApi();
   acme = await api.createTenant('acme');
   other = await api.createTenant('other');
   const made = await Promise.all([acme, other].map(fill));
   ids = made[0]!;
+  theirs = made[1]!;
+  newRequest = (await makeRequest('d')).csr;
 });
 afterAll(() => api.stop());
 
@@ -661,6 +667,63 @@ describe('REST', () => {
       const right = await send(clientOf(role), route, ask, params);
       expect([route, right.status, right.status < 300 ? '' : right.text]).toEqual([route, status, '']);
     });
+
+  it.each<[string, string, (id: string) => object]>([
+    ['profile', 'devices', (profileId) => ({ name: randomUUID(), profileId })],
+    ['group', 'devices', (group) => ({ name: randomUUID(), groupIds: [group] })],
+    ['profile', 'claim-tokens', (profileId) => ({ name: randomUUID(), profileId })],
+    ['anchor', 'devices/{device}/credentials', (anchorId) => ({ kind: 'certificate', anchorId })],
+    ['issuer', 'devices/{device}/credentials', (issuerId) => ({ kind: 'token', issuerId })],
+    ['authority', 'devices/{device}/certificates', (authorityId) => ({ csr: newRequest, authorityId })],
+    [
+      'policy',
+      'policy-bindings',
+      (policyId) => ({ policyId, targetKind: 'device', targetId: theirs.device }),
+    ],
+    ...(['device', 'group', 'profile'] as const).map(
+      (targetKind): [string, string, (id: string) => object] => [
+        targetKind,
+        'policy-bindings',
+        (targetId) => ({ policyId: theirs.policy, targetKind, targetId }),
+      ],
+    ),
+  ])('nothing refers to another tenant’s %s: POST %s', async (kind, path, body) => {
+    const made = { issuer: create.issuer, authority: authorityOfAcme };
+    const id = kind in made ? await made[kind as keyof typeof made]() : ids[kind as keyof typeof ids];
+    const ask = (of: TestTenant, referred: string) =>
+      of.admin.post(
+        `${of.path}/${path.replace('{device}', of === acme ? ids.device : theirs.device)}`,
+        body(referred),
+      );
+    const refused = await ask(other, id);
+    expect([refused.status, refused.text]).toEqual([422, (await ask(other, randomUUID())).text]);
+  });
+
+  it('a cursor of another tenant opens no list', async () => {
+    const { body } = await api.anonymous.get('/openapi.json');
+    let tried = 0;
+    for (const [template, { get }] of Object.entries<Json>(body.paths)) {
+      if (
+        !template.startsWith(`${inTenant}/`) ||
+        !get?.parameters?.some(({ name }: Json) => name === 'after')
+      )
+        continue;
+      const query = `limit=1${template.endsWith('rotation/devices') ? '&state=bare' : ''}`;
+      const pathOf = (tenant: string, of: typeof ids): string =>
+        template.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
+          name === 'tenant' ? tenant : (of[name as keyof typeof ids] ?? ''),
+        );
+      const { next } = (await acme.admin.get(`${pathOf('acme', ids)}?${query}`)).body;
+      if (next === null) continue;
+      const own = await acme.admin.get(`${pathOf('acme', ids)}?${query}&after=${encodeURIComponent(next)}`);
+      const crossed = await other.admin.get(
+        `${pathOf('other', theirs)}?${query}&after=${encodeURIComponent(next)}`,
+      );
+      expect([template, own.status, crossed.status]).toEqual([template, 200, 400]);
+      tried += 1;
+    }
+    expect(tried).toBeGreaterThan(5);
+  });
 
   it('an evaluation knows no credential of another tenant', async () => {
     const device = await create.device(other);
