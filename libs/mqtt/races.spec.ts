@@ -2,6 +2,7 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { defaultLimits } from './limits.js';
+import type { TenantId } from './message.js';
 import { connectBytes, frame, Harness, type TestClient } from './testing/index.js';
 
 const will = { topic: 'will', payload: 'gone', qos: 1 };
@@ -18,6 +19,65 @@ async function seen(watcher: TestClient): Promise<string[]> {
   return watcher.messages();
 }
 
+describe('a will that is due', () => {
+  it('is on its way before that of the next connection takes its place', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    await h.connect('alice', { will });
+    const review = h.gate.review.bind(h.gate);
+    let answer: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => (answer = resolve));
+    h.gate.review = async (principal) => {
+      await asked;
+      return review(principal);
+    };
+    const next = await h.connect('alice', { will: { ...will, payload: 'next' } });
+    expect(next.connack).toBeUndefined();
+    expect((await h.vault.open(next.tenantId)).wills).toEqual([]);
+    expect((await h.vault.reopen().open(next.tenantId)).wills).toMatchObject([
+      { will: { payload: Buffer.from('gone') } },
+    ]);
+    answer();
+    await next.settle();
+    expect(next.connack?.code).toBe(0);
+    expect(await seen(watcher)).toEqual(['will gone']);
+  });
+
+  it('and is still being judged when the process stops is left to the next one, whoever waits for it', async () => {
+    const h = new Harness();
+    await h.connect('alice', { will });
+    const review = h.gate.review.bind(h.gate);
+    let answer: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => (answer = resolve));
+    h.gate.review = async (principal) => {
+      await asked;
+      return review(principal);
+    };
+    await h.connect('alice');
+    const stopped = h.broker.stop();
+    await h.settle();
+    answer();
+    await Promise.all([stopped, h.settle()]);
+    expect((await h.vault.reopen().open('tenant-a' as TenantId)).wills).toMatchObject([
+      { will: { payload: Buffer.from('gone') } },
+    ]);
+  });
+
+  it('and could not be judged is judged when its client is back', async () => {
+    const h = new Harness();
+    const watcher = await watching(h);
+    const alice = await h.connect('alice', { will });
+    const review = h.gate.review.bind(h.gate);
+    h.gate.review = () => Promise.reject(new Error('down'));
+    await alice.cut();
+    h.gate.review = review;
+    expect((await h.connect('alice', { will })).connack?.code).toBe(0);
+    expect(await seen(watcher)).toEqual(['will gone']);
+    await h.clock.advance(60_000);
+    expect(await seen(watcher)).toEqual([]);
+  });
+});
+
 describe('a newcomer that is turned away', () => {
   it('by a store that fails leaves the delayed will of the connection before it to be published', async () => {
     const h = new Harness();
@@ -30,6 +90,27 @@ describe('a newcomer that is turned away', () => {
     await h.clock.advance(10_000);
     expect(await seen(watcher)).toEqual(['will gone']);
   });
+
+  it.each([
+    ['takes over', async () => undefined],
+    ['comes back', (client: TestClient) => client.cut()],
+  ])(
+    'because the rights of a will that is due cannot be asked, as it %s, leaves that will to the next process',
+    async (_how, go) => {
+      const h = new Harness();
+      const alice = await h.connect('alice', { will });
+      const review = h.gate.review.bind(h.gate);
+      h.gate.review = () => Promise.reject(new Error('down'));
+      await go(alice);
+      const refused = await h.connect('alice', { will: { ...will, payload: 'never' } });
+      expect(refused.connack?.code).toBe(3);
+      h.gate.review = review;
+      const next = await h.crash({ willGraceMs: 10_000 });
+      const watcher = await watching(next);
+      await next.clock.advance(10_000);
+      expect(await seen(watcher)).toEqual(['will gone']);
+    },
+  );
 
   it('at a clean start has no session any more, rather than one with a gap', async () => {
     const h = new Harness();

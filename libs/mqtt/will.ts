@@ -35,7 +35,7 @@ export class Wills {
   /** Of those, the ones whose client is back and not let in yet: it may still be turned away. */
   readonly #calledOff = new Map<ClientId, Pending>();
   /** Wills that are due and could not be judged: tried again. Nobody calls these off. */
-  readonly #retries = new Set<Deadline>();
+  readonly #retries = new Map<ClientId, Pick<Pending, keyof Due | 'deadline'>>();
   /** For each reading of the vault under way: clients whose will went meanwhile. */
   readonly #goneDuring = new Set<Set<ClientId>>();
   /** Wills that are due and being judged. */
@@ -162,6 +162,15 @@ export class Wills {
     }
   }
 
+  /**
+   * What becomes now of one that is due; undefined: none of this client is. The vault has room for one will of a client: until this one is
+   * on its way, another in its place would leave it to memory alone.
+   */
+  settleDue(clientId: ClientId): Promise<WillOutcome> | undefined {
+    this.#publishAgain(clientId);
+    return this.#underWay.get(clientId);
+  }
+
   /** Undefined: none of this client is. */
   underWay(clientId: ClientId): Promise<WillOutcome> | undefined {
     return this.#underWay.get(clientId);
@@ -170,7 +179,7 @@ export class Wills {
   close(): void {
     this.#isClosed = true;
     for (const { deadline } of this.#pending.values()) deadline.cancel();
-    for (const deadline of this.#retries) deadline.cancel();
+    for (const { deadline } of this.#retries.values()) deadline.cancel();
     this.#pending.clear();
     this.#retries.clear();
   }
@@ -209,13 +218,21 @@ export class Wills {
     this.#underWay.set(clientId, outcome);
   }
 
+  #publishAgain(clientId: ClientId): void {
+    const due = this.#retries.get(clientId);
+    if (due === undefined) return;
+    due.deadline.cancel();
+    this.#retries.delete(clientId);
+    this.#publish(due);
+  }
+
   #tryAgain(due: Due): 'later' {
     if (this.#isClosed) return 'later';
-    const deadline = new Deadline(this.#space.clock, this.#space.clock.now() + retryMs, () => {
-      this.#retries.delete(deadline);
-      this.#publish(due);
-    });
-    this.#retries.add(deadline);
+    const { clientId } = due.principal;
+    const deadline = new Deadline(this.#space.clock, this.#space.clock.now() + retryMs, () =>
+      this.#publishAgain(clientId),
+    );
+    this.#retries.set(clientId, { ...due, deadline });
     return 'later';
   }
 

@@ -263,6 +263,11 @@ async function takeSession(connection: Connection, admission: Admission): Promis
     known.epoch = epoch;
     space.keep(known);
   }
+  const due = space.wills.settleDue(clientId);
+  if (due !== undefined && (await due) === 'later') {
+    leaveSession(space, known, ended, epoch);
+    return refuse(connection, packet, unavailable(grant));
+  }
   const isDurable = known !== undefined || expiryIntervalS > 0;
   let claimed: ClaimedSession | undefined;
   try {
@@ -273,9 +278,7 @@ async function takeSession(connection: Connection, admission: Admission): Promis
     if (claim !== undefined || will !== undefined) [claimed] = await Promise.all([claim, will]);
   } catch (error) {
     space.wills.turnedAway(principal, epoch);
-    if (known !== undefined) space.park(known);
-    // Nothing is queued for it any more: found again, it would have a gap. Under this epoch, for the claim may be stored all the same.
-    if (ended !== undefined) space.vault.remove({ ...ended.key, epoch });
+    leaveSession(space, known, ended, epoch);
     const isForGood = error instanceof Error && isRefused(error);
     return refuse(connection, packet, isForGood ? unstorable(grant) : unavailable(grant));
   }
@@ -292,6 +295,18 @@ async function takeSession(connection: Connection, admission: Admission): Promis
     return;
   }
   welcome(connection, current, session, claimed?.resumed === true);
+}
+
+/** The newcomer is turned away before it has the session: that waits on, or has ended. */
+function leaveSession(
+  space: Space,
+  known: Session | undefined,
+  ended: Session | undefined,
+  epoch: number,
+): void {
+  if (known !== undefined) space.park(known);
+  // Nothing is queued for it any more: found again, it would have a gap. Under this epoch, for the claim may be stored all the same.
+  if (ended !== undefined) space.vault.remove({ ...ended.key, epoch });
 }
 
 /** Whoever has the session is shown out (MQTT-3.1.4-3), and it may end with that. False: the client identifier is fought over. */
