@@ -231,6 +231,34 @@ describe('retained messages', () => {
     expect([await keep('a', ''), await keep('c', 'x')]).toEqual([0x10, 0x10]);
   });
 
+  it('wait for a client that goes while they are sent, in the session that it comes back to', async () => {
+    const h = new Harness();
+    const bob = await h.connect('bob');
+    for (const topic of ['a/1', 'a/2']) await bob.publish(topic, 'x', { qos: 1, retain: true });
+    const alice = await h.connect5('alice', { expiry: 100 });
+    h.store.isFull = true;
+    expect((await alice.subscribe('a/#'))?.type).toBe('suback');
+    await alice.cut();
+    h.store.isFull = false;
+    await h.settle();
+    const back = await h.connect5('alice', { expiry: 100 });
+    expect(back.messages()).toEqual(['a/1 x', 'a/2 x']);
+  });
+
+  it('wait for a client that goes before SUBACK too: it is told later that it has the subscription', async () => {
+    const h = new Harness();
+    await (await h.connect('bob')).publish('a', 'x', { qos: 1, retain: true });
+    const alice = await h.connect5('alice', { expiry: 100 });
+    h.store.hold();
+    await alice.subscribe('a', { retainHandling: 1 });
+    await alice.cut();
+    h.store.commit();
+    await h.settle();
+    const back = await h.connect5('alice', { expiry: 100 });
+    await back.subscribe('a', { retainHandling: 1 });
+    expect(back.messages()).toEqual(['a x']);
+  });
+
   it('reach a client that takes them slowly, all of them', async () => {
     const h = new Harness();
     h.gate.limits = { ...defaultLimits, maxOutboxBytes: 2_000 };

@@ -125,8 +125,7 @@ function take(
   connection.inTurns(Hold.subscriptions, takeNext, () => {
     // A right may have gone while they were stored.
     if (session.policy !== judgedBy) void reviewTaken(connection, session);
-    if (connection.isClosed) return;
-    connection.reply(suback);
+    if (!connection.isClosed) connection.reply(suback);
     sendRetained(connection, session, wanted);
     connection.release(Hold.subscriptions);
   });
@@ -148,7 +147,7 @@ function wantsRetained({ filter, retainHandling }: Subscription, wasThere: boole
 
 /**
  * A thousand times `#` over a hundred thousand topics would hold up every other client for seconds: it takes turns, and the next
- * packet of whoever asked for it waits.
+ * packet of whoever asked for it waits. It goes on where the client has gone and its session stays: whoever resumes that does not ask again.
  */
 function sendRetained(connection: Connection, session: Session, wanted: readonly Subscription[]): void {
   const { space } = session;
@@ -157,7 +156,7 @@ function sendRetained(connection: Connection, session: Session, wanted: readonly
   let walk: Walk | undefined;
   const sendNext = (): boolean => {
     const subscription = wanted[at];
-    if (subscription === undefined || connection.isClosed || vault.isFull) return false;
+    if (subscription === undefined || session.hasEnded || vault.isFull) return false;
     walk ??= space.retained.walk(subscription.filter);
     // A right may have gone meanwhile.
     const isThere = session.subscriptions.has(subscription.filter);
@@ -175,7 +174,7 @@ function sendRetained(connection: Connection, session: Session, wanted: readonly
   };
   const goOn = (): void =>
     connection.inTurns(Hold.retained, sendNext, () => {
-      if (at === wanted.length || connection.isClosed) return connection.release(Hold.retained);
+      if (at === wanted.length || session.hasEnded) return connection.release(Hold.retained);
       connection.hold(Hold.retained);
       vault.whenReady(goOn);
     });
