@@ -119,7 +119,7 @@ function membersOf(value: unknown): number {
 }
 
 const firstYear = Date.parse('0001-01-01T00:00:00Z');
-const lastYear = Date.UTC(9999, 11, 31);
+const lastYear = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 /**
  * The device's own time from that field of a JSON object: an ISO 8601 text, or a number of seconds, milliseconds,
@@ -146,5 +146,11 @@ function fromNumber(value: number): number {
 const isoTime = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:?\d\d)$/;
 
 function fromText(value: string): number {
-  return isoTime.test(value) ? Date.parse(value) : NaN;
+  return isoTime.test(value) && isDate(value.slice(0, 10)) ? Date.parse(value) : NaN;
+}
+
+/** Date.parse takes 30 February for 2 March. */
+function isDate(day: string): boolean {
+  const at = Date.parse(day);
+  return !Number.isNaN(at) && new Date(at).toISOString().startsWith(day);
 }
