@@ -18,6 +18,8 @@ const bytesOfUnit = 512;
  */
 const bytesOfAcknowledgement = 4;
 const unitsOfAcknowledgement = 0.5;
+/** Of a chunk that ends no packet. A WebSocket's message is one, however empty: thousands come in one read. */
+const unitsOfChunk = 8;
 const turnsUntilQuiet = 64;
 
 /**
@@ -87,8 +89,10 @@ export class Intake {
     turns.beginChunk();
     this.#begin();
     this.#isSpeech = false;
+    const before = turns.spent;
     try {
       this.#framer.push(chunk, this.#onFrame);
+      if (turns.spent === before) this.#chargeChunk();
       // A WebSocket's chunk is a whole message, which may be as large as a packet.
       const mostBytes = mostHeldBytes + this.#framer.maxPacketBytes;
       if (this.#framer.heldBytes > mostBytes) this.#connection.end(Reasons.quotaExceeded, 'protocol-error');
@@ -97,6 +101,11 @@ export class Intake {
     }
     this.#end();
     turns.endChunk(this.#isSpeech);
+  }
+
+  #chargeChunk(): void {
+    this.#broker.turns.spend(unitsOfChunk);
+    this.#charge(unitsOfChunk, true);
   }
 
   place(): Buffer | undefined {

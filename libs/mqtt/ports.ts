@@ -56,7 +56,10 @@ export interface Link {
 
 /** The core's side of a link. After `closed` nothing more is called. None of them throws. */
 export interface LinkSink {
-  /** The chunk's memory is the link's, which may use it again as soon as this returns; where it is not `place`'s. */
+  /**
+   * The chunk's memory is the link's, which may use it again as soon as this returns; where it is not `place`'s. An empty one stands for
+   * what the transport has handled by itself at the client's cost.
+   */
   received(chunk: Buffer): void;
   /** Where what comes next belongs: a link that can choose may read it to there. Undefined: nowhere in particular. */
   place?(): Buffer | undefined;

@@ -69,6 +69,16 @@ describe('a turn of the loop', () => {
     expect(sending.link.isEnded).toBe(false);
   });
 
+  it('is not all for a client that sends what ends no packet, as a WebSocket may thousands of times in one read', async () => {
+    const [idle, other] = await Promise.all([harness.connect('idle'), harness.connect('other')]);
+    for (let n = 0; n < 1_000; n++) idle.link.send(Buffer.alloc(0));
+    expect(idle.link.isPaused).toBe(true);
+    expect(await turnsToAnswer(other)).toBeLessThanOrEqual(2);
+    await harness.settle();
+    expect(idle.link.isPaused).toBe(false);
+    expect(await turnsToAnswer(idle)).toBeLessThanOrEqual(2);
+  });
+
   it('lets those who have much to say go on one after the other', async () => {
     const many = await Promise.all(Array.from({ length: 5 }, (_, n) => harness.connect(`flood-${n}`)));
     const reading = await harness.connect('reading');

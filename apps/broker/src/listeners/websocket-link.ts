@@ -62,7 +62,9 @@ export class WebSocketLink extends LinkToPeer implements Link {
     // Between two messages, or in the middle of one: not what is collected. But nobody is kept alive who has not signed in: then all counts.
     for (const control of ['ping', 'pong'] as const) {
       webSocket.on(control, (data: Buffer) => {
-        if (link.#isAnswered) link.#collectedBytes -= controlHeaderBytes + data.length;
+        if (!link.#isAnswered) return;
+        link.#collectedBytes -= controlHeaderBytes + data.length;
+        link.#sink?.received(nothing); // it takes as long as a message, and is charged as one
       });
     }
     webSocket.on('error', (error) => link.#failed(error));
@@ -176,3 +178,4 @@ export class WebSocketLink extends LinkToPeer implements Link {
 }
 
 const asBinary = { binary: true };
+const nothing = Buffer.alloc(0);

@@ -146,28 +146,33 @@ describe('a WebSocket listener', () => {
     webSocket.terminate();
   });
 
-  it.each(['ping', 'pong'] as const)('does not count a %s as part of a message', async (control) => {
-    const { port } = await h.listen('ws');
-    const recorded = h.arrival();
-    const webSocket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt');
-    await once(webSocket, 'open');
-    const { link } = await recorded;
-    link.write([Buffer.from('signed in')]);
-    link.takePackets?.(1_000);
-    const payload = Buffer.alloc(125);
-    let answer = '';
-    webSocket.on('pong', (data: Buffer) => (answer = data.toString()));
-    // Not more at a time than ws answers.
-    for (let sent = 0; sent < 2_000 && webSocket.readyState === WebSocket.OPEN; sent += 50) {
-      for (let n = 1; n < 50; n++) webSocket[control](payload);
-      webSocket.ping(String(sent));
-      while (answer !== String(sent) && webSocket.readyState === WebSocket.OPEN) {
-        await new Promise(setImmediate);
+  it.each(['ping', 'pong'] as const)(
+    'hands on a %s as nothing, and does not count it as part of a message',
+    async (control) => {
+      const { port } = await h.listen('ws');
+      const arriving = h.arrival();
+      const webSocket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt');
+      await once(webSocket, 'open');
+      const recorded = await arriving;
+      const { link } = recorded;
+      link.write([Buffer.from('signed in')]);
+      link.takePackets?.(1_000);
+      const payload = Buffer.alloc(125);
+      let answer = '';
+      webSocket.on('pong', (data: Buffer) => (answer = data.toString()));
+      // Not more at a time than ws answers.
+      for (let sent = 0; sent < 2_000 && webSocket.readyState === WebSocket.OPEN; sent += 50) {
+        for (let n = 1; n < 50; n++) webSocket[control](payload);
+        webSocket.ping(String(sent));
+        while (answer !== String(sent) && webSocket.readyState === WebSocket.OPEN) {
+          await new Promise(setImmediate);
+        }
       }
-    }
-    expect(webSocket.readyState).toBe(WebSocket.OPEN);
-    webSocket.terminate();
-  });
+      expect(webSocket.readyState).toBe(WebSocket.OPEN);
+      expect([recorded.chunks.length, recorded.length]).toEqual([2_000, 0]);
+      webSocket.terminate();
+    },
+  );
 
   it('takes no more pongs than bytes of a CONNECT of somebody it has not answered yet', async () => {
     const { socket, recorded } = await openBare('ws');
