@@ -102,6 +102,8 @@ class Run {
   readonly #subscribers: Subscriber[] = [];
   readonly #restless: Subscriber[] = [];
   readonly #wills: WillClient[] = [];
+  /** Away while PostgreSQL stands still: what is sent meanwhile it gets from the store, or never. */
+  #absentee: Subscriber | undefined;
   #flooder: Identity | undefined;
   #presenceWatcher: Identity | undefined;
   #isOver = false;
@@ -155,7 +157,7 @@ class Run {
   async #enter(): Promise<void> {
     this.#audience('online', 'devices/#', 2, [5]);
     this.#audience('away', 'devices/#', 2, [4], true);
-    this.#audience('at-qos-1', 'devices/#', 1, [5]);
+    this.#absentee = this.#audience('at-qos-1', 'devices/#', 1, [5]);
     this.#audience('crew', '$share/crew/devices/#', 2, [5, 5], true);
     const { open } = this.bootstrap;
     const watcher = { ...open, clientId: 'will-watcher', version: 5 as const, isDurable: true };
@@ -194,14 +196,14 @@ class Run {
     }
   }
 
-  /** One session, or several that share a subscription; of `isRestless` ones the last comes and goes. */
+  /** One session, or several that share a subscription; of `isRestless` ones the last comes and goes. Returns the last. */
   #audience(
     name: string,
     filter: string,
     qos: 1 | 2,
     versions: readonly (4 | 5)[],
     isRestless = false,
-  ): void {
+  ): Subscriber | undefined {
     const audience = { name, isExactlyOnce: qos === 2, isShared: versions.length > 1 };
     this.#oracle.audiences.push(audience);
     versions.forEach((version, i) => {
@@ -213,6 +215,7 @@ class Run {
       this.#subscribers.push(client);
       if (isRestless && i === versions.length - 1) this.#restless.push(client);
     });
+    return this.#subscribers.at(-1);
   }
 
   async #provision(name: string): Promise<{ readonly deviceId: string; readonly identity: Identity }> {
@@ -278,7 +281,7 @@ class Run {
       await this.#underLoad();
       await pause(this.#random.between(0, calmMs));
       if (killed === freezeAt && this.#chaos.disturbances.every(({ isKill }) => isKill)) {
-        await this.#chaos.serving();
+        await this.#chaos.whole();
         await this.#freeze(freezeMs);
         say(`PostgreSQL stood still for ${freezeMs / 1000} s, and the broker was killed meanwhile`);
         killed += 1;
@@ -308,6 +311,7 @@ class Run {
 
   /** Acknowledgements end, memory stays bounded although somebody floods the broker, and its death changes nothing. */
   async #freeze(ms: number): Promise<void> {
+    await this.#absentee?.leave(true);
     const flood = await this.#flood();
     const thaw = await this.#chaos.freeze();
     await pause(50); // a signal is on its way too
@@ -323,6 +327,7 @@ class Run {
     if (meanwhile > 0) this.#oracle.violation(`${meanwhile} acknowledged while PostgreSQL stood still`);
     await this.#chaos.kill('broker');
     thaw();
+    this.#absentee?.start();
     flood?.cut();
   }
 
@@ -332,6 +337,9 @@ class Run {
     const hello = { ...this.#flooder, clientId, version: 5 as const, isDurable: false };
     const connection = await Connection.open(this.#endpoint, hello);
     if (connection === undefined) return undefined;
+    // That somebody is here is stored soon after CONNACK; where the broker is killed before, nobody has ever been here.
+    while (connection.closedAt === undefined && (await this.#presenceStates()).get(clientId) !== 'online')
+      await pause(20);
     const payload = `flood ${'x'.repeat(1_000)}`;
     const topic = `devices/${clientId}/telemetry`;
     const go = (): void => {
@@ -413,16 +421,7 @@ class Run {
       ({ name }) => name,
     );
     for (;;) {
-      const states = new Map<string, string>();
-      let after = '';
-      do {
-        const page = (await this.#ask('GET', `/presence?limit=200${after}`)) as {
-          items: { clientId: string; state: string }[];
-          next: string | null;
-        };
-        for (const { clientId, state } of page.items) states.set(clientId, state);
-        after = page.next === null ? '' : `&after=${encodeURIComponent(page.next)}`;
-      } while (after !== '');
+      const states = await this.#presenceStates();
       const wrong = names.filter((name) => states.get(name) !== 'online');
       for (const name of ['flooder', 'newcomer']) if (states.get(name) === 'online') wrong.push(name);
       if (wrong.length === 0) return Date.now() - startedAt;
@@ -432,6 +431,20 @@ class Run {
       }
       await pause(200);
     }
+  }
+
+  async #presenceStates(): Promise<ReadonlyMap<string, string>> {
+    const states = new Map<string, string>();
+    let after = '';
+    do {
+      const page = (await this.#ask('GET', `/presence?limit=200${after}`)) as {
+        items: { clientId: string; state: string }[];
+        next: string | null;
+      };
+      for (const { clientId, state } of page.items) states.set(clientId, state);
+      after = page.next === null ? '' : `&after=${encodeURIComponent(page.next)}`;
+    } while (after !== '');
+    return states;
   }
 
   async #presenceOverMqtt(): Promise<void> {
