@@ -103,11 +103,6 @@ export class Intake {
     turns.endChunk(this.#isSpeech);
   }
 
-  #chargeChunk(): void {
-    this.#broker.turns.spend(unitsOfChunk);
-    this.#charge(unitsOfChunk, true);
-  }
-
   place(): Buffer | undefined {
     return this.#framer.place();
   }
@@ -191,6 +186,11 @@ export class Intake {
   }
 
   // -------------------------------------------------------------------------------------------------- and others' turns
+
+  #chargeChunk(): void {
+    this.#broker.turns.spend(unitsOfChunk);
+    this.#charge(unitsOfChunk, true);
+  }
 
   /** Charges it for what it has sent. When its share of the turn is used up it waits in line. */
   #charge(units: number, isAnswer: boolean): void {

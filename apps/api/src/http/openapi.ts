@@ -104,7 +104,7 @@ function completeOperation(method: Method, path: string, operation: Operation): 
     ...(operation.requestBody === undefined ? [] : [400, 409, 413, 415, 422]),
   ];
   for (const status of new Set(statuses)) operation.responses[String(status)] ??= problemResponse(status);
-  operation.responses['default'] ??= problemResponse();
+  operation.responses['default'] ??= problemResponse('default');
 }
 
 function completePost(parameters: Parameter[], { responses }: Operation): void {
@@ -147,17 +147,16 @@ function sayTrueOrFalse(parameter: Parameter): void {
   if (schema.default !== undefined) schema.default = schema.default === 'true';
 }
 
-/** Without a status: any other. */
-function problemResponse(status?: number): NonNullable<Operation['responses'][string]> {
+function problemResponse(status: number | 'default'): NonNullable<Operation['responses'][string]> {
   return {
-    description: problemTitles[status ?? 0] ?? 'Any other problem',
+    description: problemTitles[status] ?? problemTitles.default,
     // Of the others 503 has it.
-    ...(status === 429 || status === undefined ? { headers: { 'Retry-After': retryAfterHeader } } : {}),
+    ...(status === 429 || status === 'default' ? { headers: { 'Retry-After': retryAfterHeader } } : {}),
     content: { [problemMediaType]: { schema: { $ref: '#/components/schemas/Problem' } } },
   };
 }
 
-const problemTitles: Readonly<Record<number, string>> = {
+const problemTitles: Readonly<Record<number, string> & Record<'default', string>> = {
   400: 'The request cannot be parsed, or a query parameter is unknown or has no usable value',
   401: 'No valid API key, or what stands in its place',
   403: 'The role of the key does not include this',
@@ -169,6 +168,7 @@ const problemTitles: Readonly<Record<number, string>> = {
   422: 'The body breaks a rule; `errors` names the members',
   428: 'If-Match is missing',
   429: 'Too many requests; Retry-After says how long to wait',
+  default: 'Any other problem',
 };
 
 /** `/openapi.json`, and a page to browse it at `/docs` whose every asset comes from here. */

@@ -1,14 +1,10 @@
-import type { PeerCertificate, Transport } from '#mqtt';
+import type { Link, PeerCertificate, Transport } from '#mqtt';
 
 /** Who is at the other end of a connection, and how it has come. */
-export interface Peer {
-  readonly transport: Transport;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly serverName: string | undefined;
-  readonly peerCertificate: PeerCertificate | undefined;
-  readonly tlsVersion?: string | undefined;
-}
+export type Peer = Pick<
+  Link,
+  'transport' | 'remoteAddress' | 'remotePort' | 'serverName' | 'peerCertificate' | 'tlsVersion'
+>;
 
 /** What is the same in every link, whatever carries it. */
 export abstract class LinkToPeer implements Peer {
