@@ -2,6 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { hasCode, StartupError } from './startup-error.js';
+import { shellWord } from './shell-word.js';
 
 const endpoint = z.object({ host: z.string(), port: z.number() });
 const tlsEndpoint = endpoint.extend({ ca: z.string() });
@@ -84,6 +85,6 @@ function shellVariables({
     DEVICE_PASSWORD: first?.password ?? '',
   };
   return Object.entries(variables)
-    .map(([name, value]) => `${name}='${String(value).replaceAll("'", String.raw`'\''`)}'\n`)
+    .map(([name, value]) => `${name}=${shellWord(String(value))}\n`)
     .join('');
 }

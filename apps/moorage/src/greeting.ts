@@ -1,6 +1,7 @@
 import { relative } from 'node:path';
 import type { Bootstrap } from './bootstrap-file.js';
 import type { MemoryInUse } from './memory.js';
+import { shellWord } from './shell-word.js';
 
 export interface Measured {
   /** From the command to the first CONNECT that was accepted. */
@@ -26,12 +27,12 @@ Moorage is running.
 
 In another terminal:
 
-  . ${dir}/demo.env
+  . ${shellWord(`${dir}/demo.env`)}
   curl -H "Authorization: Bearer $ADMIN_KEY" $API/v1/tenants/$TENANT/devices
   npx mqtt pub -h $HOST -p $MQTT_PORT -i $DEVICE -u $DEVICE_USERNAME --password=$DEVICE_PASSWORD \\
     -q 1 -t devices/$DEVICE/telemetry -m '{"heartRate": 62}'
   curl -H "Authorization: Bearer $ADMIN_KEY" $API/v1/tenants/$TENANT/devices/$DEVICE_ID/telemetry
-  npm run simulate -- --bootstrap ${dir}/bootstrap.json --devices 50 --duration 20
+  npm run simulate -- --bootstrap ${shellWord(`${dir}/bootstrap.json`)} --devices 50 --duration 20
 ${measuredLines(measured)}
 Ctrl-C stops everything.
 `);

@@ -4,6 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import { loadSecretKey, readSettings } from '#process';
 import { BackupError, restore, startEmbeddedPostgres, verifyBackup, type BackupHeader } from '#store';
 import { fileNamed, mustBeEmbedded, runCommand } from './backup-command.js';
+import { shellWord } from './shell-word.js';
 
 await runCommand('restore', async (name) => {
   const settings = readSettings();
@@ -30,7 +31,7 @@ await runCommand('restore', async (name) => {
         if (Reflect.get(Object(error), 'code') !== 'ENOENT') throw error;
       });
     const rows = tables.reduce((sum, table) => sum + table.rows, 0);
-    return `${dataDir} holds ${rows} rows of ${tables.length} tables, each compared with the back-up of ${header.madeAt}. Start it: MOORAGE_DATA_DIR=${dataDir} npm start`;
+    return `${dataDir} holds ${rows} rows of ${tables.length} tables, each compared with the back-up of ${header.madeAt}. Start it: MOORAGE_DATA_DIR=${shellWord(dataDir)} npm start`;
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
