@@ -14,7 +14,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'libs/access': ['type mqtt'],
   'libs/mqtt': [],
   'libs/process': [],
-  'libs/store': ['type mqtt', 'type access'],
+  'libs/store': ['process', 'type mqtt', 'type access'],
 };
 
 /** Packages that belong to some places alone. */

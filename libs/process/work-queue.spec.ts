@@ -59,4 +59,35 @@ describe('a queue of work', () => {
     await expect(fails).rejects.toThrow('broken');
     expect(await next).toBe('done');
   });
+
+  it('leaves room beside what one runs for long, and takes on from it as its pieces end', async () => {
+    const { begun, give, endOne } = workshop(new WorkQueue(3, 10, { concurrencyEach: 2 }));
+    const all = ['a1', 'a2', 'a3', 'b1', 'c1'].map((name) => give(name.charAt(0), name));
+    expect(begun).toEqual(['a1', 'a2', 'b1']);
+    await endOne();
+    expect(begun).toEqual(['a1', 'a2', 'b1', 'a3']);
+    for (let i = 0; i < 4; i += 1) await endOne();
+    expect(await Promise.all(all)).toEqual(['a1', 'a2', 'a3', 'b1', 'c1']);
+  });
+
+  it('gives a place that one may not take to whoever comes next', async () => {
+    const { begun, give, endOne } = workshop(new WorkQueue(2, 10, { concurrencyEach: 1 }));
+    const all = ['a1', 'a2', 'a3', 'b1'].map((name) => give(name.charAt(0), name));
+    expect(begun).toEqual(['a1', 'b1']);
+    for (let i = 0; i < 4; i += 1) await endOne();
+    await Promise.all(all);
+    expect(begun).toEqual(['a1', 'b1', 'a2', 'a3']);
+  });
+
+  it('refuses what has waited for too long, and does it no more', async () => {
+    const { begun, give, endOne } = workshop(new WorkQueue(1, 10, { patienceMs: 5 }));
+    const first = give('a', 'a1');
+    expect(await Promise.all([give('a', 'a2'), give('b', 'b1')])).toEqual([undefined, undefined]);
+    await endOne();
+    expect(await first).toBe('a1');
+    const next = give('b', 'b2');
+    await endOne();
+    expect(await next).toBe('b2');
+    expect(begun).toEqual(['a1', 'b2']);
+  });
 });

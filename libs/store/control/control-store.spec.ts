@@ -80,6 +80,34 @@ describe('the control store', () => {
     expect(await Promise.all(turns)).not.toContain(false);
   });
 
+  it('gives connections in turns: a tenant that wants hundreds waits for itself', async () => {
+    const flood = Array.from({ length: 200 }, () => store.tenant(one, ({ db }) => db.device.count()));
+    let answered = 0;
+    for (const each of flood) void each.then(() => (answered += 1));
+    await store.tenant(other, ({ db }) => db.device.count());
+    expect(answered).toBeLessThan(20);
+    await Promise.all(flood);
+  });
+
+  it('has a connection left beside all that a tenant may have, however long it has them', async () => {
+    const five = openControlStore({ url: database.appUrl, poolSize: 5 });
+    let end: () => void = () => undefined;
+    const until = new Promise<void>((resolve) => (end = resolve));
+    let held = 0;
+    const long = Array.from({ length: 8 }, () =>
+      five.tenant(one, async ({ db }) => {
+        await db.device.count();
+        held += 1;
+        await until;
+      }),
+    );
+    expect(await five.tenant(other, ({ db }) => db.device.count())).toBe(1);
+    expect(held).toBeLessThanOrEqual(4);
+    end();
+    await Promise.all(long);
+    await five.close();
+  });
+
   it('rolls back when the work fails, and gives the work’s own error back', async () => {
     const mine = new RangeError('mine');
     const work = async (tx: TenantTx): Promise<never> => {

@@ -1,8 +1,9 @@
 /** The control plane's way into PostgreSQL: Prisma, one transaction a call, bound to one tenant or to the platform. */
 import { PrismaPg } from '@prisma/adapter-pg';
 import { Pool } from 'pg';
+import { WorkQueue } from '#process';
 import { inUtc } from '../database/connection.js';
-import { wasOvertaken, withStoreErrors } from '../database/errors.js';
+import { StoreError, wasOvertaken, withStoreErrors } from '../database/errors.js';
 import { verifyFences } from '../database/fences.js';
 import { PrismaClient, type Prisma } from '../generated/client.js';
 import { migrationNames } from '../database/migrate.js';
@@ -34,10 +35,12 @@ export interface ControlStoreOptions {
 export interface ControlStore {
   /**
    * Commits when `work` resolves, rolls back when it rejects. Database errors come as StoreError. Work that another transaction overtook
-   * is done again: it must change nothing but the database.
+   * is done again: it must change nothing but the database. Tenants take turns at the connections; `store.unavailable` where a turn
+   * does not come within 5 s.
    */
   tenant<T>(tenantId: string, work: (tx: TenantTx) => Promise<T>): Promise<T>;
-  platform<T>(work: (tx: PlatformTx) => Promise<T>): Promise<T>;
+  /** `whose`: whose turn it takes, where that is not the platform's own. */
+  platform<T>(work: (tx: PlatformTx) => Promise<T>, whose?: string): Promise<T>;
   /** Readiness: rejects unless PostgreSQL answers. */
   check(): Promise<void>;
   /** Readiness: migrations of this installation that the database has not seen. Asked until there are none. */
@@ -50,14 +53,20 @@ export interface ControlStore {
 // A transaction of the control plane takes milliseconds; one that takes longer than this is stuck and holds up others.
 const transactionTimeoutMs = 15_000;
 const waitForConnectionMs = 5_000;
+/** Requests that wait for a connection: what a tenant has beyond its share of these is refused at once. */
+const mostWaiting = 10_000;
+/** Of the connections, at most for one tenant: statements that take long hold up whoever asked for them, and room is left. */
+const shareOfEach = 0.8;
+const platformsOwn = 'platform';
 /** As often as somebody may delete what it refers to, between its look and its write, before that is an error of ours. */
 const attempts = 3;
 
 /** Opens no connection yet: they come with the first call. */
 export function openControlStore(options: ControlStoreOptions): ControlStore {
+  const poolSize = options.poolSize ?? 10;
   const pool = new Pool({
     connectionString: inUtc(options.url),
-    max: options.poolSize ?? 10,
+    max: poolSize,
     application_name: 'moorage-api',
     connectionTimeoutMillis: waitForConnectionMs,
     statement_timeout: transactionTimeoutMs,
@@ -71,7 +80,18 @@ export function openControlStore(options: ControlStoreOptions): ControlStore {
     transactionOptions: { maxWait: waitForConnectionMs, timeout: transactionTimeoutMs },
   });
 
+  // The pool's own queue has no turns: a tenant with hundreds of requests under way would have all others wait for all of them.
+  const turns = new WorkQueue(poolSize, mostWaiting, {
+    concurrencyEach: Math.ceil(poolSize * shareOfEach),
+    patienceMs: waitForConnectionMs,
+  });
   let isCurrent = false;
+
+  const inTurn = async <T>(whose: string, work: (db: Prisma.TransactionClient) => Promise<T>): Promise<T> => {
+    const done = await turns.run(async () => ({ result: await transaction(work) }), whose);
+    if (done !== undefined) return done.result;
+    throw new StoreError('store.unavailable', 'no connection was to be had in time', undefined, undefined);
+  };
 
   // What was looked at may be gone when it is referred to. The second time it is found missing, and whoever asked is told so.
   const transaction = async <T>(work: (db: Prisma.TransactionClient) => Promise<T>): Promise<T> => {
@@ -87,14 +107,14 @@ export function openControlStore(options: ControlStoreOptions): ControlStore {
   return {
     async tenant(tenantId, work) {
       mustBeTenantId(tenantId);
-      return transaction(async (db) => {
+      return inTurn(tenantId, async (db) => {
         await setScope(db, tenantId, '');
         return work({ scope: 'tenant', tenantId, db });
       });
     },
 
-    async platform(work) {
-      return transaction(async (db) => {
+    async platform(work, whose = platformsOwn) {
+      return inTurn(whose, async (db) => {
         await setScope(db, '', 'platform');
         return work({
           scope: 'platform',

@@ -52,8 +52,8 @@ export class GraphqlEndpoint implements OnModuleInit {
   private async answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     try {
       const { authorization } = request.headers;
-      const access = await this.throttle.guarded(request, authorization, () =>
-        this.desk.identify(authorization, undefined),
+      const access = await this.throttle.guarded(request, authorization, (stranger) =>
+        this.desk.identify(authorization, undefined, stranger),
       );
       const operation = readOperation(request.body);
       const reserved = await this.reserve(request, access, operation);

@@ -109,8 +109,8 @@ export class GraphqlSubscriptions {
         const authorization = authorizationIn(connectionParams) ?? extra.request.headers.authorization;
         if (authorization === undefined) return false;
         try {
-          const { caller } = await this.throttle.guarded(extra.request, authorization, () =>
-            this.desk.identify(authorization, undefined),
+          const { caller } = await this.throttle.guarded(extra.request, authorization, (stranger) =>
+            this.desk.identify(authorization, undefined, stranger),
           );
           Object.assign(extra, { caller, authorization });
           return true;

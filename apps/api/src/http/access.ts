@@ -36,19 +36,28 @@ export class AccessDesk {
     authorization: string | undefined,
     tenantRef: string | undefined,
     permission: Permission,
+    stranger?: string,
   ): Promise<Access> {
-    const access = await this.identify(authorization, tenantRef);
+    const access = await this.identify(authorization, tenantRef, stranger);
     if (!access.caller.permissions.has(permission)) {
       throw new Failure('forbidden', `The role of this key does not include ${permission}.`);
     }
     return access;
   }
 
-  /** Who is asking, and inside which tenant; what they may do there is in `caller.permissions`. */
-  async identify(authorization: string | undefined, tenantRef: string | undefined): Promise<Access> {
+  /**
+   * Who is asking, and inside which tenant; what they may do there is in `caller.permissions`. Keys take turns at the store;
+   * `stranger` is the address of somebody whose key was not valid the last time, or never asked about: these have one turn for all.
+   */
+  async identify(
+    authorization: string | undefined,
+    tenantRef: string | undefined,
+    stranger?: string,
+  ): Promise<Access> {
     const key = bearer(authorization);
     const prefix = key === undefined ? undefined : apiKeyPrefix(key);
     if (key === undefined || prefix === undefined) throw unauthenticated();
+    const whose = stranger === undefined ? `key ${prefix}` : `address ${stranger}`;
     return this.store.platform(async (tx) => {
       const row = await findApiKey(tx, prefix);
       const isRight = verifyApiKey(this.secretKey, key, row?.keyHash);
@@ -70,7 +79,7 @@ export class AccessDesk {
       const scope =
         tenant === undefined ? undefined : { caller, tenantId: tenant.id, tenantSlug: tenant.slug };
       return { caller, scope, holderKey: createHash('sha256').update('holder').update(key).digest() };
-    });
+    }, whose);
   }
 }
 

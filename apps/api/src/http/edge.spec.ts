@@ -627,6 +627,43 @@ describe('too many requests', () => {
   });
 });
 
+describe('a tenant with hundreds of requests under way', () => {
+  it('waits for itself: those of another are answered among its first', async () => {
+    const busy = await api.createTenant('busy');
+    await Promise.all([busy, tenant].map(({ admin, path }) => admin.get(path)));
+    let answered = 0;
+    const flood = Array.from({ length: 300 }, async () => {
+      const { status } = await busy.admin.get(`${busy.path}/devices`);
+      answered += 1;
+      return status;
+    });
+    // By then they stand in the queue.
+    await flood[0];
+    const before = answered;
+    for (let index = 0; index < 3; index += 1)
+      expect((await tenant.admin.get(`${tenant.path}/devices`)).status).toBe(200);
+    expect(answered - before).toBeLessThan(150);
+    expect(new Set(await Promise.all(flood))).toEqual(new Set([200]));
+  });
+
+  it('and so do wrong keys, which have one turn for all of an address', async () => {
+    const wrong = (index: number) =>
+      api.anonymous.with(`moo_${String(index).padStart(12, '0')}_${'A'.repeat(43)}`).get('/v1/tenants');
+    let refused = 0;
+    const flood = Array.from({ length: 300 }, async (_, index) => {
+      const { status } = await wrong(index);
+      refused += 1;
+      return status;
+    });
+    await flood[0];
+    const before = refused;
+    for (let index = 0; index < 3; index += 1)
+      expect((await tenant.admin.get(`${tenant.path}/devices`)).status).toBe(200);
+    expect(refused - before).toBeLessThan(150);
+    expect(new Set(await Promise.all(flood))).toEqual(new Set([401]));
+  });
+});
+
 describe('keys that are not valid', () => {
   it('count wherever they are shown: by GraphQL over WebSocket, too', async () => {
     const limited = await startTestApi({ rateLimits: { perKey: 1_000, failedSignIns: 3 } });

@@ -68,7 +68,7 @@ export class KeptAnswers {
       const found = await reserveRequest(tx, kept);
       if (found === undefined) await this.#room.require(tx, kept.tenantId);
       return found;
-    });
+    }, whoseTurn(kept));
     if (earlier === undefined) {
       return {
         keep: (answer) => this.keep(kept, answer, seal),
@@ -95,7 +95,7 @@ export class KeptAnswers {
   /** What the client is told is why its request failed; a key that stays taken is free again after a minute. */
   private async forget(kept: KeptRequest): Promise<void> {
     try {
-      await this.store.platform((tx) => forgetRequest(tx, kept));
+      await this.store.platform((tx) => forgetRequest(tx, kept), whoseTurn(kept));
     } catch (err) {
       this.log.warn('idempotency.key-not-freed', { actor: kept.scope, err });
     }
@@ -106,7 +106,10 @@ export class KeptAnswers {
     const tenantId = kept.tenantId ?? rights.find((right) => right.tenantId !== undefined)?.tenantId ?? null;
     try {
       const sealed = seal.close(answer);
-      await this.store.platform((tx) => keepAnswer(tx, { ...kept, tenantId }, status, sealed));
+      await this.store.platform(
+        (tx) => keepAnswer(tx, { ...kept, tenantId }, status, sealed),
+        whoseTurn(kept),
+      );
       this.#room.taken(tenantId, sealed?.length ?? 0);
     } catch (err) {
       this.log.warn('idempotency.answer-not-kept', { actor: kept.scope, err });
@@ -143,6 +146,11 @@ function keptRequest(
     .digest();
   const tenantId = access.scope?.tenantId ?? access.caller.tenantId ?? null;
   return { scope: access.caller.actor, key, tenantId, requestHash };
+}
+
+/** Undefined: the platform's own. */
+function whoseTurn({ tenantId }: KeptRequest): string | undefined {
+  return tenantId ?? undefined;
 }
 
 function ownKey(secretKey: Buffer, { holderKey }: Asker, purpose: string): Buffer {

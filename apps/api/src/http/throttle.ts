@@ -64,17 +64,21 @@ export class SignInThrottle {
 
   /**
    * For keys in a header, or where GraphQL over WebSocket takes them: who shows none guesses nothing. A key that was valid a moment ago is asked about whatever comes from its
-   * address: behind a proxy all have one, and a stranger's wrong keys must not shut out everybody's right ones.
+   * address: behind a proxy all have one, and a stranger's wrong keys must not shut out everybody's right ones. `signIn` is told the
+   * address of whoever is a stranger.
    */
   async guarded<T>(
     request: FastifyRequest,
     authorization: string | undefined,
-    signIn: () => Promise<T>,
+    signIn: (stranger: string | undefined) => Promise<T>,
   ): Promise<T> {
-    if (authorization === undefined) return this.slowed(request, false, signIn);
+    const ofStranger = () => signIn(request.ip);
+    if (authorization === undefined) return this.slowed(request, false, ofStranger);
     const mark = markOf(authorization);
     try {
-      const access = await this.slowed(request, true, signIn, this.#known.has(mark));
+      const access = await (this.#known.has(mark)
+        ? this.slowed(request, true, () => signIn(undefined), true)
+        : this.slowed(request, true, ofStranger));
       this.#known.delete(mark);
       this.#known.add(mark);
       if (this.#known.size > mostKnown) this.forgetOldest();
