@@ -38,8 +38,8 @@ export async function startMosquitto(): Promise<Peer | undefined> {
       'persistence false',
       'log_type none',
       'set_tcp_nodelay true',
-      // Its defaults drop what a window of this size brings.
-      'max_queued_messages 100000',
+      // It acknowledges what has not reached the subscriber yet; by default it drops what is over a thousand messages.
+      'max_queued_messages 0',
       'max_inflight_messages 1000',
       ...(process.getuid?.() === 0 ? ['user root'] : []),
       '',

@@ -32,6 +32,12 @@ export function ranSeconds(pids: readonly number[]): number {
   return scheduled(pids, 0);
 }
 
+/** From now on: how long the main threads ran of all processes that there are when it is asked. */
+export function ranSecondsSince(pidsNow: () => readonly number[]): () => number {
+  const before = new Map(pidsNow().map((pid) => [pid, ranSeconds([pid])]));
+  return () => pidsNow().reduce((seconds, pid) => seconds + ranSeconds([pid]) - (before.get(pid) ?? 0), 0);
+}
+
 /** How long these processes' main threads could have run and had no core: time that is the machine's load, not their own. */
 export function waitedSeconds(pids: readonly number[]): number {
   return scheduled(pids, 1);
