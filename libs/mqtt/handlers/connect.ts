@@ -236,54 +236,43 @@ function arrive(connection: Connection, admission: Admission): Promise<void> {
   return arrival;
 }
 
+/** What a newcomer finds of the session of its client identifier. */
+interface Found {
+  /** What this process has of it, to go on with. */
+  readonly known: Session | undefined;
+  /** What this process had of it, which Clean Start has ended. */
+  readonly ended: Session | undefined;
+  /** The newcomer's: what was written for those before it is under a lower one. */
+  readonly epoch: number;
+}
+
+/** Awaits nothing that need not be waited for: who wants nothing stored, and finds nobody, is let in within the turn. */
 async function takeSession(connection: Connection, admission: Admission): Promise<void> {
   const { space, grant, packet, expiryIntervalS } = admission;
-  const { principal } = grant;
-  const { clientId } = principal;
   if (connection.isClosed) return; // while it waited for its turn
   if (!takeOver(space, grant)) return refuse(connection, packet, heldOff(grant));
-  const leaving = space.leaving.get(clientId);
-  let isFree = leaving === undefined || (await leaving.isGoneSoon);
-  let known = space.sessions.get(clientId);
-  if (known !== undefined && packet.cleanStart && space.sharedOf(known).length > 0) {
-    space.end(known); // and hands on what its shared subscriptions left, before the claim empties it
-    isFree = (await space.leaving.get(clientId)?.isGoneSoon) ?? true;
-    known = undefined;
-  }
+  const isGone = whenGone(admission);
+  const isFree = isGone === undefined || (await isGone);
   if (connection.isClosed) return;
   if (!isFree) return refuse(connection, packet, unavailable(grant));
-  const epoch = space.nextEpoch();
-  const ended = known !== undefined && packet.cleanStart ? known : undefined;
-  if (ended !== undefined) {
-    space.forget(ended); // MQTT-3.1.2-4; what the vault has of it goes with the claim, or now
-    if (expiryIntervalS === 0) space.vault.remove(ended.key);
-    known = undefined;
-  }
-  if (known !== undefined) {
-    known.epoch = epoch;
-    space.keep(known);
-  }
-  const due = space.wills.settleDue(clientId);
+  const found = find(admission);
+  const due = space.wills.settleDue(grant.principal.clientId);
   if (due !== undefined && (await due) === 'later') {
-    leaveSession(space, known, ended, epoch);
+    leaveSession(space, found);
     return refuse(connection, packet, unavailable(grant));
   }
-  const isDurable = known !== undefined || expiryIntervalS > 0;
   let claimed: ClaimedSession | undefined;
   try {
-    const claim = isDurable
-      ? space.vault.claim(principal, epoch, expiryIntervalS, packet.cleanStart)
-      : undefined;
-    const will = space.wills.replace(principal, epoch, packet.will); // MQTT-3.1.2-7: stored with the connection
-    if (claim !== undefined || will !== undefined) [claimed] = await Promise.all([claim, will]);
+    const stored = store(admission, found);
+    if (stored !== undefined) claimed = await stored;
   } catch (error) {
-    space.wills.turnedAway(principal, epoch);
-    leaveSession(space, known, ended, epoch);
+    space.wills.turnedAway(grant.principal, found.epoch);
+    leaveSession(space, found);
     const isForGood = error instanceof Error && isRefused(error);
     return refuse(connection, packet, isForGood ? unstorable(grant) : unavailable(grant));
   }
-  const session = seat(space, grant, known, claimed, epoch);
-  if (claimed !== undefined) await restore(space, session, claimed, session === known);
+  const session = seat(admission, found, claimed);
+  if (claimed !== undefined) await restore(space, session, claimed, session === found.known);
   session.expiryIntervalS = expiryIntervalS;
   let current: Admission | Refusal = admission;
   while (!('kind' in current) && !connection.isClosed && space.rightsVersion > current.rightsVersion)
@@ -297,18 +286,6 @@ async function takeSession(connection: Connection, admission: Admission): Promis
   welcome(connection, current, session, claimed?.resumed === true);
 }
 
-/** The newcomer is turned away before it has the session: that waits on, or has ended. */
-function leaveSession(
-  space: Space,
-  known: Session | undefined,
-  ended: Session | undefined,
-  epoch: number,
-): void {
-  if (known !== undefined) space.park(known);
-  // Nothing is queued for it any more: found again, it would have a gap. Under this epoch, for the claim may be stored all the same.
-  if (ended !== undefined) space.vault.remove({ ...ended.key, epoch });
-}
-
 /** Whoever has the session is shown out (MQTT-3.1.4-3), and it may end with that. False: the client identifier is fought over. */
 function takeOver(space: Space, { principal: { clientId }, limits }: Grant): boolean {
   const incumbent = space.sessions.get(clientId)?.connection;
@@ -319,6 +296,56 @@ function takeOver(space: Space, { principal: { clientId }, limits }: Grant): boo
   }
   incumbent.end(Reasons.sessionTakenOver, 'taken-over');
   return true;
+}
+
+/** Until whoever had the session has left it; undefined: nobody is leaving. False: that takes longer than a newcomer should wait. */
+function whenGone({ space, grant, packet }: Admission): Promise<boolean> | undefined {
+  const { clientId } = grant.principal;
+  const ends = (): Promise<boolean> | undefined => {
+    const known = space.sessions.get(clientId);
+    if (known === undefined || !packet.cleanStart || space.sharedOf(known).length === 0) return undefined;
+    space.end(known); // and hands on what its shared subscriptions left, before the claim empties it
+    return space.leaving.get(clientId)?.isGoneSoon;
+  };
+  const leaving = space.leaving.get(clientId);
+  return leaving === undefined ? ends() : leaving.isGoneSoon.then((isGone) => ends() ?? isGone);
+}
+
+/** A session that goes on is queued for, from here on under the newcomer's epoch; one that Clean Start ends is not (MQTT-3.1.2-4). */
+function find({ space, grant, packet, expiryIntervalS }: Admission): Found {
+  const epoch = space.nextEpoch();
+  const session = space.sessions.get(grant.principal.clientId);
+  if (session === undefined) return { known: undefined, ended: undefined, epoch };
+  if (packet.cleanStart) {
+    space.forget(session);
+    if (expiryIntervalS === 0) space.vault.remove(session.key); // else the claim empties it
+    return { known: undefined, ended: session, epoch };
+  }
+  session.epoch = epoch;
+  space.keep(session);
+  return { known: session, ended: undefined, epoch };
+}
+
+/** The session, where it outlives a connection, and the will (MQTT-3.1.2-7), together. Undefined: there is nothing to store. */
+function store(
+  { space, grant, packet, expiryIntervalS }: Admission,
+  { known, epoch }: Found,
+): Promise<ClaimedSession | undefined> | undefined {
+  const { principal } = grant;
+  const isDurable = known !== undefined || expiryIntervalS > 0;
+  const claim = isDurable
+    ? space.vault.claim(principal, epoch, expiryIntervalS, packet.cleanStart)
+    : undefined;
+  const will = space.wills.replace(principal, epoch, packet.will);
+  if (claim === undefined && will === undefined) return undefined;
+  return Promise.all([claim, will]).then(([claimed]) => claimed);
+}
+
+/** The newcomer is turned away before it has the session: that waits on, or has ended. */
+function leaveSession(space: Space, { known, ended, epoch }: Found): void {
+  if (known !== undefined) space.park(known);
+  // Nothing is queued for it any more: found again, it would have a gap. Under this epoch, for the claim may be stored all the same.
+  if (ended !== undefined) space.vault.remove({ ...ended.key, epoch });
 }
 
 /** There was no CONNACK: there is no will, and a session that may be come back for waits for that. */
@@ -368,11 +395,9 @@ function heldOff({ principal, limits }: Grant): Refusal {
 
 /** The session that there is, or a new one, with the rights of now. */
 function seat(
-  space: Space,
-  grant: Grant,
-  known: Session | undefined,
+  { space, grant }: Admission,
+  { known, epoch }: Found,
   claimed: ClaimedSession | undefined,
-  epoch: number,
 ): Session {
   const { principal, policy, limits } = grant;
   if (known !== undefined && claimed?.resumed !== true) space.forget(known);
