@@ -98,6 +98,30 @@ describe('imports', () => {
     expect(shown(breaches)).toEqual([]);
   });
 
+  it('go in no circle, but for types', () => {
+    const next = new Map<string, string[]>();
+    for (const { file, from, isType } of product) {
+      if (isType || !from.startsWith('.')) continue;
+      const target = join(dirname(file), from).replace(/\.js$/, '.ts');
+      next.set(file, [...(next.get(file) ?? []), target]);
+    }
+    const done = new Set<string>();
+    const circleFrom = (file: string, way: readonly string[]): readonly string[] | undefined => {
+      if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
+      if (done.has(file)) return undefined;
+      for (const target of next.get(file) ?? []) {
+        const circle = circleFrom(target, [...way, file]);
+        if (circle !== undefined) return circle;
+      }
+      done.add(file);
+      return undefined;
+    };
+    const circles = [...next.keys()]
+      .map((file) => circleFrom(file, []))
+      .filter((circle) => circle !== undefined);
+    expect(circles).toEqual([]);
+  });
+
   it('take a package only where it belongs', () => {
     const breaches = product.filter(({ file, from }) =>
       belongsTo.some(([packages, places]) => packages.test(from) && !places.test(file)),
