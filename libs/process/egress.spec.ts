@@ -22,7 +22,7 @@ function egress(options: EgressOptions): Egress {
   return made;
 }
 
-const limits = { timeoutMs: 20_000, maxBytes: 1_000, schemes: 'https-or-http' } as const;
+const limits = { tenantId: 'one', timeoutMs: 20_000, maxBytes: 1_000, schemes: 'https-or-http' } as const;
 
 async function faultOf(call: Promise<unknown>): Promise<string> {
   try {
@@ -187,12 +187,18 @@ describe('a call to an address that a tenant names', () => {
     }
   });
 
-  it('is one of so many to a host at a time', async () => {
-    const port = await serve(() => undefined);
+  it("is one of so many of its tenant's at a time, and another's goes on to the same host", async () => {
+    const port = await serve(({ url }, response) => {
+      if (url === '/answers') response.end('ok');
+    });
     const guarded = egress({ allowed: ['127.0.0.1'] });
-    const call = () => guarded.call({ url: `http://127.0.0.1:${port}/`, ...limits, timeoutMs: 200 });
-    const faults = await Promise.all(Array.from({ length: 70 }, () => faultOf(call())));
+    const call = (path: string, more: object = {}) =>
+      guarded.call({ url: `http://127.0.0.1:${port}${path}`, ...limits, ...more });
+    const silent = () => faultOf(call('/silent', { timeoutMs: 500 }));
+    const flood = Array.from({ length: 70 }, silent);
+    expect((await call('/answers', { tenantId: 'another' })).body.toString()).toBe('ok');
+    const faults = await Promise.all(flood);
     expect(faults.filter((fault) => fault === 'egress.busy')).toHaveLength(6);
-    expect(await faultOf(call())).toBe('egress.timeout');
+    expect(await silent()).toBe('egress.timeout');
   });
 });

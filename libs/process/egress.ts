@@ -18,7 +18,7 @@ export type EgressFault =
   | 'egress.timeout'
   | 'egress.too-large'
   | 'egress.redirect'
-  | 'egress.busy'; // too many calls are under way
+  | 'egress.busy'; // too many calls are under way, of this tenant's or of all
 
 /** The message is for the tenant, too: it tells nothing of the operator's network. */
 export class EgressError extends Error {
@@ -43,6 +43,8 @@ export interface EgressOptions {
 }
 
 export interface EgressCall {
+  /** Whose call it is: none has more than its share of the calls under way. */
+  readonly tenantId: string;
   readonly url: string;
   readonly method?: 'GET' | 'POST';
   readonly headers?: Readonly<Record<string, string>>;
@@ -60,9 +62,10 @@ export interface EgressAnswer {
   readonly body: Buffer;
 }
 
-/** Of one process, all together: a tenant's slow server must not use up the process's sockets. */
-const maxCalls = 256;
-const maxCallsToHost = 64;
+/** Of one process, all together. */
+const maxCalls = 1_024;
+/** Wherever they lead: a tenant's slow servers use up what is its own, and not the process's sockets, or those to a host that others call, too. */
+const maxCallsOfTenant = 64;
 const maxUrlLength = 2_048;
 const resolveTimeoutMs = 2_000;
 
@@ -71,6 +74,7 @@ export class Egress {
   readonly #resolve: (name: string) => Promise<readonly string[]>;
   readonly #https: HttpsAgent;
   readonly #http: HttpAgent;
+  /** How many of each tenant's are under way. */
   readonly #calls = new Map<string, number>();
   #running = 0;
 
@@ -78,7 +82,7 @@ export class Egress {
     this.#allowed = rangesOf(allowed);
     this.#resolve = resolve;
     // A connection that is kept leads where it was checked to lead.
-    const kept = { keepAlive: true, maxSockets: maxCallsToHost, maxFreeSockets: 4, timeout: 30_000 };
+    const kept = { keepAlive: true, maxSockets: maxCalls, maxFreeSockets: 4, timeout: 30_000 };
     const trusted = ca === undefined ? {} : { ca };
     this.#https = new HttpsAgent({ ...kept, ...trusted, minVersion: 'TLSv1.2' });
     this.#http = new HttpAgent(kept);
@@ -88,7 +92,7 @@ export class Egress {
   async call(call: EgressCall): Promise<EgressAnswer> {
     const url = callable(call.url, call.schemes ?? 'https');
     const deadline = AbortSignal.timeout(call.timeoutMs);
-    const leave = this.#enter(url.host);
+    const leave = this.#enter(call.tenantId);
     try {
       const addresses = await this.#check(hostOf(url), deadline);
       return await this.#send(url, call, addresses, deadline);
@@ -102,18 +106,18 @@ export class Egress {
     this.#http.destroy();
   }
 
-  #enter(host: string): () => void {
-    const here = this.#calls.get(host) ?? 0;
-    if (this.#running >= maxCalls || here >= maxCallsToHost) {
+  #enter(tenantId: string): () => void {
+    const own = this.#calls.get(tenantId) ?? 0;
+    if (this.#running >= maxCalls || own >= maxCallsOfTenant) {
       throw new EgressError('egress.busy', 'too many calls are under way');
     }
     this.#running += 1;
-    this.#calls.set(host, here + 1);
+    this.#calls.set(tenantId, own + 1);
     return () => {
       this.#running -= 1;
-      const left = (this.#calls.get(host) ?? 1) - 1;
-      if (left === 0) this.#calls.delete(host);
-      else this.#calls.set(host, left);
+      const left = (this.#calls.get(tenantId) ?? 1) - 1;
+      if (left === 0) this.#calls.delete(tenantId);
+      else this.#calls.set(tenantId, left);
     };
   }
 

@@ -59,7 +59,7 @@ export class ListFetcher {
   async #fetch(source: DueCrlSource): Promise<void> {
     const { tenantId, anchorId, url } = source;
     try {
-      await this.anchors.fetched(source, await this.#get(url));
+      await this.anchors.fetched(source, await this.#get(tenantId, url));
     } catch (error) {
       const fault = faultOf(error);
       this.log.info('crl.not-fetched', { tenantId, anchorId, url, code: fault.code });
@@ -68,8 +68,9 @@ export class ListFetcher {
     }
   }
 
-  async #get(url: string): Promise<Buffer> {
+  async #get(tenantId: string, url: string): Promise<Buffer> {
     const { status, body } = await this.egress.call({
+      tenantId,
       url,
       headers: { accept: 'application/pkix-crl, */*' },
       timeoutMs,

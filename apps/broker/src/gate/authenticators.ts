@@ -148,6 +148,7 @@ export class Authenticators {
     const at = Math.floor(this.#now() / 1_000);
     const signature = createHmac('sha256', secret).update(`${at}.${body}`).digest('hex');
     const { status, body: answer } = await this.#egress.call({
+      tenantId: tenant.id,
       url,
       method: 'POST',
       headers: {

@@ -45,13 +45,13 @@ export class KeySets {
   }
 
   /** Rejects with KeysUnavailableError. */
-  async of(issuer: DirectoryTokenIssuer): Promise<KeySet> {
+  async of(issuer: DirectoryTokenIssuer, tenantId: string): Promise<KeySet> {
     if (issuer.jwksUri === null) return this.#inline(issuer);
     const source = this.#source(issuer);
     const age = this.#age(source);
     // Those of before serve while newer ones come, unless they are too old.
     if (age >= freshForMs) {
-      const fetching = this.#refresh(source, issuer.jwksUri);
+      const fetching = this.#refresh(source, issuer.jwksUri, tenantId);
       if (age >= usableForMs) await fetching;
     }
     const { fetched } = source;
@@ -60,10 +60,10 @@ export class KeySets {
   }
 
   /** After a token has named a key that is not among them. Undefined: nothing newer may be asked for now, or is there. */
-  async newer(issuer: DirectoryTokenIssuer, known: KeySet): Promise<KeySet | undefined> {
+  async newer(issuer: DirectoryTokenIssuer, tenantId: string, known: KeySet): Promise<KeySet | undefined> {
     if (issuer.jwksUri === null) return undefined;
     const source = this.#source(issuer);
-    await this.#refresh(source, issuer.jwksUri);
+    await this.#refresh(source, issuer.jwksUri, tenantId);
     const { fetched } = source;
     return fetched === undefined || fetched.keys === known ? undefined : fetched.keys;
   }
@@ -101,20 +101,20 @@ export class KeySets {
   }
 
   /** One at a time, and not too often. Never rejects: what came of it is in the source. */
-  #refresh(source: Source, url: string): Promise<void> {
+  #refresh(source: Source, url: string, tenantId: string): Promise<void> {
     if (source.fetching !== undefined) return source.fetching;
     if (this.#now() - source.triedAt < betweenTriesMs) return Promise.resolve();
     source.triedAt = this.#now();
-    source.fetching = this.#fetch(source, url).finally(() => {
+    source.fetching = this.#fetch(source, url, tenantId).finally(() => {
       source.fetching = undefined;
     });
     return source.fetching;
   }
 
-  async #fetch(source: Source, url: string): Promise<void> {
+  async #fetch(source: Source, url: string, tenantId: string): Promise<void> {
     try {
       const headers = { accept: 'application/json' };
-      const { status, body } = await this.#egress.call({ url, headers, timeoutMs, maxBytes });
+      const { status, body } = await this.#egress.call({ tenantId, url, headers, timeoutMs, maxBytes });
       const keys = status === 200 ? readKeySet(parsed(body))?.keys : undefined;
       if (keys === undefined) source.why = `the address of the keys answers ${status} without usable keys`;
       else source.fetched = { keys, at: this.#now() };

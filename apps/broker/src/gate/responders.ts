@@ -95,16 +95,16 @@ export class Responders {
   }
 
   /** Once for all who want to know the same. */
-  #ask(source: Source, url: string, serial: string, { authority, tenantId }: Responder): Promise<void> {
+  #ask(source: Source, url: string, serial: string, responder: Responder): Promise<void> {
     if (source.asking !== undefined) return source.asking;
     if (this.#now() - source.triedAt < betweenTriesMs) return Promise.resolve();
     source.why = 'too many questions are waiting for responders';
     const asking = this.#queue.run(async () => {
       source.triedAt = this.#now();
-      const answer = await this.#call(url, serial, authority);
+      const answer = await this.#call(url, serial, responder);
       if (typeof answer === 'string') source.why = answer;
       else source.answer = answer;
-    }, tenantId);
+    }, responder.tenantId);
     source.asking = asking.finally(() => {
       source.asking = undefined;
     });
@@ -112,10 +112,11 @@ export class Responders {
   }
 
   /** Text: why there is no answer. */
-  async #call(url: string, serial: string, authority: Certificate): Promise<OcspAnswer | string> {
+  async #call(url: string, serial: string, { authority, tenantId }: Responder): Promise<OcspAnswer | string> {
     const subject = { authority, serial };
     try {
       const { status, body } = await this.#egress.call({
+        tenantId,
         url,
         method: 'POST',
         headers: question,

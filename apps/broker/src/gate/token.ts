@@ -123,9 +123,10 @@ export class Tokens {
       now: this.#now(),
     };
     try {
-      const keys = await this.#keySets.of(issuer);
+      const keys = await this.#keySets.of(issuer, entry.tenant.id);
       let verified = await verifyByKeySet(token, keys, rules);
-      const newer = verified === 'unknown-key' ? await this.#keySets.newer(issuer, keys) : undefined;
+      const newer =
+        verified === 'unknown-key' ? await this.#keySets.newer(issuer, entry.tenant.id, keys) : undefined;
       if (newer !== undefined) verified = await verifyByKeySet(token, newer, rules);
       return typeof verified === 'string' ? no(verified, entry) : verified;
     } catch (error) {
