@@ -19,8 +19,11 @@ export function mayPublish(
 }
 
 /** For the tenant: why a message was not covered. */
-export function whyNot(right: PublishRight): string {
-  return right.allowed ? 'QoS, retain or payload beyond the right' : right.detail;
+export function whyNot(right: PublishRight, { qos, retain }: Pick<Message, 'qos' | 'retain'>): string {
+  if (!right.allowed) return right.detail;
+  if (qos > right.maxQos) return `over the maximum QoS of ${right.maxQos}`;
+  if (retain && !right.mayRetain) return 'no right to retain';
+  return `over the maximum payload of ${right.maxPayloadBytes} bytes`;
 }
 
 /**

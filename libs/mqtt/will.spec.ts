@@ -278,9 +278,16 @@ describe('a will', () => {
       { topic: 'w', qos: 1 },
       { topic: 'w', retain: true },
       { topic: 'w', payload: 'four' },
+      { topic: '$SYS/w' },
     ]) {
       expect((await h.connect5('alice', { will: beyond })).connack?.code).toBe(0x87);
     }
+    expect(h.journal.denials.map(({ detail }) => detail)).toEqual([
+      'will: over the maximum QoS of 0',
+      'will: no right to retain',
+      'will: over the maximum payload of 3 bytes',
+      "will: topics that begin with $ are the server's",
+    ]);
     expect((await h.connect5('alice', { will: { topic: 'w', payload: 'not' } })).connack?.code).toBe(0);
   });
 

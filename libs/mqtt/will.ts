@@ -246,7 +246,7 @@ export class Wills {
       return this.#suppress(due, answer.reason, answer.detail);
     }
     const right = answer.policy.publishRight(will.topic);
-    if (!mayPublish(right, will)) return this.#suppress(due, Reasons.notAuthorized, whyNot(right));
+    if (!mayPublish(right, will)) return this.#suppress(due, Reasons.notAuthorized, whyNot(right, will));
     const message = asMessage(principal, will, space.clock.now());
     if (message.retain && !space.mayRetain(message, answer.limits)) {
       return this.#suppress(due, Reasons.quotaExceeded, 'retained messages over the limit');

@@ -14,7 +14,7 @@ import type { ConnectPacket } from '../packets.js';
 import type { ClaimedSession, Grant, Link, Principal, Refusal, SignIn } from '../ports.js';
 import { Reasons, type Reason } from '../reason.js';
 import { isRefused } from '../vault-errors.js';
-import { mayPublish, reviewSubscriptions, whyNot } from '../rights.js';
+import { mayPublish, reviewSubscriptions, serversTopic, whyNot } from '../rights.js';
 import { Session } from '../session.js';
 import type { Space } from '../space.js';
 import { isDollarTopic, isWithinLimits } from '../topic.js';
@@ -191,9 +191,9 @@ function examineWill(
     return no(Reasons.quotaExceeded, 'will: more User Properties than allowed');
   }
   if (will.retain && limits.maxRetainedMessages === 0) return no(Reasons.retainNotSupported, 'retained will');
-  const right = policy.publishRight(will.topic);
-  if (isDollarTopic(will.topic) || !mayPublish(right, will)) {
-    return no(Reasons.notAuthorized, `will: ${whyNot(right)}`);
+  const right = isDollarTopic(will.topic) ? serversTopic : policy.publishRight(will.topic);
+  if (!mayPublish(right, will)) {
+    return no(Reasons.notAuthorized, `will: ${whyNot(right, will)}`);
   }
   return undefined;
 }

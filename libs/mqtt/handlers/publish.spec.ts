@@ -327,6 +327,11 @@ describe('rights to publish', () => {
     expect((await client.publish('a', 'x', { qos: 2 }))?.code).toBe(0x87);
     expect((await client.publish('a', 'x', { qos: 1, retain: true }))?.code).toBe(0x87);
     expect((await client.publish('a', 'wxyz', { qos: 1 }))?.code).toBe(0x87);
+    expect(h.journal.denials.map(({ detail }) => detail)).toEqual([
+      'over the maximum QoS of 1',
+      'no right to retain',
+      'over the maximum payload of 3 bytes',
+    ]);
   });
 
   it.each([4, 5])('end at topics of the server, in level %i', async (version) => {

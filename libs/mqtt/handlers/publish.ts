@@ -110,7 +110,7 @@ const unstorable = 'the store cannot hold this message';
 
 function refuse(connection: Connection, packet: PublishPacket, topic: string, right: PublishRight): void {
   const reason = right === tooLongTopic ? Reasons.topicNameInvalid : Reasons.notAuthorized;
-  const detail = whyNot(right);
+  const detail = whyNot(right, packet);
   connection.denied('publish', topic, reason, detail);
   if (packet.qos === 0 && connection.version === 5) return; // QoS 0 has no way to hear of it
   reject(connection, packet, reason, detail);
