@@ -72,6 +72,9 @@ export const bindingQuery = z.strictObject({
 });
 
 const qos = z.literal([0, 1, 2]);
+const noFilter =
+  'In a topic filter + and # fill a level of their own, # the last one; a shared one is $share/group/filter.';
+
 export const evaluation = z
   .strictObject({
     deviceId: z.uuid(),
@@ -118,8 +121,13 @@ export const evaluation = z
       topic === undefined
         ? ['Needed for this action', 'required']
         : action === 'subscribe'
-          ? [isSubscription(topic) ? undefined : 'Not a topic filter', 'topic-filter']
-          : [isMqttText(topic) && isTopic(topic) ? undefined : 'Not a topic', 'topic'];
+          ? [isSubscription(topic) ? undefined : noFilter, 'topic-filter']
+          : [
+              isMqttText(topic) && isTopic(topic)
+                ? undefined
+                : 'A topic: no + and no #, no control characters or non-characters.',
+              'topic',
+            ];
     if (message !== undefined)
       context.addIssue({ code: 'custom', path: ['topic'], message, params: { code } });
   })

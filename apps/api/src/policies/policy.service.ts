@@ -110,7 +110,7 @@ export class PolicyService {
       if (bindings.length > 0)
         throw new Failure(
           'in-use',
-          `The policy is bound ${bindings.length} times: end its bindings first, or ask to.`,
+          `Bindings of the policy: ${bindings.length}. End them first, or set unbind, which ends them with it.`,
         );
       await deletePolicy(tx, id);
       await recordOnly(tx, scope, 'policy.delete', id, { name: policy.name });

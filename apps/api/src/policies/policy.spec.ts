@@ -113,6 +113,7 @@ describe('policies', () => {
     const { body: binding } = await bind(id, 'device', device.id);
     const refused = await acme.admin.delete(path);
     expect([refused.status, refused.body.code]).toEqual([409, 'in-use']);
+    expect(refused.body.detail).toMatch(/unbind/);
     const done = await acme.admin.call('DELETE', `${path}?unbind=true`, { headers: { 'if-match': '*' } });
     expect(done.status).toBe(204);
     expect(done.headers.get('operation-location')).not.toBeNull();
