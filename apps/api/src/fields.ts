@@ -26,7 +26,7 @@ export const topicFilter = z
   .max(1_024)
   .refine((filter) => filterFault(filter) === undefined, {
     params: { code: 'topic-filter' },
-    error: 'Not a topic filter',
+    error: 'In a topic filter + and # fill a level of their own; # is the last level.',
   })
   .describe('MQTT topic filter');
 
@@ -50,6 +50,11 @@ export const instant = z.iso
     message: 'Between the years 1 and 9999.',
     params: { code: 'out-of-range' },
   });
+
+/** A member that a PUT may bring back as GET has shown it, and that it does not change. */
+export function asShown<T extends z.ZodType>(member: T) {
+  return member.optional().describe('As it was read: it is not changed, and If-Match says what is expected');
+}
 
 /** Members of every answer. */
 export const stamps = {

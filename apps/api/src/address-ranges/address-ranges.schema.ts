@@ -1,12 +1,29 @@
 import { z } from 'zod';
 import { addressRulesSchema, type AddressRules } from '#access';
 import type { Tenant } from '#store';
-import { stamps } from '../fields.js';
+import { asShown, stamps } from '../fields.js';
 
 const ranges = z.array(z.string());
 
+const given = addressRulesSchema.extend({
+  allow: addressRulesSchema.shape.allow
+    .nullable()
+    .describe('From where clients may connect; null, or absent: from anywhere'),
+  deny: addressRulesSchema.shape.deny.describe('From where they may not; it wins'),
+});
+const asRules = ({ allow, deny }: z.output<typeof given>): AddressRules => ({
+  allow: allow ?? undefined,
+  deny,
+});
+
+/** In the form in which they are shown, too. */
+export const givenRules = given.transform(asRules);
+
 /** As a whole: what is left out is not there any more. */
-export const newAddressRanges = addressRulesSchema.meta({ id: 'NewAddressRanges' });
+export const newAddressRanges = given
+  .extend({ version: asShown(stamps.version) })
+  .transform(asRules)
+  .meta({ id: 'NewAddressRanges' });
 
 export const addressRangesView = z
   .object({

@@ -11,8 +11,8 @@ const reason = z
   .default('')
   .describe('For people, and in the denials of who is turned away');
 const expiresAt = instant
-  .optional()
-  .describe('It is lifted by itself then; without it, it holds until it is lifted');
+  .nullish()
+  .describe('It is lifted by itself then; null, or absent: it holds until it is lifted');
 
 export const newBan = z
   .strictObject({
@@ -33,12 +33,13 @@ export const newBan = z
     const refuse = (path: string, code: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [path], message, params: { code } });
     if (ban.kind === 'address' && !addressRangeSchema.safeParse(ban.value).success)
-      refuse('value', 'bad-range', 'An address or a range of them: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32.');
-    if (ban.expiresAt !== undefined && ban.expiresAt.getTime() <= Date.now())
-      refuse('expiresAt', 'in-the-past', 'It would have expired already.');
+      refuse('value', 'bad_range', 'An address or a range of them: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32.');
+    if (ban.expiresAt && ban.expiresAt.getTime() <= Date.now())
+      refuse('expiresAt', 'past', 'It would have expired already.');
   })
   .transform((ban) => ({
     ...ban,
+    expiresAt: ban.expiresAt ?? undefined,
     value: ban.kind === 'address' ? (normalizeRange(ban.value) ?? ban.value) : ban.value,
   }))
   .meta({ id: 'NewBan' });

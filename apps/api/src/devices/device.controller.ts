@@ -132,7 +132,7 @@ export class DeviceController {
   @Answers(204, undefined, {
     summary: 'Delete a device, its credentials, its sessions and its telemetry',
     description:
-      '204 when no broker process holds a connection or a session of it any more, and nothing is left of its telemetry. 202 where that takes more than three seconds, and the operation says when; nobody gets in any more all the same.',
+      '204 when no broker process holds a connection or a session of it any more. 202 where that takes more than three seconds, and the operation says when; nobody gets in any more all the same. Its telemetry and history go in the background, and the operation is applied when they are gone.',
     unfinished: 202,
   })
   async delete(

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { addressRulesSchema, maxDeviceNameBytes } from '#access';
 import type { Device } from '#store';
-import { presentRules } from '../address-ranges/address-ranges.schema.js';
+import { givenRules, presentRules } from '../address-ranges/address-ranges.schema.js';
 import { issuedCredentialView, newCredential, presentIssued } from '../credentials/credential.schema.js';
 import type { FieldError } from '../failure.js';
 import { displayName, presentStamps, stamps, topicWord } from '../fields.js';
@@ -54,7 +54,7 @@ export const newDevice = z
     attributes: attributes.default({}),
     groupIds: groupIds.default([]),
     status: status.default('active'),
-    addresses: addressRulesSchema
+    addresses: givenRules
       .default({})
       .describe("From where it may connect, of those addresses that the tenant's ranges let in"),
   })

@@ -136,6 +136,22 @@ describe('a device may connect', () => {
   });
 });
 
+describe('a ban', () => {
+  it('takes null for no end, as it shows it, and names its faults as the other resources do', async () => {
+    const path = `${acme.path}/bans`;
+    const made = await acme.admin.post(path, { kind: 'username', value: 'key', expiresAt: null });
+    expect([made.status, made.body.expiresAt]).toEqual([201, null]);
+    const past = await acme.admin.post(path, {
+      kind: 'username',
+      value: 'k',
+      expiresAt: '2020-01-01T00:00:00Z',
+    });
+    expect(past.body.errors[0]).toMatchObject({ pointer: '#/expiresAt', code: 'past' });
+    const range = await ban('address', '10.0.0.0/33');
+    expect(range.body.errors[0]).toMatchObject({ pointer: '#/value', code: 'bad_range' });
+  });
+});
+
 describe('bans on usernames that could be on nobody', () => {
   it('are refused: a tenant names the first part, the platform the whole', async () => {
     const whole = await ban('username', 'key@acme');

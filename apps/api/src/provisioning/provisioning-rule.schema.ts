@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ProvisioningRule } from '#store';
-import { presentStamps, stamps } from '../fields.js';
+import { asShown, presentStamps, stamps } from '../fields.js';
 import { namePattern, nameTemplate } from './claim-token.schema.js';
 
 const members = {
@@ -15,24 +15,36 @@ const members = {
   perMinute: z.int().min(0).max(100_000),
 };
 
+const shown = {
+  anchorId: z.uuid(),
+  registered: z.int().describe('How many have registered'),
+  ...stamps,
+};
+
+const profileId = z.uuid().optional().describe('Of the devices; absent: the profile named default');
+
 export const newProvisioningRule = z
   .strictObject({
     ...members,
-    profileId: z.uuid().optional().describe('Of the devices; absent: the profile named default'),
+    profileId,
     nameTemplate: nameTemplate.default('${name}'),
     namePattern: namePattern.default('*'),
     perMinute: members.perMinute.default(60),
+    anchorId: asShown(shown.anchorId),
+    registered: asShown(shown.registered),
+    version: asShown(shown.version),
+    createdAt: asShown(shown.createdAt),
+    updatedAt: asShown(shown.updatedAt),
   })
+  .pipe(z.object({ ...members, profileId }))
   .meta({ id: 'NewProvisioningRule' });
 export type NewProvisioningRuleInput = z.output<typeof newProvisioningRule>;
 
 export const provisioningRuleView = z
   .object({
-    anchorId: z.uuid(),
     profileId: z.uuid(),
     ...members,
-    registered: z.int().describe('How many have registered'),
-    ...stamps,
+    ...shown,
   })
   .meta({ id: 'ProvisioningRule' });
 

@@ -284,6 +284,12 @@ describe('a provisioning rule', () => {
     expect((await put(of, self, { enabled: true, maxDevices: 1 })).body.version).toBe(1);
     expect((await put(of, self, { enabled: true, maxDevices: 2 }, '"1"')).body.version).toBe(2);
     expect((await put(of, self, { enabled: true, maxDevices: 2 }, '"1"')).status).toBe(412);
+    const shown = (await of.viewer.get(self)).body;
+    const again = await put(of, self, shown, '"2"');
+    expect([again.status, again.body]).toEqual([
+      200,
+      { ...shown, version: 3, updatedAt: expect.any(String) },
+    ]);
     const [, anchor] = /trust-anchors\/([^/]+)/.exec(self) ?? [];
     const query = `mutation { putProvisioningRule(tenant: "${of.slug}", anchor: "${anchor}", input: { enabled: true, maxDevices: 3 }) { version } }`;
     const { errors } = (await of.operator.post('/graphql', { query })).body;

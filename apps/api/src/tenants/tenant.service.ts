@@ -18,7 +18,7 @@ import {
   type PlatformTx,
   type Tenant,
 } from '#store';
-import { record, type Changed } from '../changes.js';
+import { record, type Changed, type Detail } from '../changes.js';
 import { nameTaken, notFound, requireVersion, staleVersion, type ExpectedVersion } from '../failure.js';
 import { Cursors, type Page, type PageRequest } from '../http/paging.js';
 import { mergeMembers } from '../merge-patch.js';
@@ -94,7 +94,9 @@ export class TenantService {
         settings: patch.settings && mergeMembers(asObject(current.settings), patch.settings),
       });
       if (value === undefined) throw staleVersion();
-      const operation = await this.tell(tx, scope, 'tenant.update', Object.keys(patch).join(' '));
+      const operation = await this.tell(tx, scope, 'tenant.update', {
+        what: Object.keys(patch).join(' '),
+      });
       return { value, operation };
     });
   }
@@ -111,7 +113,10 @@ export class TenantService {
       requireVersion(current, expected);
       const value = await updateTenant(tx, current.id, current.version, { addresses });
       if (value === undefined) throw staleVersion();
-      const operation = await this.tell(tx, scope, 'tenant.set-address-ranges', '');
+      const operation = await this.tell(tx, scope, 'tenant.set-address-ranges', {
+        allow: allow?.join(' ') ?? null,
+        deny: deny?.join(' ') ?? '',
+      });
       return { value, operation };
     });
   }
@@ -125,7 +130,7 @@ export class TenantService {
       const current = (await findTenant(tx, scope.tenantId)) ?? gone();
       requireVersion(current, expected);
       await updateTenant(tx, current.id, current.version, { status: 'suspended' });
-      await this.tell(tx, scope, 'tenant.close', current.slug);
+      await this.tell(tx, scope, 'tenant.close', { what: current.slug });
     });
     const biteOff = (): Promise<boolean> =>
       this.store.tenant(scope.tenantId, (tx) => deleteSomeTelemetry(tx, bite));
@@ -133,13 +138,13 @@ export class TenantService {
     await this.store.platform(async (tx) => {
       await tx.tenant(scope.tenantId, emptyTenant);
       await deleteTenant(tx, scope.tenantId);
-      await this.tell(tx, scope, 'tenant.delete', scope.tenantSlug);
+      await this.tell(tx, scope, 'tenant.delete', { what: scope.tenantSlug });
       const tenant = { id: scope.tenantId, slug: scope.tenantSlug };
       await recordAudit(tx, lifeOf(tenant, 'tenant.delete', scope.caller));
     });
   }
 
-  private tell(tx: PlatformTx, scope: TenantScope, action: string, detail: string): Promise<bigint> {
+  private tell(tx: PlatformTx, scope: TenantScope, action: string, detail: Detail): Promise<bigint> {
     const { tenantId } = scope;
     return tx.tenant(tenantId, (inside) =>
       record(inside, scope, {
@@ -147,7 +152,7 @@ export class TenantService {
         subject: { tenantId },
         action,
         subjectId: tenantId,
-        detail: { what: detail },
+        detail,
       }),
     );
   }
