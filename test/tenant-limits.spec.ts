@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { z } from 'zod';
 import { defaultLimits } from '#mqtt';
 import { tenantLimits } from '../apps/api/src/tenants/tenant.schema.js';
 import { TenantLimits } from '../apps/broker/src/gate/limits.js';
@@ -11,6 +12,18 @@ describe('the limits a tenant can be given', () => {
       new Set([...Object.keys(defaultLimits), 'maxDevices']),
     );
     expect(tenantLimits.parse(defaultLimits)).toEqual(defaultLimits);
+  });
+
+  it('say in the OpenAPI document what they are of, and their defaults', () => {
+    const defaults = { ...defaultLimits, maxDevices: 'none' };
+    const { properties = {} } = z.toJSONSchema(z.object(tenantLimits.shape));
+    const said = Object.entries(properties).map(([name, member]) => [
+      name,
+      /^\S.*\. Default: (\w+)$/.exec(Object(member).description)?.[1],
+    ]);
+    expect(Object.fromEntries(said)).toEqual(
+      Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, String(value)])),
+    );
   });
 
   it('are listed in docs/operations.md, with their defaults', () => {

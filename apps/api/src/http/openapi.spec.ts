@@ -95,6 +95,12 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  it('says what each part of a path is', () => {
+    const parameters = operations().flatMap(([, operation]) => operation.parameters ?? []);
+    const parts = parameters.filter((given: Json) => given.in === 'path');
+    expect(parts.filter((given: Json) => !given.description)).toEqual([]);
+  });
+
   it('says where it is served, and that what is true or false is a boolean', () => {
     expect(document.servers).toEqual([{ url: '/', description: expect.any(String) }]);
     const parameters = operations().flatMap(([, operation]) => operation.parameters ?? []);

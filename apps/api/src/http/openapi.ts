@@ -76,6 +76,18 @@ const idempotencyKey = {
   schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
 } satisfies Parameter;
 
+/** Those that are no id of a resource. */
+const partsOfPaths = new Map([
+  ['tenant', 'Slug or id of the tenant'],
+  ['clientId', 'Client identifier'],
+  ['host', 'Host name'],
+  ['number', 'Number of the version'],
+  ['operation', 'Number of the operation'],
+  ['topic', 'One part of the path: its slashes are written %2F'],
+]);
+
+const inWords = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+
 /** What every route has because of the edge it stands behind: its path's parameters, what the edge takes, and the problems it may answer with. */
 function completeOperation(method: Method, path: string, operation: Operation): void {
   // The media type of a body is its `content`; as a parameter OpenAPI ignores it, and generated clients ask for it.
@@ -84,11 +96,11 @@ function completeOperation(method: Method, path: string, operation: Operation): 
   );
   operation.parameters = parameters;
   for (const [, name = ''] of path.matchAll(/\{(\w+)\}/g)) {
-    const isThere = parameters.some((given) => 'name' in given && given.in === 'path' && given.name === name);
-    if (!isThere) {
-      const description = name === 'tenant' ? 'Slug or id of the tenant' : `Id of the ${name}`;
+    const description = partsOfPaths.get(name) ?? `Id of the ${inWords(name)}`;
+    const given = parameters.find((one) => 'name' in one && one.in === 'path' && one.name === name);
+    if (given === undefined)
       parameters.unshift({ name, in: 'path', required: true, description, schema: { type: 'string' } });
-    }
+    else if ('name' in given) given.description ??= description;
   }
   for (const parameter of parameters) sayTrueOrFalse(parameter);
   const isGuarded = operation.security !== undefined;

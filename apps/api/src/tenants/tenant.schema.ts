@@ -23,6 +23,15 @@ const atLeastOne = z
   .min(1)
   .max(2 ** 31 - 1);
 const uint16 = z.int().min(1).max(65_535);
+const bytes = z
+  .int()
+  .min(0)
+  .max(2 ** 40);
+
+/** What it is of, and how much where it is absent, which is the broker's to say: test/tenant-limits.spec.ts compares. */
+function limit<T extends z.ZodType>(value: T, ofWhat: string, whenAbsent: number | 'none'): T {
+  return value.describe(`${ofWhat}. Default: ${whenAbsent}`);
+}
 
 /**
  * Overrides of the broker's limits, by its names (libs/mqtt/limits.ts); what is absent stays as the installation has it. And how many
@@ -30,39 +39,50 @@ const uint16 = z.int().min(1).max(65_535);
  */
 export const tenantLimits = z
   .strictObject({
-    maxPacketBytes: z.int().min(1_024).max(268_435_460),
-    maxTopicBytes: uint16,
-    maxTopicLevels: atLeastOne,
-    maxClientIdBytes: z.int().min(23).max(65_535), // a server must take 23 (MQTT-3.1.3-5)
-    maxUserProperties: count,
-    maxSubscriptionsPerSession: count,
-    maxSubscriptionsPerPacket: atLeastOne,
-    receiveMaximum: uint16,
-    maxInFlight: uint16,
-    topicAliasMaximum: z.int().min(0).max(65_535),
-    maxOutboundTopicAliases: z.int().min(0).max(65_535),
-    maxQueuedMessages: count,
-    maxQueuedBytes: z
-      .int()
-      .min(0)
-      .max(2 ** 40),
-    maxOutboxBytes: z
-      .int()
-      .min(1_024)
-      .max(2 ** 31 - 1),
-    maxKeepAliveS: z.int().min(0).max(65_535),
-    maxSessionExpiryS: z.int().min(0).max(0xffff_ffff),
-    maxConnections: count,
-    maxSessions: count,
-    maxTakeovers: count,
-    maxRetainedMessages: count,
-    maxRetainedBytes: z
-      .int()
-      .min(0)
-      .max(2 ** 40),
-    publishRate: count,
-    publishBytesRate: count,
-    maxDevices: count,
+    maxPacketBytes: limit(z.int().min(1_024).max(268_435_460), 'One packet', 1_048_576),
+    maxTopicBytes: limit(uint16, 'A topic or filter', 1_024),
+    maxTopicLevels: limit(atLeastOne, 'A topic or filter', 32),
+    // A server must take 23 (MQTT-3.1.3-5).
+    maxClientIdBytes: limit(z.int().min(23).max(65_535), 'A client identifier', 256),
+    maxUserProperties: limit(count, 'In a packet', 64),
+    maxSubscriptionsPerSession: limit(count, 'Of a session', 10_000),
+    maxSubscriptionsPerPacket: limit(atLeastOne, 'In a SUBSCRIBE', 1_000),
+    receiveMaximum: limit(uint16, 'QoS 1 and 2 messages that a client has unacknowledged', 1_000),
+    maxInFlight: limit(
+      uint16,
+      'QoS 1 and 2 messages that the server has unacknowledged towards a client',
+      1_000,
+    ),
+    topicAliasMaximum: limit(z.int().min(0).max(65_535), 'Topic aliases of a client', 100),
+    maxOutboundTopicAliases: limit(z.int().min(0).max(65_535), 'Topic aliases towards a client', 32),
+    maxQueuedMessages: limit(count, 'What waits for a session', 100_000),
+    maxQueuedBytes: limit(bytes, 'What waits for a session', 67_108_864),
+    maxOutboxBytes: limit(
+      z
+        .int()
+        .min(1_024)
+        .max(2 ** 31 - 1),
+      'What waits for a socket',
+      4_194_304,
+    ),
+    maxKeepAliveS: limit(
+      z.int().min(0).max(65_535),
+      'A longer keep-alive, or none, is replaced by this; 0: any is taken',
+      0,
+    ),
+    maxSessionExpiryS: limit(
+      z.int().min(0).max(0xffff_ffff),
+      'A longer Session Expiry Interval is cut',
+      2_592_000,
+    ),
+    maxConnections: limit(count, 'Of the tenant', 100_000),
+    maxSessions: limit(count, 'Of the tenant: those that outlive their connection', 200_000),
+    maxTakeovers: limit(count, 'Of one client identifier in a minute; 0: no limit', 20),
+    maxRetainedMessages: limit(count, 'Of the tenant', 100_000),
+    maxRetainedBytes: limit(bytes, 'Of the tenant', 268_435_456),
+    publishRate: limit(count, 'Messages a second of one connection; 0: no limit', 0),
+    publishBytesRate: limit(count, 'Bytes of payload a second of one connection; 0: no limit', 0),
+    maxDevices: limit(count, 'Of the tenant', 'none'),
   })
   .partial()
   .meta({ id: 'TenantLimits' });
