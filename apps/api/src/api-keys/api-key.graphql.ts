@@ -52,6 +52,7 @@ export const apiKeyTypes = /* GraphQL */ `
 
   input NewPlatformApiKey {
     name: String!
+    "null: until it is revoked"
     expiresAt: DateTime
   }
 `;

@@ -26,6 +26,7 @@ export const auditTypes = /* GraphQL */ `
   type AuditEntry {
     id: ID!
     at: DateTime!
+    "Shown part of the API key"
     actor: String!
     action: String!
     subjectKind: String!

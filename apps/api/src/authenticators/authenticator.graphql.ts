@@ -37,16 +37,24 @@ export const authenticatorTypes = /* GraphQL */ `
   }
 
   input NewAuthenticator {
+    "Asked by POST at each CONNECT of a credential of the kind external: https"
     url: String!
+    "After so many milliseconds without an answer the client is told 'server unavailable'"
     timeoutMs: Int
+    "Questions under way at once, by each broker process"
     maxConcurrent: Int
+    "false asks nobody, lets nobody in by it and closes their connections"
     enabled: Boolean
   }
 
   input AuthenticatorPatch {
+    "Asked by POST at each CONNECT of a credential of the kind external: https"
     url: String
+    "After so many milliseconds without an answer the client is told 'server unavailable'"
     timeoutMs: Int
+    "Questions under way at once, by each broker process"
     maxConcurrent: Int
+    "false asks nobody, lets nobody in by it and closes their connections"
     enabled: Boolean
   }
 `;

@@ -34,6 +34,7 @@ export const banTypes = /* GraphQL */ `
     expiresAt: DateTime
     "False: it has expired, and is kept for a week"
     isInForce: Boolean!
+    "Shown part of the API key"
     createdBy: String!
     createdAt: DateTime!
   }
@@ -49,6 +50,7 @@ export const banTypes = /* GraphQL */ `
     kind: BanKind!
     "The client identifier; the username before its @ (of a ban of the platform: the whole of it); an address or a range"
     value: String!
+    "For people, and in the denials of who is turned away"
     reason: String
     "It is lifted by itself then"
     expiresAt: DateTime

@@ -11,12 +11,15 @@ export const pastConnectionTypes = /* GraphQL */ `
     from: DateTime!
     "null: it has not ended"
     until: DateTime
+    "Why it ended"
     cause: String
+    "The name of MQTT 5.0's reason code with which it ended"
     reason: String
     address: String
     transport: String
     "TLSv1.2 or TLSv1.3; null: without TLS"
     tls: String
+    "3, 4 (3.1.1) or 5"
     protocol: Int
     username: String
     "The credential it signed in with"
@@ -28,7 +31,9 @@ export const pastConnectionTypes = /* GraphQL */ `
     "Of MQTT, from the device; what is counted is null until the connection has ended"
     bytesReceived: Float
     bytesSent: Float
+    "PUBLISH packets from the device, refused ones included"
     messagesReceived: Float
+    "PUBLISH packets to the device, repeated ones included"
     messagesSent: Float
   }
 

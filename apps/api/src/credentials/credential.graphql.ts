@@ -43,6 +43,7 @@ export const credentialTypes = /* GraphQL */ `
     replacesId: ID
     "What the device sends: authId@tenant-slug"
     username: String!
+    "Which client identifiers it may use"
     clientIdRule: JSON!
     notBefore: DateTime
     notAfter: DateTime
@@ -79,6 +80,7 @@ export const credentialTypes = /* GraphQL */ `
   input NewCredential {
     "password, certificate, token or external"
     kind: String
+    "The part of the username before @; generated where it is absent"
     authId: String
     "A password of your own choice; one is generated where it is absent"
     secret: String
@@ -86,31 +88,47 @@ export const credentialTypes = /* GraphQL */ `
     certificate: String
     "SHA-256 of a certificate to be pinned"
     fingerprint: String
+    "For certificates by name: the anchor they must lead to; absent: any of the tenant's"
     anchorId: ID
     "By which the device signs its tokens: PEM or JWK"
     publicKey: JSON
+    "For tokens without a key: the issuer they must be of; absent: any of the tenant's"
     issuerId: ID
+    "Which client identifiers it may use"
     clientIdRule: JSON
+    "Valid from then on; null: at once"
     notBefore: DateTime
+    "Valid before then; null: without end"
     notAfter: DateTime
   }
 
   "overlapS: seconds for which both are valid, a day where it is absent"
   input CredentialRotation {
+    "Seconds for which both are valid; the old one ends sooner if it was to end sooner"
     overlapS: Int
+    "The part of the username before @; generated where it is absent"
     authId: String
+    "A password of your own choice, 12 to 128 characters; absent: one is generated. It cannot be used with SCRAM"
     secret: String
+    "By which the device signs its tokens: PEM or JWK; P-256, P-384, P-521, Ed25519, or RSA from 2048 bits"
     publicKey: JSON
+    "To be pinned: the device shows exactly this one, self-signed or not"
     certificate: String
+    "Of the certificate to be pinned, instead of it"
     fingerprint: String
+    "Valid before then; null: without end"
     notAfter: DateTime
   }
 
   "A date of null is removed"
   input CredentialPatch {
+    "Which client identifiers it may use"
     clientIdRule: JSON
+    "Valid from then on; null: at once"
     notBefore: DateTime
+    "Valid before then; null: without end"
     notAfter: DateTime
+    "true stops it and closes its connections; false lets it in again"
     disabled: Boolean
   }
 `;

@@ -23,21 +23,30 @@ export const rotationTypes = /* GraphQL */ `
 
   type CredentialRotationOverview {
     devices: Int!
+    "Without any credential"
     bare: Int!
+    "With a credential that takes the place of another"
     rotating: Int!
+    "Of these, such as have used it"
     moved: Int!
+    "Of these, such as have not"
     pending: Int!
+    "Of all devices"
     unseen: Int!
+    "Of all devices: nothing will be valid"
     expiring: Int!
   }
 
   type CredentialRotationRow {
     deviceId: ID!
     name: String!
+    "The latest credential that takes the place of another"
     replacementId: ID
     replacesId: ID
     replacementUsedAt: DateTime
+    "Of any of its credentials"
     lastUsedAt: DateTime
+    "When its last one ends; null: never, or it has none"
     endsAt: DateTime
   }
 

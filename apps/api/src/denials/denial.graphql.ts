@@ -28,10 +28,13 @@ export const denialTypes = /* GraphQL */ `
     address: String!
     action: DenialAction!
     topic: String!
+    "Stable: the name of MQTT 5.0's reason code"
     reason: String!
+    "The rule that decided, or why there was none"
     detail: String!
     firstAt: DateTime!
     lastAt: DateTime!
+    "How often the same client was refused the same thing for the same reason"
     count: String!
   }
 

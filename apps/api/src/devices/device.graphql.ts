@@ -28,6 +28,7 @@ export const deviceTypes = /* GraphQL */ `
     id: ID!
     name: String!
     attributes: JSON!
+    "disabled: its credentials stop working and its connections are closed"
     status: String!
     addresses: AddressFence!
     version: Int!
@@ -56,12 +57,16 @@ export const deviceTypes = /* GraphQL */ `
   }
 
   input NewDevice {
+    "Unique in the tenant; what \${device} stands for in topics"
     name: String!
     "Default: the tenant's default profile"
     profileId: ID
+    "What \${attr.name} stands for in topics"
     attributes: JSON
+    "disabled: its credentials stop working and its connections are closed"
     status: String
     groupIds: [ID!]
+    "From where it may connect, of those addresses that the tenant's ranges let in"
     addresses: AddressRules
   }
 
@@ -99,10 +104,12 @@ export const deviceTypes = /* GraphQL */ `
   }
 
   input DevicePatch {
+    "Unique in the tenant; what \${device} stands for in topics"
     name: String
     profileId: ID
     "A member of null is removed"
     attributes: JSON
+    "disabled: its credentials stop working and its connections are closed"
     status: String
     groupIds: [ID!]
     "A member of null is removed"

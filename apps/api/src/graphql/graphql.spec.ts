@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { getIntrospectionQuery } from 'graphql';
+import {
+  buildClientSchema,
+  getIntrospectionQuery,
+  getNamedType,
+  isInputObjectType,
+  isObjectType,
+  isScalarType,
+} from 'graphql';
 import {
   queryAsSuperuser,
   startTestApi,
@@ -30,6 +37,21 @@ describe('the GraphQL endpoint', () => {
     expect([refused.status, refused.body.errors[0].extensions.code]).toEqual([401, 'unauthenticated']);
     expect(refused.body.data).toBeNull();
     expect((await run(acme.viewer, query)).body.data.__schema.queryType.name).toBe('Query');
+  });
+
+  it('says of each member what REST says of it', async () => {
+    const schema = buildClientSchema((await run(acme.viewer, getIntrospectionQuery())).body.data);
+    const { schemas } = (await api.anonymous.get('/openapi.json')).body.components;
+    const unsaid = Object.values(schema.getTypeMap()).flatMap((type) => {
+      if (!isObjectType(type) && !isInputObjectType(type)) return [];
+      return Object.values(type.getFields())
+        .filter((field) => field.name !== 'version' && isScalarType(getNamedType(field.type)))
+        .filter(
+          ({ name, description }) => !description && schemas[type.name]?.properties?.[name]?.description,
+        )
+        .map(({ name }) => `${type.name}.${name}`);
+    });
+    expect(unsaid).toEqual([]);
   });
 
   it('is no page: GET is answered with a problem', async () => {

@@ -29,6 +29,7 @@ const commonTypes = /* GraphQL */ `
   "RFC 3339"
   scalar DateTime
 
+  "What JSON can say: an object, a list, a text, a number, true, false or null"
   scalar JSON
 
   type Query
@@ -41,6 +42,7 @@ const commonTypes = /* GraphQL */ `
 
   type PageInfo {
     hasNextPage: Boolean!
+    "For after, to get the next page"
     endCursor: String
   }
 

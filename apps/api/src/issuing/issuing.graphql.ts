@@ -33,11 +33,15 @@ export const issuingTypes = /* GraphQL */ `
     "active, or retired: what it has issued is good, and it issues no more"
     status: String!
     subject: String!
+    "PEM"
     certificate: String!
+    "SHA-256 of the certificate"
     fingerprint: String!
     notBefore: DateTime!
     notAfter: DateTime!
+    "Validity of a certificate whose request names none"
     certificateDays: Int!
+    "What a request may ask for"
     maxCertificateDays: Int!
     version: Int!
     createdAt: DateTime!
@@ -49,6 +53,7 @@ export const issuingTypes = /* GraphQL */ `
     thisUpdate: DateTime!
     nextUpdate: DateTime!
     entries: Int!
+    "PEM, signed by the authority"
     crl: String!
   }
 
@@ -56,12 +61,17 @@ export const issuingTypes = /* GraphQL */ `
     id: ID!
     deviceId: ID!
     authorityId: ID!
+    "What it lets the device in by; gone once it is over"
     credentialId: ID!
+    "Hexadecimal"
     serial: String!
+    "SHA-256"
     fingerprint: String!
+    "PEM"
     certificate: String!
     notBefore: DateTime!
     notAfter: DateTime!
+    "API key, claim token, or the certificate that it renews"
     issuedBy: String!
     revokedAt: DateTime
     revocationReason: String
@@ -72,6 +82,7 @@ export const issuingTypes = /* GraphQL */ `
     certificate: DeviceCertificate!
     "What the device sends along: PEM"
     chain: String!
+    "Where the certificate alone does not name the tenant"
     username: String!
   }
 
@@ -85,22 +96,31 @@ export const issuingTypes = /* GraphQL */ `
 
   input NewIssuingAuthority {
     name: String!
+    "Validity of the authority itself"
     days: Int
+    "Validity of a certificate whose request names none"
     certificateDays: Int
+    "What a request may ask for"
     maxCertificateDays: Int
   }
 
   input IssuingAuthorityPatch {
+    "retired: what it has issued is good, and it issues no more"
     status: String
+    "Validity of a certificate whose request names none"
     certificateDays: Int
+    "What a request may ask for"
     maxCertificateDays: Int
   }
 
   input NewDeviceCertificate {
     "PKCS #10, PEM or base64"
     csr: String!
+    "Validity; absent: what the authority gives"
     days: Int
+    "Absent: the newest that is active"
     authorityId: ID
+    "Which client identifiers it may use"
     clientIdRule: JSON
   }
 `;

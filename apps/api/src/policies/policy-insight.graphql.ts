@@ -25,7 +25,9 @@ export const policyInsightTypes = /* GraphQL */ `
 
   type PolicySuggestion {
     since: DateTime!
+    "How many observed topics it comes from"
     topics: Int!
+    "Whose they are"
     devices: Int!
     "false: there are more than were looked at"
     isComplete: Boolean!
@@ -35,11 +37,15 @@ export const policyInsightTypes = /* GraphQL */ `
   type PolicyDiff {
     "The version in force"
     against: Int!
+    "What the one says and the other does not, by what it covers"
     rules: RuleDifference!
+    "That it was tried on, of all that the policy is bound to, by id"
     devices: Int!
     "After those: next goes on with them"
     devicesLeft: Int!
+    "For after"
     next: String
+    "False: there are more devices, or of these devices more topics or changes than are said here"
     isComplete: Boolean!
     "false: a broker process did not say in time who is connected, or had more to say than an answer holds"
     isLiveComplete: Boolean!

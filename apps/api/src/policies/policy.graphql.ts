@@ -82,6 +82,7 @@ export const policyTypes = /* GraphQL */ `
     policyId: ID!
     number: Int!
     rules: JSON!
+    "Shown part of the API key"
     createdBy: String!
     createdAt: DateTime!
   }
@@ -133,7 +134,9 @@ export const policyTypes = /* GraphQL */ `
     decision: String!
     action: PolicyAction!
     reason: String!
+    "The rule that decided; null where none did"
     rule: DecidingRule
+    "The highest QoS that is granted"
     maxQos: Int
     "Of a filter that is refused, or granted in part: a topic it matches and that is not allowed"
     witness: String

@@ -73,11 +73,14 @@ export const presenceTypes = /* GraphQL */ `
     clientId: String!
     deviceId: ID!
     state: PresenceState!
+    "connected, clean, will, keep-alive, network, kicked, taken-over, presumed …"
     cause: String!
     since: DateTime!
+    "Grows with every connection of the client"
     epoch: String!
     "Number among the device's presence events; it grows by one"
     sequence: String!
+    "Address, transport, protocol; at the end the reason"
     detail: JSON!
     "Base64 of the payload of the will that this end set off"
     will: String
@@ -91,13 +94,17 @@ export const presenceTypes = /* GraphQL */ `
     clientId: String!
     deviceId: ID!
     state: PresenceState!
+    "connected, clean, will, keep-alive, network, kicked, taken-over, presumed …"
     cause: String!
     at: DateTime!
     epoch: String!
+    "Number among the device's presence events; it grows by one"
     sequence: String!
     "false: it came late and changed nothing"
     applied: Boolean!
+    "Address, transport, protocol; at the end the reason"
     detail: JSON!
+    "Base64 of the payload of the will that this end set off"
     will: String
   }
 

@@ -32,6 +32,7 @@ export const profileTypes = /* GraphQL */ `
 
   input NewProfile {
     name: String!
+    "Which messages of its devices are readings"
     telemetry: JSON
   }
 

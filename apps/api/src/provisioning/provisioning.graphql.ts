@@ -44,9 +44,13 @@ export const provisioningTypes = /* GraphQL */ `
   type ProvisioningRule {
     anchorId: ID!
     profileId: ID!
+    "false: nobody registers by it"
     enabled: Boolean!
+    "How devices are called: \${name} is what the device calls itself, \${random} twelve random characters"
     nameTemplate: String!
+    "Which \${name} is let in: * stands for any text"
     namePattern: String!
+    "How many may register in all, those that are deleted since included"
     maxDevices: Int!
     perMinute: Int!
     "How many have registered"
@@ -58,18 +62,28 @@ export const provisioningTypes = /* GraphQL */ `
 
   input NewClaimToken {
     name: String!
+    "Of the devices; absent: the profile named default"
     profileId: ID
+    "How devices are called: \${name} is what the device calls itself, \${random} twelve random characters"
     nameTemplate: String
+    "Which \${name} is let in: * stands for any text"
     namePattern: String
+    "How many devices it lets in"
     maxUses: Int
+    "Absent: in 7 days"
     expiresAt: DateTime
   }
 
   input NewProvisioningRule {
+    "false: nobody registers by it"
     enabled: Boolean!
+    "Of the devices; absent: the profile named default"
     profileId: ID
+    "How devices are called: \${name} is what the device calls itself, \${random} twelve random characters"
     nameTemplate: String
+    "Which \${name} is let in: * stands for any text"
     namePattern: String
+    "How many may register in all, those that are deleted since included"
     maxDevices: Int!
     perMinute: Int
   }

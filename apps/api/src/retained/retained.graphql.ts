@@ -33,6 +33,7 @@ export const retainedTypes = /* GraphQL */ `
     expiresAt: DateTime
     "false: body, raw and properties were not asked for"
     hasContent: Boolean!
+    "The payload, where it is JSON; null where it is not, or was not asked for"
     body: JSON
     "Base64 of a payload that is not JSON"
     raw: String

@@ -5,11 +5,16 @@ const sessionFields = `
     clientId: String!
     deviceId: ID!
     online: Boolean!
+    "Online, or away, since then"
     since: DateTime
+    "Address, transport, protocol …; of the last connection where it is away"
     connection: JSON!
+    "It outlives its connection"
     durable: Boolean!
     expiryIntervalS: Float
+    "Set while away"
     expiresAt: DateTime
+    "Of a durable session"
     createdAt: DateTime
     queuedMessages: Float!`;
 

@@ -31,8 +31,10 @@ export const telemetryTypes = /* GraphQL */ `
     id: ID!
     deviceId: ID!
     receivedAt: DateTime!
+    "The device's own time, where its profile names the field"
     observedAt: DateTime
     topic: String!
+    "The payload, where it is JSON; null where it is not"
     body: JSON
     "Base64 of a payload that cannot be kept as JSON"
     raw: String

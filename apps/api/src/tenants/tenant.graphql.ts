@@ -43,6 +43,7 @@ export const tenantTypes = /* GraphQL */ `
 
   input TenantPatch {
     name: String
+    "Suspended: no device gets in, and those that are in are closed"
     status: String
     limits: JSON
     settings: JSON

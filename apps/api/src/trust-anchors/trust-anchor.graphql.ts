@@ -31,8 +31,11 @@ export const trustAnchorTypes = /* GraphQL */ `
     challenge: String
     provenAt: DateTime
     subject: String!
+    "PEM"
     certificate: String!
+    "SHA-256 of the certificate"
     fingerprint: String!
+    "SHA-256 of the SubjectPublicKeyInfo"
     publicKeyHash: String!
     notBefore: DateTime!
     notAfter: DateTime!
@@ -40,11 +43,13 @@ export const trustAnchorTypes = /* GraphQL */ `
     identity: JSON
     "refuse, grace or ignore"
     crlWhenStale: String!
+    "Seconds after nextUpdate, for grace"
     crlGraceS: Int!
     crl: RevocationList
     crlSources: [RevocationListSource!]!
     "Lists are fetched from where certificates say, too"
     crlFromCertificates: Boolean!
+    "Seconds after which a list is fetched again, at the latest; before its nextUpdate in any case"
     crlRefreshS: Int!
     "While the first list is still to be fetched: from then on its lack counts"
     crlExpectedAt: DateTime
@@ -91,14 +96,23 @@ export const trustAnchorTypes = /* GraphQL */ `
 
   input NewTrustAnchor {
     name: String!
+    "Of the authority, PEM"
     certificate: String!
+    "Where certificates carry the name: exactly one of \${device} and \${authId} in the pattern"
     identity: JSON
+    "When the revocation list is past its nextUpdate: nobody gets in, at once or after crlGraceS, or everybody does"
     crlWhenStale: String
+    "Seconds after nextUpdate, for grace"
     crlGraceS: Int
+    "Where the authority publishes its revocation list; fetched from each"
     crlUrls: [String!]
+    "Lists are fetched from where certificates say, too (CRL distribution points)"
     crlFromCertificates: Boolean
+    "Seconds after which a list is fetched again, at the latest; before its nextUpdate in any case"
     crlRefreshS: Int
+    "Whether its responder is asked about certificates: with soft its silence lets in, with hard it refuses; what it calls revoked or unknown is refused by both"
     ocsp: String
+    "null: where each certificate says (authority information access)"
     ocspUrl: String
   }
 
@@ -106,12 +120,19 @@ export const trustAnchorTypes = /* GraphQL */ `
     name: String
     "A renewed one, self-signed, of the same key and subject"
     certificate: String
+    "When the revocation list is past its nextUpdate: nobody gets in, at once or after crlGraceS, or everybody does"
     crlWhenStale: String
+    "Seconds after nextUpdate, for grace"
     crlGraceS: Int
+    "Where the authority publishes its revocation list; fetched from each"
     crlUrls: [String!]
+    "Lists are fetched from where certificates say, too (CRL distribution points)"
     crlFromCertificates: Boolean
+    "Seconds after which a list is fetched again, at the latest; before its nextUpdate in any case"
     crlRefreshS: Int
+    "Whether its responder is asked about certificates: with soft its silence lets in, with hard it refuses; what it calls revoked or unknown is refused by both"
     ocsp: String
+    "null: where each certificate says (authority information access)"
     ocspUrl: String
   }
 `;
