@@ -43,7 +43,8 @@ export class SessionController {
   @Requires('sessions:disconnect')
   @Answers(202, undefined, {
     summary: 'Disconnect a client',
-    description: 'Operation-Location says where to see that it is done.',
+    description:
+      'Operation-Location says where to see that it is done. A session that outlives its connection stays, with what waits in it.',
     hasOperation: true,
   })
   async disconnect(

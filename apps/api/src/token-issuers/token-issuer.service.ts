@@ -39,7 +39,7 @@ export class TokenIssuerService {
   async create(scope: TenantScope, input: NewTokenIssuerInput): Promise<TokenIssuer> {
     const { jwks, jwksUri, ...rest } = input;
     const source = sourceOf({ jwks, jwksUri });
-    if (source === undefined) throw sourceFault('required', 'One of jwksUri and jwks.');
+    if (source === undefined) throw noSource();
     return refusingTaken(() =>
       this.store.tenant(scope.tenantId, async (tx) => {
         await requireRoom(tx, 'token-issuers');
@@ -76,6 +76,8 @@ export class TokenIssuerService {
       this.store.tenant(scope.tenantId, async (tx) => {
         const current = await existing(tx, id);
         requireVersion(current, expected);
+        const wouldGo = current.jwks === null ? jwksUri === null : jwks === null;
+        if (source === undefined && wouldGo) throw noSource();
         const value = await updateTokenIssuer(tx, id, current.version, {
           ...columns,
           ...source,
@@ -100,15 +102,15 @@ export class TokenIssuerService {
 }
 
 /** Where its keys are: the one takes the other's place. Undefined: nothing is said. */
-function sourceOf({
-  jwks,
-  jwksUri,
-}: Pick<TokenIssuerPatchInput, 'jwks' | 'jwksUri'>): Pick<NewTokenIssuer, 'jwks' | 'jwksUri'> | undefined {
-  if (jwks !== undefined && jwksUri !== undefined) {
+function sourceOf(
+  given: Pick<TokenIssuerPatchInput, 'jwks' | 'jwksUri'>,
+): Pick<NewTokenIssuer, 'jwks' | 'jwksUri'> | undefined {
+  const { jwks = null, jwksUri = null } = given;
+  if (jwks !== null && jwksUri !== null) {
     throw sourceFault('not-together', 'One of jwksUri and jwks, not both.');
   }
-  if (jwksUri !== undefined) return { jwksUri, jwks: null };
-  if (jwks === undefined) return undefined;
+  if (jwksUri !== null) return { jwksUri, jwks: null };
+  if (jwks === null) return undefined;
   const read = readKeySet(jwks);
   if (read === undefined) {
     const message = 'No key in it can verify a token: P-256, P-384, P-521, Ed25519, or RSA from 2048 bits.';
@@ -119,6 +121,10 @@ function sourceOf({
     jwks: { keys: read.jwks.keys.map((key) => ({ ...key }) as Record<string, string>) },
     jwksUri: null,
   };
+}
+
+function noSource(): Failure {
+  return sourceFault('required', 'One of jwksUri and jwks.');
 }
 
 function sourceFault(code: string, message: string): Failure {
