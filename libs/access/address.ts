@@ -34,7 +34,7 @@ export const addressRangeSchema = z
   .max(64)
   .refine((text) => normalizeRange(text) !== undefined, {
     message: 'An address or a range of them: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32.',
-    params: { code: 'bad_range' },
+    params: { code: 'bad-range' },
   });
 
 /** From where a tenant's clients, or one device, may connect. Without `allow`: from anywhere that is not denied. */

@@ -1,16 +1,16 @@
 /** The syntax of topic filters (MQTT 5.0, 4.7), as rules and subscriptions use it. */
 
-export type FilterFault = 'empty' | 'forbidden_character' | 'misplaced_wildcard';
+export type FilterFault = 'empty' | 'forbidden-character' | 'misplaced-wildcard';
 
 /** What is wrong with a filter's syntax, if anything is. */
 export function filterFault(filter: string): FilterFault | undefined {
   if (filter.length === 0) return 'empty'; // MQTT-4.7.3-1
-  if (filter.includes('\0') || !filter.isWellFormed()) return 'forbidden_character'; // MQTT-4.7.3-2
+  if (filter.includes('\0') || !filter.isWellFormed()) return 'forbidden-character'; // MQTT-4.7.3-2
   const levels = splitLevels(filter);
   const last = levels.length - 1;
   for (const [index, level] of levels.entries()) {
-    if (level.includes('#') && (level !== '#' || index !== last)) return 'misplaced_wildcard'; // MQTT-4.7.1-1
-    if (level.includes('+') && level !== '+') return 'misplaced_wildcard'; // MQTT-4.7.1-2
+    if (level.includes('#') && (level !== '#' || index !== last)) return 'misplaced-wildcard'; // MQTT-4.7.1-1
+    if (level.includes('+') && level !== '+') return 'misplaced-wildcard'; // MQTT-4.7.1-2
   }
   return undefined;
 }

@@ -62,18 +62,18 @@ export const ruleSchema = z
     const refuse = (path: string, code: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [path], message, params: { code } });
     const onlyConnect = rule.actions.every((action) => action === 'connect');
-    if (rule.topics.length === 0 && !onlyConnect) refuse('topics', 'missing_topics', 'A rule needs topics.');
+    if (rule.topics.length === 0 && !onlyConnect) refuse('topics', 'missing-topics', 'A rule needs topics.');
     if (rule.effect === 'allow') {
       for (const ceiling of idleCeilings(rule)) {
-        refuse('when', 'idle_ceiling', `None of the rule's actions is limited by ${ceiling}.`);
+        refuse('when', 'idle-ceiling', `None of the rule's actions is limited by ${ceiling}.`);
       }
       return;
     }
     if (ceilingNames.some((name) => rule.when?.[name] !== undefined)) {
-      refuse('when', 'ceiling_on_deny', 'Ceilings belong to allow rules; a deny is of whole messages.');
+      refuse('when', 'ceiling-on-deny', 'Ceilings belong to allow rules; a deny is of whole messages.');
     }
     if (rule.actions.includes('connect') && (!onlyConnect || rule.topics.length > 0)) {
-      refuse('actions', 'connect_stands_alone', 'A deny of connect stands alone, without topics.');
+      refuse('actions', 'connect-stands-alone', 'A deny of connect stands alone, without topics.');
     }
   });
 
@@ -93,9 +93,9 @@ export type CheckedRules =
 
 /** Reads the rules of a policy from untrusted input: all errors at once, up to a limit. Never throws. */
 export function checkRules(input: unknown): CheckedRules {
-  if (!Array.isArray(input)) return refused('', 'invalid_type', 'Rules are a list.');
+  if (!Array.isArray(input)) return refused('', 'invalid-type', 'Rules are a list.');
   if (input.length > ruleLimits.maxRules) {
-    return refused('', 'too_many_rules', `A policy has at most ${ruleLimits.maxRules} rules.`);
+    return refused('', 'too-many-rules', `A policy has at most ${ruleLimits.maxRules} rules.`);
   }
   const parsed = z.array(ruleSchema).safeParse(input);
   if (!parsed.success) {
@@ -103,7 +103,7 @@ export function checkRules(input: unknown): CheckedRules {
   }
   const topics = parsed.data.reduce((sum, rule) => sum + rule.topics.length, 0);
   if (topics > ruleLimits.maxTopics) {
-    return refused('', 'too_many_topics', `A policy has at most ${ruleLimits.maxTopics} topics in all.`);
+    return refused('', 'too-many-topics', `A policy has at most ${ruleLimits.maxTopics} topics in all.`);
   }
   return { ok: true, rules: parsed.data };
 }
@@ -112,19 +112,19 @@ export function checkRules(input: unknown): CheckedRules {
 export function topicFault(text: string): { readonly code: string; readonly message: string } | undefined {
   // Length first, so that nothing below walks a text without bounds; a UTF-16 unit is at least one byte.
   if (text.length > ruleLimits.maxTopicBytes || Buffer.byteLength(text) > ruleLimits.maxTopicBytes) {
-    return { code: 'topic_too_long', message: `A topic has at most ${ruleLimits.maxTopicBytes} bytes.` };
+    return { code: 'topic-too-long', message: `A topic has at most ${ruleLimits.maxTopicBytes} bytes.` };
   }
   const variables = variableFault(text);
   if (variables) return { code: variables, message: variableMessages[variables] };
   const plain = withoutVariables(text);
   if (plain.split('/').length > ruleLimits.maxTopicLevels) {
-    return { code: 'too_many_levels', message: `A topic has at most ${ruleLimits.maxTopicLevels} levels.` };
+    return { code: 'too-many-levels', message: `A topic has at most ${ruleLimits.maxTopicLevels} levels.` };
   }
   const syntax = filterFault(plain);
-  if (syntax) return { code: `topic_${syntax}`, message: filterMessages[syntax] };
+  if (syntax) return { code: `topic-${syntax}`, message: filterMessages[syntax] };
   if (plain === '$share' || plain.startsWith('$share/')) {
     return {
-      code: 'topic_shared',
+      code: 'topic-shared',
       message: 'Write the topics themselves: $share/group/ is left off before rules are asked.',
     };
   }
@@ -132,15 +132,15 @@ export function topicFault(text: string): { readonly code: string; readonly mess
 }
 
 const variableMessages = {
-  unknown_variable:
+  'unknown-variable':
     'Variables are ${tenant}, ${device}, ${clientId}, ${username}, ${cert.cn} and ${attr.name}.',
-  malformed_variable: 'A variable is written ${name}.',
+  'malformed-variable': 'A variable is written ${name}.',
 } as const;
 
 const filterMessages = {
   empty: 'A topic is not empty.',
-  forbidden_character: 'A topic holds no U+0000 and no lone surrogates.',
-  misplaced_wildcard: 'A wildcard fills a level of its own; # is the last level.',
+  'forbidden-character': 'A topic holds no U+0000 and no lone surrogates.',
+  'misplaced-wildcard': 'A wildcard fills a level of its own; # is the last level.',
 } as const;
 
 /** Ceilings that limit none of the rule's actions: whoever wrote one believes in a limit that is not there. */
@@ -162,7 +162,8 @@ function refused(pointer: string, code: string, message: string): CheckedRules {
 }
 
 function toError(issue: z.core.$ZodIssue): RuleError {
-  const code = issue.code === 'custom' ? String(issue.params?.['code'] ?? 'invalid') : issue.code;
+  const code =
+    issue.code === 'custom' ? String(issue.params?.['code'] ?? 'invalid') : issue.code.replaceAll('_', '-');
   return { pointer: toPointer(issue.path), code, message: issue.message };
 }
 

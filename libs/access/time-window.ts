@@ -19,7 +19,7 @@ export const timeWindowSchema = z
       .max(64)
       .refine(isZone, {
         message: 'A time zone by its IANA name, like Europe/Berlin.',
-        params: { code: 'unknown_zone' },
+        params: { code: 'unknown-zone' },
       })
       .default('UTC'),
   })

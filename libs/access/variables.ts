@@ -21,14 +21,14 @@ const attribute = /^attr\.[A-Za-z0-9_-]{1,64}$/;
 export const commonNameVariable = 'cert.cn';
 const names: ReadonlySet<string> = new Set(['tenant', 'device', 'clientId', 'username', commonNameVariable]);
 
-export type VariableFault = 'unknown_variable' | 'malformed_variable';
+export type VariableFault = 'unknown-variable' | 'malformed-variable';
 
 /** What is wrong with the variables of a template, if anything is. */
 export function variableFault(template: string): VariableFault | undefined {
   for (const [, name = ''] of template.matchAll(variable)) {
-    if (!names.has(name) && !attribute.test(name)) return 'unknown_variable';
+    if (!names.has(name) && !attribute.test(name)) return 'unknown-variable';
   }
-  return template.replaceAll(variable, '').includes('${') ? 'malformed_variable' : undefined;
+  return template.replaceAll(variable, '').includes('${') ? 'malformed-variable' : undefined;
 }
 
 /** Names of its variables. */

@@ -33,7 +33,7 @@ export const newBan = z
     const refuse = (path: string, code: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [path], message, params: { code } });
     if (ban.kind === 'address' && !addressRangeSchema.safeParse(ban.value).success)
-      refuse('value', 'bad_range', 'An address or a range of them: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32.');
+      refuse('value', 'bad-range', 'An address or a range of them: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32.');
     if (ban.expiresAt && ban.expiresAt.getTime() <= Date.now())
       refuse('expiresAt', 'past', 'It would have expired already.');
   })

@@ -148,7 +148,7 @@ describe('a ban', () => {
     });
     expect(past.body.errors[0]).toMatchObject({ pointer: '#/expiresAt', code: 'past' });
     const range = await ban('address', '10.0.0.0/33');
-    expect(range.body.errors[0]).toMatchObject({ pointer: '#/value', code: 'bad_range' });
+    expect(range.body.errors[0]).toMatchObject({ pointer: '#/value', code: 'bad-range' });
   });
 });
 

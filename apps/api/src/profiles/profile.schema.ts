@@ -12,7 +12,7 @@ const telemetry = telemetryRulesSchema
     for (const [index, { filter }] of rules.entries()) {
       if (!isOfServer(filter)) continue;
       const message = "Topics that begin with $ are the server's: no device publishes there.";
-      const params = { code: 'topic_of_server' };
+      const params = { code: 'topic-of-server' };
       context.addIssue({ code: 'custom', path: [index, 'filter'], message, params });
     }
   })

@@ -55,7 +55,7 @@ describe('profiles', () => {
       expect([filter, status, body.errors]).toMatchObject([
         filter,
         422,
-        [{ pointer: '#/telemetry/1/filter', code: 'topic_of_server' }],
+        [{ pointer: '#/telemetry/1/filter', code: 'topic-of-server' }],
       ]);
     }
     for (const filter of ['${device}/#', 'a/$SYS', '+/b', '#'])
@@ -68,7 +68,7 @@ describe('profiles', () => {
       variables: { input: { name: 'graph', telemetry: [{ filter: '$me/#' }] } },
     });
     expect(body.errors[0].extensions.errors).toMatchObject([
-      { pointer: '#/telemetry/0/filter', code: 'topic_of_server' },
+      { pointer: '#/telemetry/0/filter', code: 'topic-of-server' },
     ]);
   });
 

@@ -32,7 +32,7 @@ const listUrl = z
   .max(2_048)
   .refine((url) => egressUrlFault(url, 'https-or-http') === undefined, {
     message: 'An http or https URL without credentials in it.',
-    params: { code: 'invalid_url' },
+    params: { code: 'invalid-url' },
   });
 const crlUrls = z
   .array(listUrl)
@@ -52,7 +52,7 @@ const ocspUrl = z
   .max(2_048)
   .refine((url) => egressUrlFault(url, 'https-or-http') === undefined, {
     message: 'An http or https URL without credentials in it.',
-    params: { code: 'invalid_url' },
+    params: { code: 'invalid-url' },
   })
   .nullable()
   .describe('null: where each certificate says (authority information access)');
