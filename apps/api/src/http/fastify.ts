@@ -133,7 +133,9 @@ function registerBodyParsers(fastify: FastifyInstance): void {
     ['application/json', 'application/merge-patch+json'],
     { parseAs: 'buffer', bodyLimit: maxBodyBytes },
     (request, body, done) => {
-      if (isUtf8(body)) void parseJson(request, body.toString(), done);
+      // Clients that say so of every request say it of one without a body, too.
+      if (body.length === 0) done(null, undefined);
+      else if (isUtf8(body)) void parseJson(request, body.toString(), done);
       else done(new Failure('malformed', 'The body is not UTF-8.'));
     },
   );

@@ -71,9 +71,14 @@ export function failureOf(error: unknown): Failure | undefined {
   if (error instanceof Failure) return error;
   const code = ofFramework.get(statusOf(error) ?? 0);
   if (code === undefined) return undefined;
-  const unread = unreadBodies.get(error instanceof Error && 'code' in error ? error.code : undefined);
-  if (unread !== undefined) return new Failure('malformed', unread);
+  if (codeOf(error) === 'FST_ERR_CTP_INVALID_JSON_BODY')
+    return new Failure('malformed', 'The body is not JSON.');
   return code === 'not-found' ? notFound() : new Failure(code, frameworkDetails[code]);
+}
+
+/** Of Fastify's errors. */
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
 /** What the store says that is no fault of ours alone: worth a line in the log all the same. */
@@ -88,15 +93,6 @@ export function storeFailureOf(error: unknown): Failure | undefined {
     return notFound();
   return undefined;
 }
-
-/** By Fastify's codes. */
-const unreadBodies: ReadonlyMap<unknown, string> = new Map([
-  [
-    'FST_ERR_CTP_EMPTY_JSON_BODY',
-    'Content-Type says that there is JSON, and there is no body: leave the header out, or send a body.',
-  ],
-  ['FST_ERR_CTP_INVALID_JSON_BODY', 'The body is not JSON.'],
-]);
 
 const ofFramework: ReadonlyMap<number, keyof typeof frameworkDetails | 'not-found'> = new Map([
   [400, 'malformed'],
