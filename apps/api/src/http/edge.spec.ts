@@ -610,6 +610,21 @@ describe('too many requests', () => {
     }
   });
 
+  it('with keys that begin like another, and are not valid, use up nothing of its allowance', async () => {
+    const limited = await startTestApi({ rateLimits: { perKey: 10, failedSignIns: 3 } });
+    try {
+      expect((await limited.platform.get('/v1/tenants')).status).toBe(200);
+      const wrong = limited.platform.key?.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
+      const statuses = [];
+      for (let index = 0; index < 12; index += 1)
+        statuses.push((await limited.anonymous.with(wrong).get('/v1/tenants')).status);
+      expect(statuses.slice(0, 4)).toEqual([401, 401, 401, 429]);
+      expect((await limited.platform.get('/v1/tenants')).status).toBe(200);
+    } finally {
+      await limited.stop();
+    }
+  });
+
   it('with keys that are not valid are 429 for their address', async () => {
     const limited = await startTestApi({ rateLimits: { perKey: 1_000, failedSignIns: 3 } });
     try {

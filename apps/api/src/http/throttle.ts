@@ -16,7 +16,7 @@ export const defaultRateLimits: RateLimits = Object.freeze({ perKey: 60_000, fai
 
 type Check = ReturnType<FastifyInstance['createRateLimit']>;
 
-/** Counts by the shown part of the key, or by address; `RateLimit` headers (draft-ietf-httpapi-ratelimit-headers) on all. */
+/** Counts by key, or by address; `RateLimit` headers (draft-ietf-httpapi-ratelimit-headers) on all. */
 export async function registerRateLimit(fastify: FastifyInstance, limits: RateLimits): Promise<void> {
   await fastify.register(rateLimit, {
     global: true,
@@ -31,13 +31,13 @@ export async function registerRateLimit(fastify: FastifyInstance, limits: RateLi
 const windowMs = 60_000;
 
 /**
- * Not the whole key, so that no secret stays in memory; by address too, so that nobody uses up another's allowance. Brokers, which may
- * come from the address of strangers' proxy, have one of their own.
+ * The whole key, hashed: who knows how another's begins uses up nothing of its allowance, behind the same proxy neither, and no secret
+ * stays in memory. Brokers, which may come from the address of strangers' proxy, have one of their own.
  */
 function keyOf({ ip, url, headers: { authorization = '' } }: FastifyRequest): string {
   if (url.startsWith('/internal/')) return `${ip} internal ${markOf(authorization)}`;
-  const shown = /^Bearer +(moo_[a-z0-9]{12})_/i.exec(authorization)?.[1];
-  return `${ip} ${shown ?? ''}`;
+  const key = /^Bearer +(moo_[\w-]{1,200})$/i.exec(authorization)?.[1];
+  return `${ip} ${key === undefined ? '' : markOf(key)}`;
 }
 
 function markOf(authorization: string): string {
