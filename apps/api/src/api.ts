@@ -43,6 +43,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     onConnectionError: (err) => log.warn('store.connection-lost', { err }),
   });
   const readiness = createReadiness();
+  let looking: Promise<void> | undefined;
   const egress = new Egress(options.egress);
   try {
     await store.verifyFences();
@@ -61,7 +62,9 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       log,
       egress,
       readiness: async () => {
-        await lookAt(store, readiness);
+        // Anybody may ask, outside the store's turns: once for all who do at the same time.
+        looking ??= lookAt(store, readiness).finally(() => (looking = undefined));
+        await looking;
         return readiness.report();
       },
     };

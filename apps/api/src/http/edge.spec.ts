@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { WebSocket as NodeWebSocket } from 'ws';
 
 import { internalKey } from '#process';
+import type { ControlStore } from '#store';
 
 import {
   queryAsSuperuser,
@@ -12,6 +13,7 @@ import {
   type TestApi,
   type TestTenant,
 } from '../../../../test/support/api.js';
+import { STORE } from '../injection-tokens.js';
 
 let api: TestApi;
 let tenant: TestTenant;
@@ -706,6 +708,14 @@ describe('health', () => {
   it('is told to everybody', async () => {
     expect((await api.anonymous.get('/livez')).body).toEqual({ live: true });
     expect((await api.anonymous.get('/readyz')).body).toEqual({ ready: true, waitingFor: {} });
+  });
+
+  it('is looked at once for all who ask at the same time', async () => {
+    const check = jest.spyOn(api.api.app.get<ControlStore>(STORE), 'check');
+    const answers = await Promise.all(Array.from({ length: 100 }, () => api.anonymous.get('/readyz')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(check.mock.calls.length).toBeLessThan(50);
+    check.mockRestore();
   });
 
   it('says that the database is older than the api, until it has been migrated', async () => {
