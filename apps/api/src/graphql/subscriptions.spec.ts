@@ -28,9 +28,13 @@ function connect(as: ApiClient): Client {
   return connectWith(as.key === undefined ? {} : { authorization: `Bearer ${as.key}` });
 }
 
-function connectWith(connectionParams: Record<string, unknown>, webSocketImpl: unknown = WebSocket): Client {
+function connectWith(
+  connectionParams: Record<string, unknown>,
+  webSocketImpl: unknown = WebSocket,
+  url = api.url,
+): Client {
   const client = createClient({
-    url: `${api.url.replace('http', 'ws')}/graphql`,
+    url: `${url.replace('http', 'ws')}/graphql`,
     webSocketImpl,
     connectionParams,
     retryAttempts: 0,
@@ -151,6 +155,14 @@ describe('GraphQL subscriptions', () => {
     expect(await endOf(connect(api.anonymous), telemetry('acme', deviceId))).toBe(4403);
     const forged = api.anonymous.with(`moo_0123456789ab_${'A'.repeat(43)}`);
     expect(await endOf(connect(forged), telemetry('acme', deviceId))).toBe(4403);
+  });
+
+  it('ask to come again later where the store is away', async () => {
+    const lost = await startTestApi();
+    await lost.database.drop();
+    const client = connectWith({ authorization: `Bearer ${lost.platform.key}` }, WebSocket, lost.url);
+    expect(await endOf(client, telemetry('acme', deviceId))).toBe(1013);
+    await lost.stop();
   });
 
   it.each([

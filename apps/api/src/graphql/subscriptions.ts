@@ -14,6 +14,7 @@ import type { Logger } from '#process';
 import type { ControlStore } from '#store';
 import { Failure } from '../failure.js';
 import { AccessDesk } from '../http/access.js';
+import { storeFailureOf } from '../http/problem.js';
 import { replyWithProblem } from '../http/problem-reply.js';
 import { SignInThrottle } from '../http/throttle.js';
 import type { Caller } from '../scope.js';
@@ -176,6 +177,11 @@ export class GraphqlSubscriptions {
   }
 
   private fail(socket: WebSocket, request: FastifyRequest, err: unknown): void {
+    if (storeFailureOf(err)?.code === 'unavailable') {
+      this.log.warn('graphql.refused-by-store', { requestId: request.id, err });
+      socket.close(1013, 'The store cannot be asked just now: try again later');
+      return;
+    }
     this.log.error('graphql.subscription-failed', { requestId: request.id, err });
     socket.close(1011, 'Internal error');
   }
