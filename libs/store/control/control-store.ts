@@ -35,11 +35,10 @@ export interface ControlStoreOptions {
 export interface ControlStore {
   /**
    * Commits when `work` resolves, rolls back when it rejects. Database errors come as StoreError. Work that another transaction overtook
-   * is done again: it must change nothing but the database. Tenants take turns at the connections; `store.unavailable` where a turn
-   * does not come within 5 s.
+   * is done again: it must change nothing but the database. Connections are given in turns, to tenants, the platform and whoever else
+   * has one (`whose`, where it is not the tenant's or the platform's own); `store.unavailable` where a turn does not come within 5 s.
    */
-  tenant<T>(tenantId: string, work: (tx: TenantTx) => Promise<T>): Promise<T>;
-  /** `whose`: whose turn it takes, where that is not the platform's own. */
+  tenant<T>(tenantId: string, work: (tx: TenantTx) => Promise<T>, whose?: string): Promise<T>;
   platform<T>(work: (tx: PlatformTx) => Promise<T>, whose?: string): Promise<T>;
   /** Readiness: rejects unless PostgreSQL answers. */
   check(): Promise<void>;
@@ -105,9 +104,9 @@ export function openControlStore(options: ControlStoreOptions): ControlStore {
   };
 
   return {
-    async tenant(tenantId, work) {
+    async tenant(tenantId, work, whose = tenantId) {
       mustBeTenantId(tenantId);
-      return inTurn(tenantId, async (db) => {
+      return inTurn(whose, async (db) => {
         await setScope(db, tenantId, '');
         return work({ scope: 'tenant', tenantId, db });
       });

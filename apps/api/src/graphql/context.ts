@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ControlStore } from '#store';
-import type { Access, AccessDesk } from '../http/access.js';
+import { turnOf, type Access, type AccessDesk } from '../http/access.js';
 import type { Right } from '../http/kept-answers.js';
 import type { Permission } from '../permissions.js';
 import type { Caller, TenantScope } from '../scope.js';
@@ -29,7 +29,7 @@ export class GraphqlContext {
   enter(tenantRef: string): Promise<TenantScope> {
     let scope = this.#scopes.get(tenantRef);
     if (scope === undefined) {
-      scope = this.desk.identify(this.authorization, tenantRef).then(mustHaveScope);
+      scope = this.desk.identify(this.authorization, tenantRef, turnOf(this.caller)).then(mustHaveScope);
       this.#scopes.set(tenantRef, scope);
     }
     return scope;
@@ -46,7 +46,7 @@ export class GraphqlContext {
 
   /** For what outlives its request: whether the key still has the right it began with. */
   async mustStillBeAllowed(tenantRef: string, permission: Permission): Promise<void> {
-    await this.desk.admit(this.authorization, tenantRef, permission);
+    await this.desk.admit(this.authorization, tenantRef, permission, turnOf(this.caller));
   }
 
   /** For what outlives its request: links are read anew for what comes next. */

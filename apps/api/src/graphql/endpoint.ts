@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Logger } from '#process';
 import type { ControlStore } from '#store';
 import { Failure } from '../failure.js';
-import { AccessDesk, type Access } from '../http/access.js';
+import { AccessDesk, turnOf, type Access } from '../http/access.js';
 import { KeptAnswers, replay, type KeptAnswer, type Reservation } from '../http/kept-answers.js';
 import { failureOf, problemOf, storeFailureOf } from '../http/problem.js';
 import { fieldErrors, parsing } from '../http/schema.pipe.js';
@@ -52,15 +52,15 @@ export class GraphqlEndpoint implements OnModuleInit {
   private async answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     try {
       const { authorization } = request.headers;
-      const access = await this.throttle.guarded(request, authorization, (stranger) =>
-        this.desk.identify(authorization, undefined, stranger),
+      const access = await this.throttle.guarded(request, authorization, (whose) =>
+        this.desk.identify(authorization, undefined, whose),
       );
       const operation = readOperation(request.body);
       const reserved = await this.reserve(request, access, operation);
       if (reserved !== undefined && 'body' in reserved) {
         // No field is asked for again, and no guard with it.
         for (const { tenantId, permission } of reserved.rights)
-          await this.desk.admit(authorization, tenantId, permission);
+          await this.desk.admit(authorization, tenantId, permission, turnOf(access.caller));
         return replay(reserved, reply);
       }
       const context = new GraphqlContext(

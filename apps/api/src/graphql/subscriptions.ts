@@ -110,8 +110,8 @@ export class GraphqlSubscriptions {
         const authorization = authorizationIn(connectionParams) ?? extra.request.headers.authorization;
         if (authorization === undefined) return false;
         try {
-          const { caller } = await this.throttle.guarded(extra.request, authorization, (stranger) =>
-            this.desk.identify(authorization, undefined, stranger),
+          const { caller } = await this.throttle.guarded(extra.request, authorization, (whose) =>
+            this.desk.identify(authorization, undefined, whose),
           );
           Object.assign(extra, { caller, authorization });
           return true;

@@ -22,8 +22,8 @@ export class AccessGuard implements CanActivate {
     if (permission === undefined) throw new Failure('forbidden', 'This route is not offered.');
     const request = context.switchToHttp().getRequest<FastifyRequest<{ Params: { tenant?: string } }>>();
     const { authorization } = request.headers;
-    request.access = await this.throttle.guarded(request, authorization, (stranger) =>
-      this.desk.admit(authorization, request.params.tenant, permission, stranger),
+    request.access = await this.throttle.guarded(request, authorization, (whose) =>
+      this.desk.admit(authorization, request.params.tenant, permission, whose),
     );
     return true;
   }

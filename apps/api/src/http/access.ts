@@ -36,28 +36,24 @@ export class AccessDesk {
     authorization: string | undefined,
     tenantRef: string | undefined,
     permission: Permission,
-    stranger?: string,
+    whose: string,
   ): Promise<Access> {
-    const access = await this.identify(authorization, tenantRef, stranger);
+    const access = await this.identify(authorization, tenantRef, whose);
     if (!access.caller.permissions.has(permission)) {
       throw new Failure('forbidden', `The role of this key does not include ${permission}.`);
     }
     return access;
   }
 
-  /**
-   * Who is asking, and inside which tenant; what they may do there is in `caller.permissions`. Keys take turns at the store;
-   * `stranger` is the address of somebody whose key was not valid the last time, or never asked about: these have one turn for all.
-   */
+  /** Who is asking, and inside which tenant; what they may do there is in `caller.permissions`. `whose`: turn at the store. */
   async identify(
     authorization: string | undefined,
     tenantRef: string | undefined,
-    stranger?: string,
+    whose: string,
   ): Promise<Access> {
     const key = bearer(authorization);
     const prefix = key === undefined ? undefined : apiKeyPrefix(key);
     if (key === undefined || prefix === undefined) throw unauthenticated();
-    const whose = stranger === undefined ? `key ${prefix}` : `address ${stranger}`;
     return this.store.platform(async (tx) => {
       const row = await findApiKey(tx, prefix);
       const isRight = verifyApiKey(this.secretKey, key, row?.keyHash);
@@ -81,6 +77,16 @@ export class AccessDesk {
       return { caller, scope, holderKey: createHash('sha256').update('holder').update(key).digest() };
     }, whose);
   }
+}
+
+/** A tenant has one, whichever of its keys asks; each key of the platform has its own. */
+export function turnOf({ tenantId, actor }: Caller): string {
+  return tenantId ?? `key ${actor}`;
+}
+
+/** One for all from an address who have not shown yet that they know a secret. */
+export function turnOfStranger(address: string): string {
+  return `address ${address}`;
 }
 
 const useNotedEveryMs = 60_000;

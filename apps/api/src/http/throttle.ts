@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import rateLimit from '@fastify/rate-limit';
 import { Failure } from '../failure.js';
+import { turnOf, turnOfStranger, type Access } from './access.js';
 
 /** Generous on purpose: they stop runaway programs and guessing, and never a first step or a test suite on one machine. */
 export interface RateLimits {
@@ -51,8 +52,8 @@ const mostKnown = 10_000;
 @Injectable()
 export class SignInThrottle {
   #check: Check | undefined;
-  /** Hashes of headers whose key was valid when it was shown last. Used last stands last. */
-  readonly #known = new Set<string>();
+  /** Hashes of headers whose key was valid when it was shown last, and whose turn it takes. Used last stands last. */
+  readonly #known = new Map<string, string>();
 
   attach(fastify: FastifyInstance, limits: RateLimits): void {
     this.#check = fastify.createRateLimit({
@@ -64,23 +65,22 @@ export class SignInThrottle {
 
   /**
    * For keys in a header, or where GraphQL over WebSocket takes them: who shows none guesses nothing. A key that was valid a moment ago is asked about whatever comes from its
-   * address: behind a proxy all have one, and a stranger's wrong keys must not shut out everybody's right ones. `signIn` is told the
-   * address of whoever is a stranger.
+   * address: behind a proxy all have one, and a stranger's wrong keys must not shut out everybody's right ones. `signIn` is told
+   * whose turn at the store it takes.
    */
-  async guarded<T>(
+  async guarded(
     request: FastifyRequest,
     authorization: string | undefined,
-    signIn: (stranger: string | undefined) => Promise<T>,
-  ): Promise<T> {
-    const ofStranger = () => signIn(request.ip);
-    if (authorization === undefined) return this.slowed(request, false, ofStranger);
+    signIn: (whose: string) => Promise<Access>,
+  ): Promise<Access> {
+    const stranger = turnOfStranger(request.ip);
+    if (authorization === undefined) return this.slowed(request, false, () => signIn(stranger));
     const mark = markOf(authorization);
+    const known = this.#known.get(mark);
     try {
-      const access = await (this.#known.has(mark)
-        ? this.slowed(request, true, () => signIn(undefined), true)
-        : this.slowed(request, true, ofStranger));
+      const access = await this.slowed(request, true, () => signIn(known ?? stranger), known !== undefined);
       this.#known.delete(mark);
-      this.#known.add(mark);
+      this.#known.set(mark, turnOf(access.caller));
       if (this.#known.size > mostKnown) this.forgetOldest();
       return access;
     } catch (error) {
@@ -110,7 +110,7 @@ export class SignInThrottle {
   }
 
   private forgetOldest(): void {
-    for (const oldest of this.#known) {
+    for (const oldest of this.#known.keys()) {
       this.#known.delete(oldest);
       return;
     }

@@ -26,6 +26,7 @@ import {
   type Credential,
   type Device,
   type FoundBan,
+  type PlatformTx,
   type Tenant,
   type TenantTx,
 } from '#store';
@@ -58,15 +59,16 @@ export class PolicyEvaluationService {
     const situation = await this.store.tenant(scope.tenantId, (tx) => situationOf(tx, scope, input));
     const explained = decide(situation, input);
     if (input.action !== 'connect') return explained;
-    const wall = wallBefore(situation, input) ?? (await this.#banOf(situation));
+    const wall = wallBefore(situation, input) ?? (await this.#banOf(scope, situation));
     if (wall === undefined) return explained;
     return { ...explained, decision: 'deny', reason: wall, origin: undefined, maxQos: undefined };
   }
 
   /** The tenant's own comes first. */
-  async #banOf({ ban, asked, now }: Situation): Promise<string | undefined> {
+  async #banOf({ tenantId }: TenantScope, { ban, asked, now }: Situation): Promise<string | undefined> {
     if (ban !== undefined) return inWords(ban, false);
-    const ofPlatform = await this.store.platform((tx) => findPlatformBanOn(tx, asked, new Date(now)));
+    const look = (tx: PlatformTx) => findPlatformBanOn(tx, asked, new Date(now));
+    const ofPlatform = await this.store.platform(look, tenantId);
     return ofPlatform && inWords(ofPlatform, true);
   }
 }

@@ -19,6 +19,7 @@ import {
   type TenantTx,
 } from '#store';
 import { Failure, notFound } from '../failure.js';
+import { turnOfStranger } from '../http/access.js';
 import { presentForDevice } from '../issuing/device-certificate.schema.js';
 import { Issuer, requestOf, spkiHashOf, type Issued } from '../issuing/issuer.js';
 import { refusingTakenNames } from '../names.js';
@@ -55,7 +56,8 @@ export class ClaimService {
     const place = placeOf(token);
     if (place === undefined) throw unknownToken();
     const { tenantId, id } = place;
-    const hash = await this.store.tenant(tenantId, (tx) => claimTokenHash(tx, id));
+    // In no turn of the tenant's yet: anybody may name it.
+    const hash = await this.store.tenant(tenantId, (tx) => claimTokenHash(tx, id), turnOfStranger(address));
     // The same work for a token that is not there.
     const isRight = verifySecret(this.secretKey, token, hash ?? Buffer.alloc(32));
     if (hash === undefined || !isRight) throw unknownToken();
