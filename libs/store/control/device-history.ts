@@ -5,8 +5,13 @@ import type { ControlStore, TenantTx } from './control-store.js';
 const biteRows = 20_000;
 
 /** Until nothing is left. Interrupted, it is for housekeeping to go on with. */
-export async function clearHistory(store: ControlStore, tenantId: string, deviceId: string): Promise<void> {
-  const bite = (): Promise<boolean> => store.tenant(tenantId, (tx) => biteOff(tx, deviceId));
+export async function clearHistory(
+  store: ControlStore,
+  tenantId: string,
+  deviceId: string,
+  whose = tenantId,
+): Promise<void> {
+  const bite = (): Promise<boolean> => store.tenant(tenantId, (tx) => biteOff(tx, deviceId), whose);
   while (await bite());
 }
 

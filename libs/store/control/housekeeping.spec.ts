@@ -52,6 +52,16 @@ describe('what has outlived its use', () => {
   const audit = (action: string, subjectId: string) =>
     store.tenant(tenant.id, (tx) => recordAudit(tx, { actor: 'a', action, subjectKind: 'x', subjectId }));
 
+  it('goes, whatever waits for a tenant’s turns meanwhile', async () => {
+    const five = openControlStore({ url: database.appUrl, poolSize: 5 });
+    const { promise: until, resolve: end } = Promise.withResolvers<undefined>();
+    const held = Array.from({ length: 6 }, () => five.tenant(tenant.id, () => until));
+    await expect(keepHouse(five)).resolves.toBeUndefined();
+    end(undefined);
+    await Promise.all(held);
+    await five.close();
+  });
+
   describe('of changes', () => {
     const numbers = async (): Promise<unknown[]> =>
       (await superuser.query('SELECT number FROM changes ORDER BY number')).rows.map(({ number }) => number);

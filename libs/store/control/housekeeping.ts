@@ -19,6 +19,8 @@ const historyKeptDays = 90;
 const historyBite = 20_000;
 // Of one tenant in one transaction; the rest is next time's.
 const mostChanges = 10_000;
+// Not the tenants': where one keeps the api so busy that its turn does not come in time, those after it would wait for the next time.
+const turn = 'housekeeping';
 
 export async function keepHouse(store: ControlStore): Promise<void> {
   await store.platform(sweepRequests);
@@ -33,20 +35,24 @@ export async function keepHouse(store: ControlStore): Promise<void> {
   // The platform's own, which concern all tenants.
   await store.platform(({ db }) => pruneChanges({ db, tenantId: nobody }));
   for (const { id } of living) {
-    const devices = await store.tenant(id, async (tx) => {
-      await pruneChanges(tx);
-      await pruneObservations(tx);
-      await sweepQuestions(tx);
-      return sweepDeletedDevices(tx);
-    });
-    for (const device of devices) await clearHistory(store, id, device);
-    while (await store.tenant(id, pruneHistory));
+    for (const device of await store.tenant(id, sweepLiving, turn))
+      await clearHistory(store, id, device, turn);
+    while (await store.tenant(id, pruneHistory, turn));
   }
-  for (const { id } of deleted)
-    await store.tenant(id, async (tx) => {
-      await pruneChanges(tx);
-      await deleteBrokerRows(tx);
-    });
+  for (const { id } of deleted) await store.tenant(id, sweepDeleted, turn);
+}
+
+/** The devices that may have left more. */
+async function sweepLiving(tx: TenantTx): Promise<string[]> {
+  await pruneChanges(tx);
+  await pruneObservations(tx);
+  await sweepQuestions(tx);
+  return sweepDeletedDevices(tx);
+}
+
+async function sweepDeleted(tx: TenantTx): Promise<void> {
+  await pruneChanges(tx);
+  await deleteBrokerRows(tx);
 }
 
 /**
