@@ -91,7 +91,8 @@ function judge(
   const right = session.policy.subscribeRight(filter);
   if (!right.allowed) {
     connection.denied('subscribe', filter, Reasons.notAuthorized, right.detail);
-    return Reasons.notAuthorized.code;
+    // 3.1, 3.8: it is acknowledged as if it had been granted, for there is no word for it.
+    return connection.version === 3 ? asked.qos : Reasons.notAuthorized.code;
   }
   const isNew = !session.subscriptions.has(filter);
   if (isNew && session.subscriptions.size + granted.length >= maxSubscriptionsPerSession) {
