@@ -145,6 +145,8 @@ export class Connection implements LinkSink {
     if (this.state === 'closed') return;
     this.bytesReceived += chunk.length;
     this.intake.received(chunk);
+    // The keep-alive is the time between two packets (3.1.2.10): a large one may take longer than that over a slow link.
+    if (chunk.length > 0 && this.intake.isMidPacket) this.#isHeard();
     if (this.session !== undefined) this.session.space.stats.bytesReceived += chunk.length;
   }
 
@@ -163,7 +165,7 @@ export class Connection implements LinkSink {
     const { session } = this;
     if (session === undefined) return this.#dispatchBeforeSession(packet);
     session.space.stats.packetsReceived += 1;
-    this.#keepAlive?.moveTo(this.intake.now + this.#keepAliveMs);
+    this.#isHeard();
     switch (packet.type) {
       case 'publish':
         return publish(this, session, packet);
@@ -268,6 +270,10 @@ export class Connection implements LinkSink {
     this.#isWelcomed = true;
     session.pump();
     this.release(Hold.signIn);
+  }
+
+  #isHeard(): void {
+    this.#keepAlive?.moveTo(this.intake.now + this.#keepAliveMs);
   }
 
   /** Whoever is silent for too long is gone; but it is not silent as long as it is we who do not read. */

@@ -69,6 +69,11 @@ export class Framer {
     return this.#heldBytes;
   }
 
+  /** A frame has begun, and is not whole. */
+  get isMidFrame(): boolean {
+    return this.#have > 0;
+  }
+
   /**
    * Hands over every frame that the chunk completes, until `onFrame` returns false: what follows is then held, along with
    * later chunks, until `resume`. Throws ProtocolViolation at the first byte that cannot begin or continue a frame.

@@ -71,6 +71,11 @@ export class Intake {
     return this.#framer.heldBytes > 0;
   }
 
+  /** A packet has begun, and is not whole. */
+  get isMidPacket(): boolean {
+    return this.#framer.isMidFrame;
+  }
+
   /** Whether one of these reasons, or any at all, holds it. */
   isHeld(by = -1): boolean {
     return (this.#holds & by) !== 0;

@@ -412,6 +412,26 @@ describe('keep-alive', () => {
     expect(h.journal.current('tenant-a', 'alice')).toMatchObject({ cause: 'keep-alive' });
   });
 
+  it('does not run out while a packet is on its way, but when nothing more of it comes', async () => {
+    const h = new Harness();
+    const client = await h.connect5('alice', { keepAlive: 10 });
+    await client.subscribe('a');
+    const bytes = client.publishBytes('a', 'x'.repeat(100));
+    for (let at = 0; at < bytes.length; at += 20) {
+      await client.send(bytes.subarray(at, at + 20));
+      await h.clock.advance(14_000);
+    }
+    expect(client.messages()).toEqual([`a ${'x'.repeat(100)}`]);
+    await client.send(bytes.subarray(0, 20));
+    await client.send(Buffer.alloc(0)); // a WebSocket's ping is no part of it
+    await h.clock.advance(14_999);
+    expect(client.link.isEnded).toBe(false);
+    await client.send(Buffer.alloc(0));
+    await h.clock.advance(100);
+    await client.settle();
+    expect(client.goodbye).toBe(0x8d);
+  });
+
   it('counts what has come while the process stood still, though the time was over when it is read', async () => {
     const h = new Harness();
     const client = await h.connect5('alice', { keepAlive: 10 });
