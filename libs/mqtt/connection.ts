@@ -146,8 +146,12 @@ export class Connection implements LinkSink {
     this.bytesReceived += chunk.length;
     this.intake.received(chunk);
     // The keep-alive is the time between two packets (3.1.2.10): a large one may take longer than that over a slow link.
-    if (chunk.length > 0 && this.intake.isMidPacket) this.#isHeard();
+    if (chunk.length > 0 && this.intake.isMidPacket) this.#isHeard(this.intake.now);
     if (this.session !== undefined) this.session.space.stats.bytesReceived += chunk.length;
+  }
+
+  coming(): void {
+    this.#isHeard(this.broker.clock.now());
   }
 
   place(): Buffer | undefined {
@@ -165,7 +169,7 @@ export class Connection implements LinkSink {
     const { session } = this;
     if (session === undefined) return this.#dispatchBeforeSession(packet);
     session.space.stats.packetsReceived += 1;
-    this.#isHeard();
+    this.#isHeard(this.intake.now);
     switch (packet.type) {
       case 'publish':
         return publish(this, session, packet);
@@ -272,8 +276,8 @@ export class Connection implements LinkSink {
     this.release(Hold.signIn);
   }
 
-  #isHeard(): void {
-    this.#keepAlive?.moveTo(this.intake.now + this.#keepAliveMs);
+  #isHeard(at: number): void {
+    this.#keepAlive?.moveTo(at + this.#keepAliveMs);
   }
 
   /** Whoever is silent for too long is gone; but it is not silent as long as it is we who do not read. */

@@ -61,6 +61,8 @@ export interface LinkSink {
    * what the transport has handled by itself at the client's cost.
    */
   received(chunk: Buffer): void;
+  /** More has come of what the link cannot hand over before it is whole. */
+  coming?(): void;
   /** Where what comes next belongs: a link that can choose may read it to there. Undefined: nowhere in particular. */
   place?(): Buffer | undefined;
   drained(): void;

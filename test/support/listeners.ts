@@ -32,6 +32,7 @@ export class Recorded implements LinkSink {
   readonly chunks: Buffer[] = [];
   readonly endings: (Error | undefined)[] = [];
   drains = 0;
+  comings = 0;
   length = 0;
   onReceived: (chunk: Buffer) => void = () => undefined;
   onFinished: () => void = () => this.link.end();
@@ -44,6 +45,11 @@ export class Recorded implements LinkSink {
 
   get bytes(): Buffer {
     return Buffer.concat(this.chunks);
+  }
+
+  coming(): void {
+    this.comings += 1;
+    this.#changed();
   }
 
   received(chunk: Buffer): void {

@@ -42,6 +42,8 @@ export class WebSocketLink extends LinkToPeer implements Link {
   #isAnswered = false;
   /** What has come since the last whole message, and how much that may be. */
   #collectedBytes = 0;
+  /** That, when it was last looked at: pings do not add to it, and what comes with the end of a message may all be of that. */
+  #reachedBytes = 0;
   #maxCollectedBytes = maxUnansweredBytes;
 
   private constructor(webSocket: WebSocket, socket: Socket, peer: Peer) {
@@ -56,6 +58,7 @@ export class WebSocketLink extends LinkToPeer implements Link {
     webSocket.binaryType = 'nodebuffer';
     webSocket.on('message', (data: Buffer, isBinary) => {
       if (link.#isAnswered) link.#collectedBytes = 0;
+      link.#reachedBytes = Infinity;
       if (isBinary) link.#sink?.received(data);
       else link.#refuseText(); // MQTT-6.0.0-1
     });
@@ -116,6 +119,8 @@ export class WebSocketLink extends LinkToPeer implements Link {
 
   #collect(bytes: number): void {
     this.#collectedBytes += bytes;
+    if (this.#collectedBytes > this.#reachedBytes) this.#sink?.coming?.();
+    this.#reachedBytes = this.#collectedBytes;
     if (this.#collectedBytes <= this.#maxCollectedBytes) return;
     if (this.#linger !== undefined) return this.#readNothing();
     this.#error ??= new Error('a message larger than the largest packet');

@@ -74,7 +74,7 @@ describe('a WebSocket listener', () => {
   /** Masked by zeros, so that the payload is what it is. */
   const frame = (opcode: number, payload: Buffer): Buffer =>
     Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
-  const [text, binary, reserved, pong] = [1, 2, 3, 10];
+  const [continuation, text, binary, reserved, ping, pong] = [0, 1, 2, 3, 9, 10];
 
   it.each(['ws', 'wss'] as const)(
     '(%s) tells the core of a close frame at once, though the client keeps its socket',
@@ -173,6 +173,29 @@ describe('a WebSocket listener', () => {
       webSocket.terminate();
     },
   );
+
+  it('tells the core while a large message is coming, but not of pings between its parts', async () => {
+    const { socket, recorded } = await openBare('ws');
+    recorded.link.takePackets?.(megabyte.length);
+    recorded.link.write([Buffer.from('welcome')]);
+    const { chunks } = recorded;
+    const send = async (bytes: Buffer, isThere: () => boolean): Promise<number> => {
+      socket.write(bytes);
+      await recorded.until(isThere);
+      await new Promise(setImmediate);
+      return recorded.comings;
+    };
+    const aPing = frame(ping, Buffer.from('a'));
+    const part = frame(binary, Buffer.alloc(100));
+    part[0] = binary; // more of it follows
+    expect(await send(frame(binary, Buffer.alloc(1)), () => chunks.length === 1)).toBe(0);
+    expect(await send(aPing, () => chunks.length === 2)).toBe(0);
+    expect(await send(part, () => recorded.comings > 0)).toBe(1);
+    expect(await send(aPing, () => chunks.length === 3)).toBe(1);
+    expect(await send(frame(continuation, Buffer.alloc(10)), () => chunks.length === 4)).toBe(1);
+    expect(await send(aPing, () => chunks.length === 5)).toBe(1);
+    expect(recorded.length).toBe(111);
+  });
 
   it('takes no more pongs than bytes of a CONNECT of somebody it has not answered yet', async () => {
     const { socket, recorded } = await openBare('ws');
