@@ -86,7 +86,9 @@ async function request({ path, key }: Tenant, method: string, of: string, body?:
 async function makeTenant(slug: string): Promise<Tenant> {
   await product.call('POST', '/v1/tenants', { slug, name: slug });
   const path = `/v1/tenants/${slug}`;
-  const made = (await product.call('POST', `${path}/api-keys`, { name: 'bench', role: 'admin' })) as Tenant;
+  const made = (await product.call('POST', `${path}/api-keys`, { name: 'bench', role: 'admin' })) as {
+    readonly key: string;
+  };
   return { path, key: made.key };
 }
 

@@ -27,7 +27,7 @@ const crlFromCertificates = z
   .boolean()
   .describe('Lists are fetched from where certificates say, too (CRL distribution points)');
 
-const listUrl = z
+const calledUrl = z
   .string()
   .max(2_048)
   .refine((url) => egressUrlFault(url, 'https-or-http') === undefined, {
@@ -35,7 +35,7 @@ const listUrl = z
     params: { code: 'invalid-url' },
   });
 const crlUrls = z
-  .array(listUrl)
+  .array(calledUrl)
   .max(4)
   .refine((urls) => new Set(urls.map((url) => URL.parse(url)?.href ?? url)).size === urls.length, {
     message: 'One stands there twice.',
@@ -47,13 +47,7 @@ const ocsp = z
   .describe(
     'Whether its responder is asked about certificates: with soft its silence lets in, with hard it refuses; what it calls revoked or unknown is refused by both',
   );
-const ocspUrl = z
-  .string()
-  .max(2_048)
-  .refine((url) => egressUrlFault(url, 'https-or-http') === undefined, {
-    message: 'An http or https URL without credentials in it.',
-    params: { code: 'invalid-url' },
-  })
+const ocspUrl = calledUrl
   .nullable()
   .describe('null: where each certificate says (authority information access)');
 
